@@ -1,1 +1,232 @@
-//! Bytes to packets and back.
+//! Bytes to packets and back. The byte work of a packet is in the packet's own file; here are the
+//! frame around it and the choice among the packets. What the bytes mean for the conversation is
+//! the session's business.
+
+mod error;
+mod header;
+mod read;
+mod write;
+
+pub use error::DecodeError;
+pub(crate) use header::DUP;
+use header::FixedHeader;
+pub(crate) use header::kind;
+pub(crate) use read::Reader;
+pub(crate) use write::{Writer, cut, length_u16, variable_bytes, variable_len};
+
+use crate::{
+    Ack, Auth, Connack, Connect, Disconnect, Packet, ProtocolVersion, Publish, Suback, Subscribe,
+    Unsuback, Unsubscribe, packet::AckKind,
+};
+
+/// The largest packet the protocol can express, in bytes, fixed header included.
+pub const PACKET_BYTES_MAX: usize = 1 + 4 + REMAINING_BYTES_MAX;
+
+const REMAINING_BYTES_MAX: usize = 268_435_455;
+
+/// Decodes the packets of one connection, of either direction.
+#[derive(Clone, Debug)]
+pub struct Codec {
+    version: Option<ProtocolVersion>,
+    packet_bytes_max: u32,
+}
+
+impl Codec {
+    /// For a server: the version comes with CONNECT, which has to be the first packet.
+    /// `packet_bytes_max` counts whole packets, fixed header included.
+    #[must_use]
+    pub fn new(packet_bytes_max: u32) -> Self {
+        Self { version: None, packet_bytes_max }
+    }
+
+    /// For a client, or wherever the version is known.
+    #[must_use]
+    pub fn with_version(version: ProtocolVersion, packet_bytes_max: u32) -> Self {
+        Self { version: Some(version), packet_bytes_max }
+    }
+
+    /// The version of the conversation. Known as soon as a CONNECT has named it, even if the rest
+    /// of that CONNECT is refused; a second CONNECT does not change it.
+    #[must_use]
+    pub fn version(&self) -> Option<ProtocolVersion> {
+        self.version
+    }
+
+    /// How many bytes the packet at the beginning of `bytes` takes; `None` while not even that can
+    /// be seen. At most five bytes are needed.
+    ///
+    /// # Errors
+    ///
+    /// What the fixed header alone betrays: too large, wrong flags, not a CONNECT at first.
+    #[inline]
+    pub fn frame_len(&self, bytes: &[u8]) -> Result<Option<usize>, DecodeError> {
+        Ok(self.header(bytes)?.map(FixedHeader::frame_len))
+    }
+
+    #[inline]
+    fn header(&self, bytes: &[u8]) -> Result<Option<FixedHeader>, DecodeError> {
+        let header = FixedHeader::decode(self.version, bytes)?;
+        match header {
+            Some(header) if header.frame_len() > self.packet_bytes_max as usize => {
+                Err(DecodeError::PacketTooLarge)
+            }
+            Some(_) | None => Ok(header),
+        }
+    }
+
+    /// The packet at the beginning of `bytes` and how many bytes it took; `None` while it is not
+    /// wholly there.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are no packet of this version: the connection has to end.
+    #[inline]
+    pub fn decode<'a>(
+        &mut self,
+        bytes: &'a [u8],
+    ) -> Result<Option<(Packet<'a>, usize)>, DecodeError> {
+        let Some(header) = self.header(bytes)? else { return Ok(None) };
+        let Some(body) = bytes.get(header.len..header.frame_len()) else { return Ok(None) };
+        let packet = match self.version {
+            Some(version) if header.kind() == kind::PUBLISH => {
+                Packet::Publish(Publish::decode(version, header.flags(), body)?)
+            }
+            version => self.decode_rare(version, header, Reader::new(body))?,
+        };
+        Ok(Some((packet, header.frame_len())))
+    }
+
+    fn decode_rare<'a>(
+        &mut self,
+        version: Option<ProtocolVersion>,
+        header: FixedHeader,
+        mut body: Reader<'a>,
+    ) -> Result<Packet<'a>, DecodeError> {
+        let Some(version) = version.filter(|_| header.kind() != kind::CONNECT) else {
+            return self.decode_connect(header, body);
+        };
+        let body = &mut body;
+        let packet = match header.kind() {
+            kind::CONNACK => Packet::Connack(Box::new(Connack::decode(version, body)?)),
+            kind::PUBACK => Packet::Puback(Ack::decode(version, AckKind::Puback, body)?),
+            kind::PUBREC => Packet::Pubrec(Ack::decode(version, AckKind::Pubrec, body)?),
+            kind::PUBREL => Packet::Pubrel(Ack::decode(version, AckKind::Pubrel, body)?),
+            kind::PUBCOMP => Packet::Pubcomp(Ack::decode(version, AckKind::Pubcomp, body)?),
+            kind::SUBSCRIBE => Packet::Subscribe(Subscribe::decode(version, body)?),
+            kind::SUBACK => Packet::Suback(Suback::decode(version, body)?),
+            kind::UNSUBSCRIBE => Packet::Unsubscribe(Unsubscribe::decode(version, body)?),
+            kind::UNSUBACK => Packet::Unsuback(Unsuback::decode(version, body)?),
+            kind::PINGREQ => Packet::Pingreq,
+            kind::PINGRESP => Packet::Pingresp,
+            kind::DISCONNECT => Packet::Disconnect(Box::new(Disconnect::decode(version, body)?)),
+            kind::AUTH => Packet::Auth(Box::new(Auth::decode(body)?)),
+            _ => return Err(DecodeError::PacketTypeReserved),
+        };
+        body.finish()?;
+        Ok(packet)
+    }
+
+    fn decode_connect<'a>(
+        &mut self,
+        header: FixedHeader,
+        mut body: Reader<'_>,
+    ) -> Result<Packet<'a>, DecodeError> {
+        let (version, bridge) = Connect::decode_version(&mut body)?;
+        self.version.get_or_insert(version);
+        if version == ProtocolVersion::V5 && !header.minimal {
+            return Err(DecodeError::VariableByteIntegerNotMinimal);
+        }
+        let connect = Connect::decode(version, bridge, &mut body)?;
+        body.finish()?;
+        Ok(Packet::Connect(Box::new(connect)))
+    }
+}
+
+/// Appends the packet as `version` has it; what that version cannot say is left out (AUTH before
+/// 5.0 wholly). Strings and binary data are cut at 65,535 bytes; of a packet larger than
+/// [`PACKET_BYTES_MAX`] nothing is written.
+pub fn encode(version: ProtocolVersion, packet: &Packet<'_>, out: &mut Vec<u8>) {
+    if let Packet::Publish(publish) = packet {
+        return encode_publish(version, publish, out);
+    }
+    let Some(first) = first_byte(version, packet) else { return };
+    let remaining = Writer::count(|writer| write_body(version, packet, writer));
+    if remaining > REMAINING_BYTES_MAX {
+        return;
+    }
+    out.reserve(1 + variable_len(remaining) + remaining);
+    let mut writer = Writer::append(out);
+    writer.u8(first);
+    writer.variable(remaining);
+    write_body(version, packet, &mut writer);
+}
+
+/// How many bytes [`encode`] appends, to be held against the receiver's Maximum Packet Size. More
+/// than [`PACKET_BYTES_MAX`] tells that the packet cannot be sent to anyone.
+#[must_use]
+pub fn encoded_len(version: ProtocolVersion, packet: &Packet<'_>) -> usize {
+    if let Packet::Publish(publish) = packet {
+        return publish_len(version, publish);
+    }
+    if first_byte(version, packet).is_none() {
+        return 0;
+    }
+    let remaining = Writer::count(|writer| write_body(version, packet, writer));
+    1 + variable_len(remaining) + remaining
+}
+
+/// [`encode`] for PUBLISH, where speed matters.
+#[inline]
+pub fn encode_publish(version: ProtocolVersion, publish: &Publish<'_>, out: &mut Vec<u8>) {
+    let lengths = publish.lengths(version);
+    if lengths.remaining <= REMAINING_BYTES_MAX {
+        publish.encode(version, lengths, out);
+    }
+}
+
+/// [`encoded_len`] for PUBLISH.
+#[inline]
+#[must_use]
+pub fn publish_len(version: ProtocolVersion, publish: &Publish<'_>) -> usize {
+    let remaining = publish.lengths(version).remaining;
+    1 + variable_len(remaining) + remaining
+}
+
+/// `None` for what the version does not have.
+fn first_byte(version: ProtocolVersion, packet: &Packet<'_>) -> Option<u8> {
+    Some(match packet {
+        Packet::Connect(_) => kind::CONNECT << 4,
+        Packet::Connack(_) => kind::CONNACK << 4,
+        Packet::Publish(publish) => publish.first_byte(),
+        Packet::Puback(_) => kind::PUBACK << 4,
+        Packet::Pubrec(_) => kind::PUBREC << 4,
+        Packet::Pubrel(_) => kind::PUBREL << 4 | 0b0010, // [MQTT3-3.6.1-1] [MQTT5-3.6.1-1]
+        Packet::Pubcomp(_) => kind::PUBCOMP << 4,
+        Packet::Subscribe(_) => kind::SUBSCRIBE << 4 | 0b0010, // [MQTT3-3.8.1-1] [MQTT5-3.8.1-1]
+        Packet::Suback(_) => kind::SUBACK << 4,
+        Packet::Unsubscribe(_) => kind::UNSUBSCRIBE << 4 | 0b0010, // [MQTT3-3.10.1-1] [MQTT5-3.10.1-1]
+        Packet::Unsuback(_) => kind::UNSUBACK << 4,
+        Packet::Pingreq => kind::PINGREQ << 4,
+        Packet::Pingresp => kind::PINGRESP << 4,
+        Packet::Disconnect(_) => kind::DISCONNECT << 4,
+        Packet::Auth(_) if version < ProtocolVersion::V5 => return None,
+        Packet::Auth(_) => kind::AUTH << 4,
+    })
+}
+
+fn write_body(version: ProtocolVersion, packet: &Packet<'_>, writer: &mut Writer<'_>) {
+    match packet {
+        Packet::Connect(connect) => connect.encode(writer),
+        Packet::Connack(connack) => connack.encode(version, writer),
+        Packet::Puback(ack) | Packet::Pubrec(ack) | Packet::Pubrel(ack) | Packet::Pubcomp(ack) => {
+            ack.encode(version, writer);
+        }
+        Packet::Subscribe(subscribe) => subscribe.encode(version, writer),
+        Packet::Suback(suback) => suback.encode(version, writer),
+        Packet::Unsubscribe(unsubscribe) => unsubscribe.encode(version, writer),
+        Packet::Unsuback(unsuback) => unsuback.encode(version, writer),
+        Packet::Publish(_) | Packet::Pingreq | Packet::Pingresp => {}
+        Packet::Disconnect(disconnect) => disconnect.encode(version, writer),
+        Packet::Auth(auth) => auth.encode(writer),
+    }
+}

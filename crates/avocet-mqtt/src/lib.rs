@@ -20,14 +20,15 @@ pub mod reason;
 pub mod topic;
 pub mod version;
 
-pub use codec::{Codec, DecodeError};
+pub use codec::{Codec, DecodeError, encode, encode_publish, encoded_len, publish_len};
 pub use id::{PacketId, SubscriptionIdentifier};
-pub use message::{ApplicationMessage, Transit};
+pub use message::{ApplicationMessage, Expiry, Transit};
 pub use packet::{
-    Ack, Auth, Connack, Connect, Disconnect, Packet, Publish, Suback, Subscribe, Subscription,
-    SubscriptionOptions, Unsuback, Unsubscribe, Will,
+    Ack, Auth, Connack, Connect, Disconnect, Packet, Publish, RetainHandling, Suback, Subscribe,
+    Subscription, SubscriptionOptions, Unsuback, Unsubscribe, Will,
 };
-pub use property::{ForwardedProperties, UserProperties};
+pub use property::{ForwardedProperties, ForwardedProperty, OwnedProperties, UserProperties};
 pub use qos::QoS;
 pub use reason::ReasonCode;
+pub use topic::TopicError;
 pub use version::ProtocolVersion;

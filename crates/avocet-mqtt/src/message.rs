@@ -1,12 +1,20 @@
-//! An application message: borrowed while in transit, owned once it has to wait.
+//! An application message: borrowed while in transit, owned once it has to wait. Who gets it is
+//! not known here.
 
-use std::{cell::OnceCell, sync::Arc, time::Instant};
+use std::{
+    cell::OnceCell,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use crate::{ForwardedProperties, QoS, property::OwnedProperties};
+use crate::{ForwardedProperties, Publish, QoS};
 
 /// A message that waits: in an outbox, in flight, retained. One allocation holds exactly its bytes.
+///
+/// It is made by [`Transit::share`] and sent by way of [`Transit::from_shared`].
 #[derive(Debug)]
 pub struct ApplicationMessage {
+    /// Topic, then properties, then payload.
     bytes: Box<[u8]>,
     topic_bytes: u16,
     properties_bytes: u32,
@@ -16,6 +24,87 @@ pub struct ApplicationMessage {
     pub retain: bool,
     /// When it is no longer wanted ([MQTT5-3.3.2-5]).
     pub expires_at: Option<Instant>,
+}
+
+impl ApplicationMessage {
+    fn new(transit: &Transit<'_>) -> Self {
+        let topic = crate::codec::cut(transit.topic);
+        let properties = transit.properties;
+        let mut bytes = Vec::with_capacity(topic.len() + properties.len() + transit.payload.len());
+        bytes.extend_from_slice(topic.as_bytes());
+        properties.write_to(&mut bytes);
+        bytes.extend_from_slice(transit.payload);
+        Self {
+            bytes: bytes.into_boxed_slice(),
+            topic_bytes: crate::codec::length_u16(topic.as_bytes()),
+            // Properties of a packet take at most 2^28 bytes.
+            properties_bytes: u32::try_from(properties.len()).unwrap_or(u32::MAX),
+            qos: transit.qos,
+            retain: transit.retain,
+            expires_at: transit.expires_at,
+        }
+    }
+
+    fn split(&self) -> (&[u8], &[u8], &[u8]) {
+        let (topic, rest) = self.bytes.split_at(self.topic_bytes.into());
+        let (properties, payload) = rest.split_at(self.properties_bytes as usize);
+        (topic, properties, payload)
+    }
+
+    /// Its topic name. Walks over it to see that it is UTF-8: take it once where it is needed
+    /// often.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        std::str::from_utf8(self.split().0).unwrap_or_default()
+    }
+
+    /// Its payload.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        self.split().2
+    }
+
+    /// What to pass on besides.
+    #[must_use]
+    pub fn properties(&self) -> ForwardedProperties<'_> {
+        ForwardedProperties::from_checked(self.split().1)
+    }
+
+    /// Bytes of topic, properties and payload together: what a queue counts.
+    #[expect(clippy::len_without_is_empty, reason = "a message has a topic, so it never is")]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether it is still wanted at `now`.
+    #[must_use]
+    pub fn remaining_expiry(&self, now: Instant) -> Expiry {
+        Expiry::at(self.expires_at, now)
+    }
+}
+
+/// How long a message is still wanted (5.0 section 3.3.2.3.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// For ever.
+    Never,
+    /// For so many seconds, begun ones counted whole.
+    Seconds(u32),
+    /// No more: it must not be sent to a client that has not begun to receive it.
+    Expired,
+}
+
+impl Expiry {
+    fn at(expires_at: Option<Instant>, now: Instant) -> Self {
+        let Some(expires_at) = expires_at else { return Self::Never };
+        let left = expires_at.saturating_duration_since(now);
+        if left.is_zero() {
+            return Self::Expired; // [MQTT5-3.3.2-5]
+        }
+        let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+        Self::Seconds(u32::try_from(seconds).unwrap_or(u32::MAX)) // [MQTT5-3.3.2-6]
+    }
 }
 
 /// A message on its way through the broker. It borrows the reader's buffer and becomes owned at
@@ -30,3 +119,113 @@ pub struct Transit<'a> {
     expires_at: Option<Instant>,
     owned: OnceCell<Arc<ApplicationMessage>>,
 }
+
+impl<'a> Transit<'a> {
+    /// The message of a PUBLISH that came in at `now`. A topic alias has to be resolved before:
+    /// set `publish.topic`. An expiry interval of zero is over at once.
+    #[inline]
+    #[must_use]
+    pub fn new(publish: &Publish<'a>, now: Instant) -> Self {
+        let lifetime = publish.message_expiry_interval.map(|s| Duration::from_secs(s.into()));
+        Self {
+            topic: publish.topic,
+            payload: publish.payload,
+            properties: publish.properties,
+            qos: publish.qos,
+            retain: publish.retain,
+            expires_at: lifetime.and_then(|lifetime| now.checked_add(lifetime)),
+            owned: OnceCell::new(),
+        }
+    }
+
+    /// A message that waited (retained, will, queued) goes on its way.
+    #[must_use]
+    pub fn from_shared(message: &'a Arc<ApplicationMessage>) -> Self {
+        Self {
+            topic: message.topic(),
+            payload: message.payload(),
+            properties: message.properties(),
+            qos: message.qos,
+            retain: message.retain,
+            expires_at: message.expires_at,
+            owned: OnceCell::from(Arc::clone(message)),
+        }
+    }
+
+    /// The message as one that can wait. The first call copies it, all others give the same.
+    #[inline]
+    pub fn share(&self) -> &Arc<ApplicationMessage> {
+        self.owned.get_or_init(|| Arc::new(ApplicationMessage::new(self)))
+    }
+
+    /// Its topic name.
+    #[inline]
+    #[must_use]
+    pub fn topic(&self) -> &'a str {
+        self.topic
+    }
+
+    /// Its payload.
+    #[inline]
+    #[must_use]
+    pub fn payload(&self) -> &'a [u8] {
+        self.payload
+    }
+
+    /// What to pass on besides.
+    #[inline]
+    #[must_use]
+    pub fn properties(&self) -> ForwardedProperties<'a> {
+        self.properties
+    }
+
+    /// The quality it was published with.
+    #[inline]
+    #[must_use]
+    pub fn qos(&self) -> QoS {
+        self.qos
+    }
+
+    /// The RETAIN flag it was published with.
+    #[inline]
+    #[must_use]
+    pub fn retain(&self) -> bool {
+        self.retain
+    }
+
+    /// When it is no longer wanted.
+    #[inline]
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Instant> {
+        self.expires_at
+    }
+
+    /// Whether it is still wanted at `now`.
+    #[inline]
+    #[must_use]
+    pub fn remaining_expiry(&self, now: Instant) -> Expiry {
+        Expiry::at(self.expires_at, now)
+    }
+
+    /// The PUBLISH that carries it on at `now`, with the seconds that are left of its lifetime;
+    /// `None` if it expired. QoS and RETAIN are the publisher's: lower them and add packet
+    /// identifier, alias and subscription identifiers as the receiver needs.
+    #[inline]
+    #[must_use]
+    pub fn to_publish(&self, now: Instant) -> Option<Publish<'a>> {
+        let message_expiry_interval = match self.remaining_expiry(now) {
+            Expiry::Never => None,
+            Expiry::Seconds(seconds) => Some(seconds),
+            Expiry::Expired => return None,
+        };
+        let mut publish = Publish::new(self.topic, self.payload);
+        publish.qos = self.qos;
+        publish.retain = self.retain;
+        publish.message_expiry_interval = message_expiry_interval;
+        publish.properties = self.properties;
+        Some(publish)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ mod subscribe;
 mod unsubscribe;
 
 pub use ack::Ack;
+pub(crate) use ack::{AckKind, decode_reason, decode_reasons};
 pub use auth::Auth;
 pub use connack::Connack;
 pub use connect::{Connect, Will};
