@@ -140,11 +140,11 @@ settings! {
     }
 }
 
-fn text(toml: &str) -> Sources {
+pub(crate) fn text(toml: &str) -> Sources {
     Sources::new().with_text("a.toml", toml)
 }
 
-fn good(sources: &Sources) -> Root {
+pub(crate) fn good(sources: &Sources) -> Root {
     match load(sources) {
         Ok(root) => root,
         Err(mistakes) => panic!("{}", lines(&mistakes)),
