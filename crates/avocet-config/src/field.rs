@@ -18,6 +18,19 @@ pub trait Setting: Sized {
 
     /// The value as it would be written in TOML.
     fn write(&self) -> String;
+
+    /// What is accepted within limits, which are written as in TOML.
+    fn accepted_within(low: Option<&str>, high: Option<&str>) -> String {
+        let low = low.map(|low| format!("at least {low}"));
+        let high = high.map(|high| format!("at most {high}"));
+        let limits: Vec<String> = low.into_iter().chain(high).collect();
+        [Self::accepted(), limits.join(" and ")].join(", ")
+    }
+
+    /// The names of a `choice!`, each with its documentation.
+    fn choices() -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
 }
 
 /// Why a value is refused, in words that follow its key.
@@ -124,8 +137,8 @@ impl<T: Field> Field for Vec<T> {
 
     fn shape() -> Shape {
         match T::shape() {
-            Shape::Value { accepted } => {
-                Shape::Value { accepted: format!("a list, each element {accepted}") }
+            Shape::Value { accepted, choices } => {
+                Shape::Value { accepted: format!("a list, each element {accepted}"), choices }
             }
             other => Shape::List(Box::new(other)),
         }

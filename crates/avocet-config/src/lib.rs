@@ -38,7 +38,7 @@ pub use load::load;
 pub use mistake::{Mistake, Origin};
 pub use reader::{Check, Reader, TableReader};
 pub use secret::Secret;
-pub use section::{Bounded, Section};
+pub use section::{Bounded, Limits, Section};
 pub use shape::{FieldDoc, Shape, Tree};
 pub use size::Size;
 pub use source::Sources;
@@ -52,5 +52,5 @@ mod tests;
 pub mod __private {
     pub use crate::reader::plain;
     pub use crate::section::{limits, merge, shape, validate};
-    pub use crate::setting::{choices, no_choice};
+    pub use crate::setting::no_choice;
 }

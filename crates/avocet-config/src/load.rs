@@ -9,7 +9,8 @@ use crate::source::Sources;
 /// Reads the configuration; the error is every mistake of every source, in the order of the file.
 pub fn load<R: Section + Field>(sources: &Sources) -> Result<R, Vec<Mistake>> {
     let joined = sources.join();
-    let mut reader = Reader::new(joined.fallback);
+    let sections = R::fields().iter().map(|field| field.name).collect();
+    let mut reader = Reader::new(sections, joined.fallback);
     let mut root = R::default();
     for weaker in &joined.value.shadowed {
         root.update(weaker, &mut reader);
@@ -20,8 +21,8 @@ pub fn load<R: Section + Field>(sources: &Sources) -> Result<R, Vec<Mistake>> {
         Field::validate(&root, Some(&joined.value), &mut reader);
     }
     let mut mistakes = joined.mistakes;
-    let trusted = |mistake: &Mistake| match (&mistake.origin, joined.broken_from) {
-        (Origin::File { line, .. }, Some(broken)) => *line < broken,
+    let trusted = |mistake: &Mistake| match (&mistake.origin, joined.broken.first()) {
+        (Origin::File { line, .. }, Some(broken)) => line < broken,
         _ => true,
     };
     mistakes.extend(reader.into_mistakes().into_iter().filter(trusted));

@@ -75,7 +75,7 @@ macro_rules! settings {
                     $(#[cfg(feature = $feature)])?
                     {
                         let shape = <$type as $crate::Field>::shape();
-                        $(let shape = $crate::__private::limits::<$type, _, _>(shape, &($range));)?
+                        $(let shape = $crate::__private::limits::<$type, _>(shape, &($range));)?
                         fields.push($crate::FieldDoc {
                             name: $crate::__private::plain(stringify!($field)),
                             doc: concat!($($doc, "\n"),*),
@@ -181,7 +181,10 @@ macro_rules! setting {
                 }
 
                 fn shape() -> $crate::Shape {
-                    $crate::Shape::Value { accepted: <Self as $crate::Setting>::accepted() }
+                    $crate::Shape::Value {
+                        accepted: <Self as $crate::Setting>::accepted(),
+                        choices: <Self as $crate::Setting>::choices(),
+                    }
                 }
 
                 fn tree(&self) -> $crate::Tree {
@@ -237,7 +240,11 @@ macro_rules! choice {
             }
 
             fn accepted() -> String {
-                $crate::__private::choices(&[$(($word, concat!($($doc, "\n"),*))),+])
+                [$(concat!("\"", $word, "\"")),+].join(" | ")
+            }
+
+            fn choices() -> &'static [(&'static str, &'static str)] {
+                &[$(($word, concat!($($doc, "\n"),*))),+]
             }
 
             fn write(&self) -> String {

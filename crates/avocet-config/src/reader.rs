@@ -1,10 +1,8 @@
 //! The walk through the values of the sources, which collects every mistake.
 
-use std::ops::RangeBounds;
-
 use crate::field::{Field, Setting, Unfit};
 use crate::mistake::{Mistake, Origin};
-use crate::section::{Bounded, limits};
+use crate::section::{Bounded, Limits, limits};
 use crate::value::{Table, Value, quote_key};
 
 /// Collects mistakes, and knows at which key it is.
@@ -12,13 +10,15 @@ use crate::value::{Table, Value, quote_key};
 pub struct Reader {
     path: Vec<String>,
     mistakes: Vec<Mistake>,
+    /// The sections of the root.
+    sections: Vec<&'static str>,
     /// The origin of what no source wrote: the file, if there is one.
     fallback: Origin,
 }
 
 impl Reader {
-    pub(crate) fn new(fallback: Origin) -> Self {
-        Self { path: Vec::new(), mistakes: Vec::new(), fallback }
+    pub(crate) fn new(sections: Vec<&'static str>, fallback: Origin) -> Self {
+        Self { path: Vec::new(), mistakes: Vec::new(), sections, fallback }
     }
 
     pub(crate) fn into_mistakes(self) -> Vec<Mistake> {
@@ -109,27 +109,30 @@ impl TableReader<'_> {
         }
     }
 
-    /// Reads a field over what it was, if the new value is within the range.
-    pub fn field_within<T, U>(
-        &mut self,
-        name: &'static str,
-        field: &mut T,
-        range: &(impl RangeBounds<U> + std::fmt::Debug),
-    ) where
+    /// Reads a field over what it was, if the new value is within the limits.
+    pub fn field_within<T, U>(&mut self, name: &'static str, field: &mut T, range: &impl Limits<U>)
+    where
         T: Field + Bounded<U>,
         U: Setting + PartialOrd,
     {
         let name = plain(name);
         self.known.push(name);
         let Some(value) = self.table.get(name) else { return };
+        let accepted = limits::<T, U>(T::shape(), range).accepted();
         self.reader.entry(name, value, |value, reader| {
-            let Some(read) = T::read(value, reader) else { return };
-            match read.outside(range) {
-                None => *field = read,
-                Some(written) => {
-                    let accepted = limits::<T, U, _>(T::shape(), range).accepted();
-                    reader.unfit(value, Unfit(format!("{written} is out of range")), accepted);
-                }
+            let before = reader.mistakes.len();
+            match T::read(value, reader) {
+                Some(read) => match read.outside(range) {
+                    None => *field = read,
+                    Some(outside) => {
+                        let message = format!("{} is out of range", outside.write());
+                        reader.unfit(value, Unfit(message), accepted.clone());
+                    }
+                },
+                // What the type accepts is wider than what the field does.
+                None => reader.mistakes[before..]
+                    .iter_mut()
+                    .for_each(|mistake| mistake.accepted.clone_from(&accepted)),
             }
         });
     }
@@ -155,6 +158,10 @@ impl TableReader<'_> {
                     format!(
                         "this build has no feature {feature:?}; build with --features {feature}"
                     ),
+                    None,
+                ),
+                None if reader.sections.contains(&key.as_str()) => (
+                    format!("{key:?} does not belong here; write it above the first [section]"),
                     None,
                 ),
                 None => unknown(key, &known, &unbuilt),

@@ -1,7 +1,7 @@
 //! What the macros declare: sections, and the limits of their values.
 
 use std::fmt::Debug;
-use std::ops::{Bound, RangeBounds};
+use std::ops::{RangeFrom, RangeInclusive, RangeToInclusive};
 
 use crate::field::Setting;
 use crate::reader::{Check, Reader, TableReader};
@@ -49,56 +49,78 @@ pub fn shape<T: Section>() -> Shape {
     Shape::Table { doc: T::DOC, fields: T::fields() }
 }
 
-/// A field whose value can be held within a range of `T`: a `T`, or an option of one.
+/// A field whose value can be limited to a range of `T`: a `T`, or an option of one.
 pub trait Bounded<T> {
-    /// The value outside the range, as it would be written.
-    fn outside(&self, range: &dyn Within<T>) -> Option<String>;
+    /// The value, if it is outside the limits.
+    fn outside(&self, limits: &dyn Limits<T>) -> Option<&T>;
 }
 
-/// Whether a value is in a range; a `RangeBounds` that can be pointed to.
-pub trait Within<T> {
-    fn holds(&self, value: &T) -> bool;
-}
-
-impl<T: PartialOrd, R: RangeBounds<T>> Within<T> for R {
-    fn holds(&self, value: &T) -> bool {
-        self.contains(value)
+impl<T: Setting + PartialOrd> Bounded<T> for T {
+    fn outside(&self, limits: &dyn Limits<T>) -> Option<&T> {
+        let below = limits.low().is_some_and(|low| self < low);
+        let above = limits.high().is_some_and(|high| self > high);
+        (below || above).then_some(self)
     }
 }
 
-impl<T: Setting> Bounded<T> for T {
-    fn outside(&self, range: &dyn Within<T>) -> Option<String> {
-        (!range.holds(self)).then(|| self.write())
+impl<T: Setting + PartialOrd> Bounded<T> for Option<T> {
+    fn outside(&self, limits: &dyn Limits<T>) -> Option<&T> {
+        self.as_ref().and_then(|value| value.outside(limits))
     }
 }
 
-impl<T: Setting> Bounded<T> for Option<T> {
-    fn outside(&self, range: &dyn Within<T>) -> Option<String> {
-        self.as_ref().and_then(|value| value.outside(range))
+/// A range as `, in RANGE` may give it; both its ends belong to it.
+pub trait Limits<T>: Debug {
+    fn low(&self) -> Option<&T>;
+    fn high(&self) -> Option<&T>;
+}
+
+impl<T: Debug> Limits<T> for RangeInclusive<T> {
+    fn low(&self) -> Option<&T> {
+        Some(self.start())
+    }
+
+    fn high(&self) -> Option<&T> {
+        Some(self.end())
     }
 }
 
+impl<T: Debug> Limits<T> for RangeFrom<T> {
+    fn low(&self) -> Option<&T> {
+        Some(&self.start)
+    }
+
+    fn high(&self) -> Option<&T> {
+        None
+    }
+}
+
+impl<T: Debug> Limits<T> for RangeToInclusive<T> {
+    fn low(&self) -> Option<&T> {
+        None
+    }
+
+    fn high(&self) -> Option<&T> {
+        Some(&self.end)
+    }
+}
+
+/// The shape of a field whose values are limited.
 #[doc(hidden)]
-pub fn limits<F, T, R>(shape: Shape, range: &R) -> Shape
-where
-    F: Bounded<T>,
-    T: Setting + PartialOrd,
-    R: RangeBounds<T> + Debug,
-{
-    let accepted = shape.accepted().unwrap_or_default();
-    Shape::Value { accepted: format!("{accepted}, {}", limits_in_words(range)) }
-}
-
-fn limits_in_words<T: Setting>(range: &impl RangeBounds<T>) -> String {
-    let low = match range.start_bound() {
-        Bound::Included(low) => Some(format!("at least {}", low.write())),
-        Bound::Excluded(low) => Some(format!("more than {}", low.write())),
-        Bound::Unbounded => None,
-    };
-    let high = match range.end_bound() {
-        Bound::Included(high) => Some(format!("at most {}", high.write())),
-        Bound::Excluded(high) => Some(format!("less than {}", high.write())),
-        Bound::Unbounded => None,
-    };
-    low.into_iter().chain(high).collect::<Vec<_>>().join(" and ")
+pub fn limits<F: Bounded<T>, T: Setting + PartialOrd>(
+    shape: Shape,
+    limits: &impl Limits<T>,
+) -> Shape {
+    match shape {
+        Shape::Value { choices, .. } => {
+            let [low, high] = [limits.low(), limits.high()].map(|end| end.map(T::write));
+            let accepted = T::accepted_within(low.as_deref(), high.as_deref());
+            Shape::Value { accepted, choices }
+        }
+        other @ (Shape::Table { .. }
+        | Shape::Kinds { .. }
+        | Shape::Named { .. }
+        | Shape::List(_)
+        | Shape::Optional(_)) => other,
+    }
 }

@@ -31,13 +31,19 @@ macro_rules! integer {
                 }
 
                 fn accepted() -> String {
-                    let widest = i128::from(i64::MAX);
-                    match (i128::try_from(Self::MIN), i128::try_from(Self::MAX)) {
-                        (Ok(low), Ok(high)) if high < widest => {
-                            format!("an integer from {low} to {high}")
-                        }
-                        (Ok(0), _) => "an integer from 0".to_owned(),
-                        _ => "an integer".to_owned(),
+                    Self::accepted_within(None, None)
+                }
+
+                fn accepted_within(low: Option<&str>, high: Option<&str>) -> String {
+                    // The ends of 64 bits are no limits that anybody meets.
+                    let wide = Self::BITS == 64;
+                    let least = (!wide || Self::MIN == 0).then(|| Self::MIN.to_string());
+                    let most = (!wide).then(|| Self::MAX.to_string());
+                    match (low.or(least.as_deref()), high.or(most.as_deref())) {
+                        (Some(low), Some(high)) => format!("an integer from {low} to {high}"),
+                        (Some(low), None) => format!("an integer from {low}"),
+                        (None, Some(high)) => format!("an integer up to {high}"),
+                        (None, None) => "an integer".to_owned(),
                     }
                 }
 
@@ -142,10 +148,4 @@ pub fn no_choice(value: &Value, words: &[&str]) -> Unfit {
         Some(word) => Unfit(format!("{message}; did you mean {word:?}?")),
         None => Unfit(message),
     }
-}
-
-/// The words of a `choice!`.
-pub fn choices(words: &[(&str, &str)]) -> String {
-    let words: Vec<String> = words.iter().map(|(word, _)| quote(word)).collect();
-    words.join(" | ")
 }

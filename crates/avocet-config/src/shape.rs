@@ -3,8 +3,8 @@
 /// What a field is, for the reference page and the example file.
 #[derive(Debug, Clone)]
 pub enum Shape {
-    /// One value, with what is accepted in words.
-    Value { accepted: String },
+    /// One value, with what is accepted in words, and the names of a choice with what they mean.
+    Value { accepted: String, choices: &'static [(&'static str, &'static str)] },
     /// A section with its documentation and fields.
     Table { doc: &'static str, fields: Vec<FieldDoc> },
     /// A section whose fields depend on what `tag` says.
@@ -18,10 +18,15 @@ pub enum Shape {
 }
 
 impl Shape {
+    /// The names of a choice, each with its documentation.
+    pub(crate) fn choices(&self) -> &'static [(&'static str, &'static str)] {
+        if let Self::Value { choices, .. } = self { choices } else { &[] }
+    }
+
     /// What is accepted, in words.
     pub fn accepted(&self) -> Option<String> {
         Some(match self {
-            Self::Value { accepted } => accepted.clone(),
+            Self::Value { accepted, .. } => accepted.clone(),
             Self::Table { .. } | Self::Kinds { .. } => "a table".to_owned(),
             Self::Named { .. } => "a table of named tables".to_owned(),
             Self::List(_) => "a list of tables".to_owned(),

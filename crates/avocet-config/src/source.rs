@@ -1,5 +1,6 @@
 //! The file, the environment and the command line, which become one tree of values.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -108,8 +109,8 @@ pub(crate) struct Joined {
     pub(crate) value: Value,
     pub(crate) mistakes: Vec<Mistake>,
     pub(crate) fallback: Origin,
-    /// The first line that is no TOML; what is read from there on cannot be trusted.
-    pub(crate) broken_from: Option<usize>,
+    /// The lines that are no TOML; what is read from the first on cannot be trusted.
+    pub(crate) broken: BTreeSet<usize>,
 }
 
 impl Joined {
@@ -118,7 +119,7 @@ impl Joined {
             value: Value::new(Origin::Default, Data::Table(Table::new())),
             mistakes: Vec::new(),
             fallback: Origin::Default,
-            broken_from: None,
+            broken: BTreeSet::new(),
         }
     }
 
@@ -134,13 +135,16 @@ impl Joined {
         for error in errors {
             let span = error.span().unwrap_or_default();
             let line = line(span.start);
-            let duplicate = error.message() == "duplicate key";
-            if !duplicate {
-                self.broken_from = Some(self.broken_from.map_or(line, |first| first.min(line)));
-            }
-            let key = if duplicate { text.get(span).unwrap_or("").trim() } else { "" };
             let origin = Origin::File { name: Arc::clone(&name), line };
-            self.mistake(origin, key, error.message().to_owned());
+            if error.message() == "duplicate key" {
+                let end = starts.get(line).copied().unwrap_or(text.len());
+                let key = text.get(span).unwrap_or_default();
+                let key = duplicate(text.get(..end).unwrap_or_default(), key);
+                self.mistake(origin, &key, "set a second time".to_owned());
+            } else if self.broken.insert(line) {
+                // One mistake a line: what follows on the same line follows from it.
+                self.mistake(origin, "", format!("not TOML: {}", error.message()));
+            }
         }
         let origin = |offset| Origin::File { name: Arc::clone(&name), line: line(offset) };
         let table = DeValue::Table(table.into_inner());
@@ -242,7 +246,7 @@ fn split_word(word: &str) -> Option<(&str, &str, Vec<String>)> {
         }
     })?;
     let (key, text) = (word[..end].trim(), &word[end + 1..]);
-    if key.contains(['\n', '\r', '#']) && !key.contains(['"', '\'']) {
+    if key.contains(['\n', '\r']) {
         return None;
     }
     let line = format!("{key} = 0");
@@ -250,17 +254,29 @@ fn split_word(word: &str) -> Option<(&str, &str, Vec<String>)> {
     let mut path = Vec::new();
     let mut table = parsed.get_ref();
     loop {
-        let (key, value) = table.iter().next()?;
-        path.push(key.get_ref().to_string());
+        let (name, value) = table.iter().next()?;
+        path.push(name.get_ref().to_string());
         match value.get_ref() {
             DeValue::Table(inner) => table = inner,
-            _ => return Some((key_text(word, end), text, path)),
+            _ => return Some((key, text, path)),
         }
     }
 }
 
-fn key_text(word: &str, end: usize) -> &str {
-    word[..end].trim()
+/// The whole key of the last line of `text`, which sets `key` again: the header above it says the rest.
+fn duplicate(text: &str, key: &str) -> String {
+    let mut lines = text.lines().rev();
+    let line = lines.next().unwrap_or_default().trim_start();
+    if line.starts_with('[') {
+        return line.trim_start_matches('[').split(']').next().unwrap_or(key).trim().to_owned();
+    }
+    // A dotted key is shown as it stands.
+    let key = line.split('=').next().filter(|whole| whole.contains(key)).unwrap_or(key).trim();
+    let header = lines.map(str::trim).find(|line| line.starts_with('['));
+    match header.and_then(|header| header.trim_start_matches('[').split(']').next()) {
+        Some(header) => format!("{}.{key}", header.trim()),
+        None => key.to_owned(),
+    }
 }
 
 /// The offset of each line's first byte.

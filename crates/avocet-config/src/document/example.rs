@@ -60,6 +60,10 @@ impl Example {
         for line in doc_lines(field.doc) {
             self.comment(line);
         }
+        for (word, doc) in field.shape.choices() {
+            let doc = doc_lines(doc).collect::<Vec<_>>().join(" ");
+            self.comment(&format!("{word:?}: {doc}"));
+        }
         let accepted = field.shape.accepted().unwrap_or_default();
         self.comment(&format!("Accepted: {accepted}."));
         match tree {

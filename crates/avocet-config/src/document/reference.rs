@@ -60,6 +60,10 @@ impl Page {
             if let Some(feature) = field.feature {
                 meaning.push_str(&format!(" Needs the feature `{feature}`."));
             }
+            for (word, doc) in field.shape.choices() {
+                let doc = doc_lines(doc).collect::<Vec<_>>().join(" ");
+                meaning.push_str(&format!(" `{word}`: {doc}"));
+            }
             let accepted = field.shape.accepted().unwrap_or_default();
             let cells = [format!("`{}`", field.name), accepted, default, meaning];
             let cells = cells.map(|cell| cell.replace('|', "\\|"));
