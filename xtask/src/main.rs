@@ -1,0 +1,58 @@
+//! Automation of the repository, run as `cargo xtask COMMAND`.
+//!
+//! - [`test`]: everything CI checks, one announced step after the other;
+//! - [`tidy`]: the invariants that no compiler checks, each an absence;
+//! - [`spec`]: the numbered statements of MQTT, and which code and test stand for each;
+//! - [`docs`]: the documents that are generated, and whether they are fresh;
+//! - [`services`]: foreign clients that the tests need;
+//! - [`repository`]: where things are, and how a program is run.
+#![expect(clippy::print_stdout, reason = "a command line tool speaks on its terminal")]
+
+mod docs;
+mod repository;
+mod services;
+mod spec;
+mod test;
+mod tidy;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Automation of the Avocet repository.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Everything CI checks; stops at the first failure.
+    Test,
+    /// Invariants of the source: dependencies between crates, names, leftovers, links.
+    Tidy,
+    /// Statements of the MQTT standards: which code and which test stand for each.
+    Spec(spec::Options),
+    /// Writes the generated documents, or checks that they are fresh.
+    Docs {
+        /// Only compare; fail when a document is stale.
+        #[arg(long)]
+        check: bool,
+    },
+    /// What the tests need from elsewhere.
+    Services {
+        #[command(subcommand)]
+        what: services::Services,
+    },
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().command {
+        Command::Test => test::run(),
+        Command::Tidy => tidy::run(),
+        Command::Spec(options) => spec::run(&options),
+        Command::Docs { check } => docs::run(check).map(|notes| repository::print_notes(&notes)),
+        Command::Services { what } => services::run(&what),
+    }
+}

@@ -1,0 +1,163 @@
+//! `cargo xtask test`: everything CI checks, in order, stopping at the first failure.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{docs, repository, services, spec, tidy};
+
+/// What a step that did not fail has to say: what of it was left out.
+type Notes = Vec<String>;
+
+/// Tests append a line here for each scenario whose foreign client is missing.
+const NOT_RUN: &str = "not-run.txt";
+
+struct Steps {
+    done: Vec<(&'static str, Duration)>,
+    notes: Notes,
+}
+
+impl Steps {
+    fn step(&mut self, name: &'static str, work: impl FnOnce() -> Result<Notes>) -> Result<()> {
+        println!("\n=== {name}");
+        let begun = Instant::now();
+        let outcome = work();
+        self.done.push((name, begun.elapsed()));
+        match outcome {
+            Ok(notes) => {
+                repository::print_notes(&notes);
+                self.notes.extend(notes);
+                Ok(())
+            }
+            Err(error) => {
+                self.summary();
+                Err(error.context(format!("step `{name}` failed")))
+            }
+        }
+    }
+
+    fn summary(&self) {
+        println!("\n=== summary");
+        for (name, took) in &self.done {
+            println!("{:>7.1} s  {name}", took.as_secs_f64());
+        }
+        repository::print_notes(&self.notes);
+    }
+}
+
+pub(crate) fn run() -> Result<()> {
+    let mut steps = Steps { done: Vec::new(), notes: Notes::new() };
+    steps.step("format", format)?;
+    steps.step("clippy", clippy)?;
+    steps.step("tidy", || tidy::run().map(|()| Notes::new()))?;
+    steps.step("documents", || docs::run(true))?;
+    steps.step("clients", services::clients)?;
+    steps.step("executable", executable)?;
+    steps.step("tests", tests)?;
+    steps.step("spec", spec::check)?;
+    steps.summary();
+    println!("\nall steps passed");
+    Ok(())
+}
+
+fn format() -> Result<Notes> {
+    if !repository::works(&mut repository::cargo(&["fmt", "--version"])) {
+        return Ok(vec!["not run: format, since rustfmt is not installed".to_owned()]);
+    }
+    repository::succeed(&mut repository::cargo(&["fmt", "--all", "--check"]))
+        .context("`cargo fmt` puts it right")?;
+    Ok(Notes::new())
+}
+
+fn clippy() -> Result<Notes> {
+    if !repository::works(&mut repository::cargo(&["clippy", "--version"])) {
+        return Ok(vec!["not run: clippy, which is not installed".to_owned()]);
+    }
+    let usual = ["clippy", "--quiet", "--workspace", "--all-targets"];
+    let strict = ["--", "-D", "warnings"];
+    repository::succeed(&mut repository::cargo(&[&usual[..], &strict].concat()))?;
+    if has_full_feature()? {
+        let full = ["--features", "avocet/full"];
+        repository::succeed(&mut repository::cargo(&[&usual[..], &full, &strict].concat()))?;
+    }
+    Ok(Notes::new())
+}
+
+fn has_full_feature() -> Result<bool> {
+    let Ok(text) = repository::read("crates/avocet/Cargo.toml") else { return Ok(false) };
+    let manifest: toml::Table = text.parse().context("reading crates/avocet/Cargo.toml")?;
+    Ok(manifest.get("features").is_some_and(|features| features.get("full").is_some()))
+}
+
+fn executable() -> Result<Notes> {
+    if !repository::root().join("crates/avocet/Cargo.toml").is_file() {
+        return Ok(vec!["not built: crates/avocet is not there yet".to_owned()]);
+    }
+    repository::succeed(&mut repository::cargo(&["build", "--quiet", "--package", "avocet"]))?;
+    Ok(Notes::new())
+}
+
+fn tests() -> Result<Notes> {
+    let not_run = repository::scratch()?.join(NOT_RUN);
+    if not_run.exists() {
+        fs::remove_file(&not_run).context("removing the notes of the last run")?;
+    }
+    let mut notes = Notes::new();
+    let nextest = repository::works(&mut repository::cargo(&["nextest", "--version"]));
+    let mut transcript = String::new();
+    let outcome = if nextest {
+        let all = ["nextest", "run", "--workspace", "--no-fail-fast"];
+        run_and_keep(&all, &mut transcript)
+            .and_then(|()| run_and_keep(&["test", "--workspace", "--doc"], &mut transcript))
+    } else {
+        notes.push("cargo-nextest is not installed: `cargo test` ran the tests".to_owned());
+        run_and_keep(&["test", "--workspace", "--no-fail-fast"], &mut transcript)
+    };
+    spec::keep_results(&transcript)?;
+    outcome?;
+    let skipped = fs::read_to_string(&not_run).unwrap_or_default();
+    let mut skipped: Vec<&str> = skipped.lines().collect();
+    skipped.sort_unstable();
+    skipped.dedup();
+    if !skipped.is_empty() {
+        notes.push(format!("{} scenarios were not run:", skipped.len()));
+        notes.extend(skipped.iter().map(|line| format!("not run: {line}")));
+    }
+    Ok(notes)
+}
+
+/// Runs cargo with its output on the terminal and, what tests print, in `transcript` as well.
+fn run_and_keep(arguments: &[&str], transcript: &mut String) -> Result<()> {
+    let mut cargo = repository::cargo(arguments);
+    cargo.env("AVOCET_NOT_RUN", repository::scratch()?.join(NOT_RUN));
+    // libtest reports on standard output, nextest on standard error.
+    let nextest = arguments.first() == Some(&"nextest");
+    if nextest {
+        cargo.stderr(Stdio::piped())
+    } else {
+        cargo.stdout(Stdio::piped())
+    };
+    let mut child = cargo.spawn().context("starting cargo")?;
+    let from_child: Box<dyn std::io::Read> = if nextest {
+        Box::new(child.stderr.take().context("standard error is piped")?)
+    } else {
+        Box::new(child.stdout.take().context("standard output is piped")?)
+    };
+    let mut terminal = std::io::stdout();
+    for line in BufReader::new(from_child).lines() {
+        let line = line.context("reading the tests' output")?;
+        writeln!(terminal, "{line}")?;
+        transcript.push_str(&line);
+        transcript.push('\n');
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("`cargo {}` failed with {status}", arguments.join(" "));
+    }
+    Ok(())
+}
