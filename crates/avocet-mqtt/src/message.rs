@@ -207,6 +207,25 @@ impl<'a> Transit<'a> {
         Expiry::at(self.expires_at, now)
     }
 
+    /// The message as one that can wait, if it was made so already.
+    #[inline]
+    #[must_use]
+    pub fn owned(&self) -> Option<&Arc<ApplicationMessage>> {
+        self.owned.get()
+    }
+
+    /// The PUBLISH that carries it on at `now` though it may have expired: the client has begun to
+    /// receive it.
+    #[must_use]
+    pub fn to_publish_again(&self, now: Instant) -> Publish<'a> {
+        self.to_publish(now).unwrap_or_else(|| {
+            let mut publish = Publish::new(self.topic, self.payload);
+            publish.message_expiry_interval = Some(0);
+            publish.properties = self.properties;
+            publish
+        })
+    }
+
     /// The PUBLISH that carries it on at `now`, with the seconds that are left of its lifetime;
     /// `None` if it expired. QoS and RETAIN are the publisher's: lower them and add packet
     /// identifier, alias and subscription identifiers as the receiver needs.

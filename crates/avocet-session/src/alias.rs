@@ -1,0 +1,88 @@
+//! Topic aliases (5.0 section 3.3.2.3.4): each direction has its own, and they end with the
+//! connection.
+
+use std::{num::NonZeroU16, sync::Arc};
+
+use hashbrown::HashMap;
+
+/// The aliases a client has given.
+#[derive(Debug)]
+pub(crate) struct InboundAliases {
+    maximum: u16,
+    topics: Vec<Option<Arc<str>>>,
+}
+
+/// An alias of zero, above the maximum, or never given.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct InvalidAlias;
+
+impl InboundAliases {
+    pub(crate) fn new(maximum: u16) -> Self {
+        Self { maximum, topics: Vec::new() }
+    }
+
+    /// Notes the topic for an alias, replacing an older one.
+    pub(crate) fn set(&mut self, alias: NonZeroU16, topic: &str) -> Result<(), InvalidAlias> {
+        if alias.get() > self.maximum {
+            return Err(InvalidAlias); // [MQTT5-3.3.2-9]
+        }
+        let index = usize::from(alias.get() - 1);
+        if index >= self.topics.len() {
+            self.topics.resize(index + 1, None);
+        }
+        if self.topics[index].as_deref() != Some(topic) {
+            self.topics[index] = Some(Arc::from(topic));
+        }
+        Ok(())
+    }
+
+    /// The topic an alias stands for.
+    pub(crate) fn topic(&self, alias: NonZeroU16) -> Result<Arc<str>, InvalidAlias> {
+        let index = usize::from(alias.get() - 1);
+        self.topics.get(index).cloned().flatten().ok_or(InvalidAlias)
+    }
+}
+
+/// The aliases we have given: the first topics sent get them, and keep them.
+#[derive(Debug)]
+pub(crate) struct OutboundAliases {
+    maximum: u16,
+    aliases: HashMap<Box<str>, NonZeroU16>,
+}
+
+/// How to name a topic in a PUBLISH.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Naming {
+    /// The topic alone.
+    Topic,
+    /// The topic and the alias it gets.
+    Introduce(NonZeroU16),
+    /// The alias alone.
+    Alias(NonZeroU16),
+}
+
+impl OutboundAliases {
+    pub(crate) fn new(maximum: u16) -> Self {
+        Self { maximum, aliases: HashMap::new() }
+    }
+
+    /// Whether the client allows any.
+    pub(crate) fn in_use(&self) -> bool {
+        self.maximum > 0
+    }
+
+    /// How to name this topic now. With `Introduce` the caller has to send it.
+    pub(crate) fn name(&mut self, topic: &str) -> Naming {
+        if let Some(&alias) = self.aliases.get(topic) {
+            return Naming::Alias(alias);
+        }
+        let next = u16::try_from(self.aliases.len() + 1).ok().filter(|n| *n <= self.maximum);
+        match next.and_then(NonZeroU16::new) {
+            Some(alias) => {
+                self.aliases.insert(Box::from(topic), alias); // [MQTT5-3.1.2-26]
+                Naming::Introduce(alias)
+            }
+            None => Naming::Topic,
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! QoS 1 and 2 messages sent and not yet acknowledged, in the order sent.
+//!
+//! Packet identifiers are given in sequence, so an entry is found by its distance from the first:
+//! a ring in which acknowledged entries leave holes until the front is acknowledged too.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use avocet_mqtt::{ApplicationMessage, PacketId, QoS, SubscriptionIdentifier};
+
+/// How many identifiers there are: 1 to 65,535.
+const IDS: usize = 65_535;
+
+/// A message with all that is needed to send it to this client.
+#[derive(Clone, Debug)]
+pub(crate) struct Waiting {
+    pub(crate) message: Arc<ApplicationMessage>,
+    /// The quality of this hop.
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    pub(crate) identifiers: Box<[SubscriptionIdentifier]>,
+    /// The shared subscription that brought it.
+    pub(crate) shared: Option<Arc<str>>,
+}
+
+/// How far an outbound message has come.
+#[derive(Clone, Debug)]
+pub(crate) enum Stage {
+    /// PUBLISH was sent; PUBACK or PUBREC is awaited.
+    Published(Waiting),
+    /// PUBREL was sent; PUBCOMP is awaited. The message is the client's.
+    Released,
+}
+
+#[derive(Debug)]
+struct Entry {
+    stage: Stage,
+    /// Sent on the present connection, not only on an earlier one.
+    sent_here: bool,
+}
+
+/// What the broker has sent and the client has not acknowledged.
+#[derive(Debug)]
+pub(crate) struct Inflight {
+    ring: VecDeque<Option<Entry>>,
+    /// The identifier of the ring's first entry.
+    first_id: u16,
+    /// Entries that are not holes.
+    count: usize,
+    /// Entries sent on the present connection: what the client's Receive Maximum bounds.
+    outstanding: usize,
+}
+
+/// An acknowledgement that fits no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mismatch {
+    /// No message has this identifier.
+    Unknown,
+    /// The message with this identifier is at another point of its exchange.
+    WrongStage,
+}
+
+impl Default for Inflight {
+    fn default() -> Self {
+        Self { ring: VecDeque::new(), first_id: 1, count: 0, outstanding: 0 }
+    }
+}
+
+impl Inflight {
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether something was sent only on an earlier connection.
+    pub(crate) fn has_unsent(&self) -> bool {
+        self.count != self.outstanding
+    }
+
+    /// Whether the client may be sent one more message. The ring's length is bounded too, so that
+    /// a client that acknowledges all but one message does not make it grow.
+    pub(crate) fn has_window(&self, window: u16) -> bool {
+        let ring_max = (usize::from(window) * 16).clamp(256, IDS);
+        self.count == self.outstanding
+            && self.outstanding < usize::from(window)
+            && self.ring.len() < ring_max
+    }
+
+    /// Enters a message that is being sent and names it.
+    pub(crate) fn push(&mut self, waiting: Waiting) -> PacketId {
+        let id = self.id_at(self.ring.len());
+        self.ring.push_back(Some(Entry { stage: Stage::Published(waiting), sent_here: true }));
+        self.count += 1;
+        self.outstanding += 1;
+        id // [MQTT3-2.3.1-4] [MQTT5-2.2.1-4]
+    }
+
+    /// PUBACK, or a PUBREC that refuses: the message is done.
+    pub(crate) fn complete(&mut self, id: PacketId, qos: QoS) -> Result<Waiting, Mismatch> {
+        let index = self.published(id, qos)?;
+        match self.remove(index) {
+            Some(Stage::Published(waiting)) => Ok(waiting),
+            Some(Stage::Released) | None => Err(Mismatch::WrongStage),
+        }
+    }
+
+    /// PUBREC: the message is the client's now. `Ok(None)` if it was already.
+    pub(crate) fn release(&mut self, id: PacketId) -> Result<Option<Waiting>, Mismatch> {
+        let index = self.index_of(id).ok_or(Mismatch::Unknown)?;
+        let entry = self.ring[index].as_mut().ok_or(Mismatch::Unknown)?;
+        match &entry.stage {
+            Stage::Published(waiting) if waiting.qos == QoS::ExactlyOnce => {}
+            Stage::Published(_) => return Err(Mismatch::WrongStage),
+            Stage::Released => return Ok(None),
+        }
+        match std::mem::replace(&mut entry.stage, Stage::Released) {
+            Stage::Published(waiting) => Ok(Some(waiting)),
+            Stage::Released => Ok(None),
+        }
+    }
+
+    /// PUBCOMP: the exchange is over.
+    pub(crate) fn finish(&mut self, id: PacketId) -> Result<(), Mismatch> {
+        let index = self.index_of(id).ok_or(Mismatch::Unknown)?;
+        match &self.ring[index].as_ref().ok_or(Mismatch::Unknown)?.stage {
+            Stage::Released => {}
+            Stage::Published(_) => return Err(Mismatch::WrongStage),
+        }
+        self.remove(index);
+        Ok(())
+    }
+
+    /// The connection is gone: everything has to be sent again on the next one.
+    pub(crate) fn disconnected(&mut self) {
+        self.outstanding = 0;
+        for entry in self.ring.iter_mut().flatten() {
+            entry.sent_here = false;
+        }
+        self.ring.shrink_to_fit();
+    }
+
+    /// The next entry that was sent only on an earlier connection, now counted as sent again.
+    /// PUBRELs do not wait for the window.
+    pub(crate) fn resend(&mut self, window: u16) -> Option<(PacketId, &Stage)> {
+        if self.count == self.outstanding {
+            return None;
+        }
+        let full = self.outstanding >= usize::from(window);
+        let index = self.ring.iter().position(|entry| matches!(entry, Some(e) if !e.sent_here))?;
+        let id = self.id_at(index);
+        let entry = self.ring[index].as_mut()?;
+        if full && matches!(entry.stage, Stage::Published(_)) {
+            return None;
+        }
+        entry.sent_here = true;
+        self.outstanding += 1;
+        Some((id, &entry.stage))
+    }
+
+    /// Takes all messages out, in order.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Waiting> {
+        let ring = std::mem::take(self).ring;
+        ring.into_iter().flatten().filter_map(|entry| match entry.stage {
+            Stage::Published(waiting) => Some(waiting),
+            Stage::Released => None,
+        })
+    }
+
+    /// Takes out the messages that a shared subscription brought; another member gets them.
+    pub(crate) fn drain_shared(&mut self) -> Vec<Waiting> {
+        let shared = |entry: &Option<Entry>| matches!(entry, Some(Entry { stage: Stage::Published(w), .. }) if w.shared.is_some());
+        let indices: Vec<usize> =
+            (0..self.ring.len()).rev().filter(|i| shared(&self.ring[*i])).collect();
+        let mut taken: Vec<Waiting> = indices
+            .into_iter()
+            .filter_map(|index| match self.remove(index) {
+                Some(Stage::Published(waiting)) => Some(waiting),
+                Some(Stage::Released) | None => None,
+            })
+            .collect();
+        taken.reverse();
+        taken
+    }
+
+    fn published(&self, id: PacketId, qos: QoS) -> Result<usize, Mismatch> {
+        let index = self.index_of(id).ok_or(Mismatch::Unknown)?;
+        match &self.ring[index].as_ref().ok_or(Mismatch::Unknown)?.stage {
+            Stage::Published(waiting) if waiting.qos == qos => Ok(index),
+            Stage::Published(_) | Stage::Released => Err(Mismatch::WrongStage),
+        }
+    }
+
+    fn remove(&mut self, index: usize) -> Option<Stage> {
+        let entry = self.ring[index].take()?;
+        self.count -= 1;
+        self.outstanding -= usize::from(entry.sent_here);
+        while let Some(None) = self.ring.front() {
+            self.first_id = self.id_at(1).get();
+            self.ring.pop_front();
+        }
+        Some(entry.stage)
+    }
+
+    fn id_at(&self, index: usize) -> PacketId {
+        let id = (usize::from(self.first_id) - 1 + index) % IDS + 1;
+        u16::try_from(id).ok().and_then(PacketId::new).expect("1 to 65,535")
+    }
+
+    fn index_of(&self, id: PacketId) -> Option<usize> {
+        let index = (usize::from(id.get()) + IDS - usize::from(self.first_id)) % IDS;
+        (index < self.ring.len()).then_some(index)
+    }
+}

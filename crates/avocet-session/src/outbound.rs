@@ -1,0 +1,252 @@
+//! What goes to the client.
+
+use std::{borrow::Cow, sync::Arc, time::Instant};
+
+use avocet_mqtt::{
+    Ack, ApplicationMessage, Packet, PacketId, Publish, QoS, ReasonCode, SubscriptionIdentifier,
+    Transit, codec,
+};
+
+use crate::{
+    DropReason, Outlet, Session,
+    alias::Naming,
+    connection::Connection,
+    inflight::{Inflight, Stage, Waiting},
+    outbox::Pushed,
+};
+
+/// How this client gets a message: what its matching subscriptions say together.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// The highest QoS granted.
+    pub qos: QoS,
+    /// Whether the RETAIN flag stays as published.
+    pub retain_as_published: bool,
+    /// The identifiers of all subscriptions that match ([MQTT5-3.3.4-3], [MQTT5-3.3.4-4]).
+    pub identifiers: &'a [SubscriptionIdentifier],
+    /// The shared subscription, if one brought it.
+    pub shared: Option<&'a Arc<str>>,
+    /// A retained message sent because of a new subscription.
+    pub retained: bool,
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Written.
+    Sent,
+    /// It waits.
+    Queued,
+    /// It will not arrive; the outlet was told why.
+    Dropped,
+    /// The queue is full and refuses: the publisher is to be told.
+    Refused,
+}
+
+/// A message of a shared subscription that its member did not take.
+#[derive(Debug)]
+pub struct Undelivered {
+    /// The subscription as it was sent.
+    pub subscription: Arc<str>,
+    /// The message.
+    pub message: Arc<ApplicationMessage>,
+}
+
+impl Session {
+    /// Takes a message for the client: writes it now, keeps it, or drops it.
+    pub fn handle_delivery<O: Outlet>(
+        &mut self,
+        transit: &Transit<'_>,
+        terms: &Terms<'_>,
+        now: Instant,
+        out: &mut O,
+    ) -> Delivery {
+        let qos = transit.qos().min(terms.qos); // [MQTT3-3.8.4-6] [MQTT5-3.8.4-8]
+        // [MQTT3-3.3.1-8] [MQTT3-3.3.1-9] [MQTT5-3.3.1-8] [MQTT5-3.3.1-12] [MQTT5-3.3.1-13]
+        let retain = terms.retained || (terms.retain_as_published && transit.retain());
+        let Some(connection) = &mut self.connection else {
+            if qos == QoS::AtMostOnce && !self.limits.queue_qos0 {
+                out.dropped(transit.topic(), DropReason::Offline);
+                return Delivery::Dropped;
+            }
+            return self.queue(waiting(transit, terms, qos, retain), out);
+        };
+        if !out.has_room() {
+            return self.queue(waiting(transit, terms, qos, retain), out);
+        }
+        let waits = match qos {
+            QoS::AtMostOnce => self.outbox.has_qos0(),
+            QoS::AtLeastOnce | QoS::ExactlyOnce => {
+                !self.outbox.is_empty() || !self.inflight.has_window(connection.window)
+            }
+        };
+        if waits {
+            return self.queue(waiting(transit, terms, qos, retain), out);
+        }
+        let Some(mut publish) = transit.to_publish(now) else {
+            out.dropped(transit.topic(), DropReason::Expired); // [MQTT5-3.3.2-5]
+            return Delivery::Dropped;
+        };
+        publish.qos = qos;
+        publish.retain = retain;
+        publish.subscription_identifiers = Cow::Borrowed(terms.identifiers);
+        if qos == QoS::AtMostOnce {
+            return transmit(connection, publish, transit.owned(), out);
+        }
+        let waiting = waiting(transit, terms, qos, retain);
+        send_acknowledged(connection, &mut self.inflight, publish, waiting, out)
+    }
+
+    /// Whether [`handle_delivery`](Self::handle_delivery) would refuse a QoS 1 or 2 message.
+    #[must_use]
+    pub fn would_refuse(&self, bytes: usize) -> bool {
+        self.outbox.would_refuse(bytes, &self.limits)
+    }
+
+    /// Writes what waits, as far as the connection and the window allow. To be called when the
+    /// connection has room again; acknowledgements do it themselves.
+    pub fn pump<O: Outlet>(&mut self, now: Instant, out: &mut O) {
+        let Some(connection) = &mut self.connection else { return };
+        let window = connection.window;
+        while out.has_room() {
+            let Some((id, stage)) = self.inflight.resend(window) else { break };
+            match stage {
+                Stage::Released => out.send(&Packet::Pubrel(Ack::new(id, ReasonCode::Success))),
+                Stage::Published(waiting) => {
+                    let transit = Transit::from_shared(&waiting.message);
+                    let mut publish = transit.to_publish_again(now);
+                    publish.dup = true; // [MQTT3-3.3.1-1] [MQTT5-3.3.1-1]
+                    publish.qos = waiting.qos;
+                    publish.retain = waiting.retain;
+                    publish.packet_id = Some(id);
+                    publish.subscription_identifiers = Cow::Borrowed(&waiting.identifiers);
+                    transmit(connection, publish, Some(&waiting.message), out);
+                }
+            }
+        }
+        while out.has_room() {
+            let open = self.inflight.has_window(window);
+            let Some(waiting) = self.outbox.pop(open, &self.limits) else { break };
+            self.send_waiting(waiting, now, out);
+        }
+    }
+
+    /// Sends a message that waited.
+    fn send_waiting<O: Outlet>(&mut self, waiting: Waiting, now: Instant, out: &mut O) {
+        let Some(connection) = &mut self.connection else { return };
+        let message = Arc::clone(&waiting.message);
+        let transit = Transit::from_shared(&message);
+        let Some(mut publish) = transit.to_publish(now) else {
+            out.dropped(transit.topic(), DropReason::Expired); // [MQTT5-3.3.2-5]
+            return;
+        };
+        let identifiers = waiting.identifiers.clone();
+        publish.qos = waiting.qos;
+        publish.retain = waiting.retain;
+        publish.subscription_identifiers = Cow::Borrowed(&identifiers);
+        if waiting.qos == QoS::AtMostOnce {
+            transmit(connection, publish, Some(&message), out);
+        } else {
+            send_acknowledged(connection, &mut self.inflight, publish, waiting, out);
+        }
+    }
+
+    fn queue<O: Outlet>(&mut self, waiting: Waiting, out: &mut O) -> Delivery {
+        let message = Arc::clone(&waiting.message);
+        let qos = waiting.qos;
+        let evicted = |gone: &Waiting| out.dropped(gone.message.topic(), DropReason::QueueFull);
+        match self.outbox.push(waiting, &self.limits, evicted) {
+            Pushed::Queued => Delivery::Queued,
+            Pushed::Full if qos == QoS::AtMostOnce => {
+                out.dropped(message.topic(), DropReason::QueueFull);
+                Delivery::Dropped
+            }
+            Pushed::Full => {
+                out.dropped(message.topic(), DropReason::Refused);
+                Delivery::Refused
+            }
+        }
+    }
+
+    /// Takes out what another member of a shared subscription may have: all that was not sent, and
+    /// of what was sent QoS 1. QoS 2 stays with its client ([MQTT5-4.8.2-4], [MQTT5-4.8.2-5]).
+    pub(crate) fn take_shared(&mut self) -> Vec<Undelivered> {
+        let mut taken = self.inflight.drain_shared();
+        taken.extend(self.outbox.drain_shared(&self.limits));
+        let undelivered = |waiting: Waiting| {
+            let subscription = waiting.shared?;
+            Some(Undelivered { subscription, message: waiting.message })
+        };
+        taken.into_iter().filter_map(undelivered).collect()
+    }
+
+    pub(crate) fn drop_waiting<O: Outlet>(&mut self, out: &mut O) {
+        for waiting in self.inflight.drain().chain(self.outbox.drain(&self.limits)) {
+            out.dropped(waiting.message.topic(), DropReason::SessionEnded);
+        }
+    }
+}
+
+fn waiting(transit: &Transit<'_>, terms: &Terms<'_>, qos: QoS, retain: bool) -> Waiting {
+    Waiting {
+        message: Arc::clone(transit.share()),
+        qos,
+        retain,
+        identifiers: Box::from(terms.identifiers),
+        shared: terms.shared.cloned(),
+    }
+}
+
+/// Sends a QoS 1 or 2 message for the first time and keeps it until it is acknowledged.
+fn send_acknowledged<O: Outlet>(
+    connection: &mut Connection,
+    inflight: &mut Inflight,
+    mut publish: Publish<'_>,
+    waiting: Waiting,
+    out: &mut O,
+) -> Delivery {
+    publish.packet_id = Some(PacketId::MAX);
+    if !fits(connection, &publish, 0) {
+        out.dropped(publish.topic, DropReason::PacketTooLarge); // [MQTT5-3.1.2-25]
+        return Delivery::Dropped;
+    }
+    let message = Arc::clone(&waiting.message);
+    publish.packet_id = Some(inflight.push(waiting));
+    transmit(connection, publish, Some(&message), out)
+}
+
+/// Writes a PUBLISH under the connection's terms: its alias, its Maximum Packet Size.
+fn transmit<O: Outlet>(
+    connection: &mut Connection,
+    mut publish: Publish<'_>,
+    owned: Option<&Arc<ApplicationMessage>>,
+    out: &mut O,
+) -> Delivery {
+    if !fits(connection, &publish, 0) {
+        out.dropped(publish.topic, DropReason::PacketTooLarge); // [MQTT5-3.1.2-25]
+        return Delivery::Dropped;
+    }
+    if connection.outbound_aliases.in_use() && fits(connection, &publish, ALIAS_BYTES) {
+        match connection.outbound_aliases.name(publish.topic) {
+            Naming::Topic => {}
+            Naming::Introduce(alias) => publish.topic_alias = Some(alias),
+            Naming::Alias(alias) => {
+                publish.topic_alias = Some(alias);
+                publish.topic = "";
+            }
+        }
+    }
+    out.send_publish(&publish, owned);
+    Delivery::Sent
+}
+
+/// What a topic alias adds to a packet at most: the property, and one byte each for the two
+/// lengths it may push over a border.
+const ALIAS_BYTES: usize = 5;
+
+/// [MQTT5-3.1.2-24]
+fn fits(connection: &Connection, publish: &Publish<'_>, more: usize) -> bool {
+    connection
+        .packet_bytes_max
+        .is_none_or(|max| codec::publish_len(connection.version, publish) + more <= max)
+}

@@ -1,0 +1,151 @@
+//! Messages that wait for the window or for the connection. Bounded in messages and in bytes, for
+//! this session and for the node.
+//!
+//! QoS 0 and QoS 1/2 wait in two queues, merged by a sequence number: when there is no room the
+//! oldest QoS 0 goes first, whatever lies between.
+
+use std::collections::VecDeque;
+
+use avocet_mqtt::QoS;
+
+use crate::{Limits, QueueFull, inflight::Waiting};
+
+/// What an entry costs beside its message's bytes: this record, roughly.
+const ENTRY_BYTES: usize = 64;
+
+/// Waiting messages.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    qos0: VecDeque<(u64, Waiting)>,
+    acknowledged: VecDeque<(u64, Waiting)>,
+    sequence: u64,
+    bytes: usize,
+}
+
+/// What became of a message that should have waited.
+#[derive(Debug)]
+pub(crate) enum Pushed {
+    /// It waits.
+    Queued,
+    /// It does not: there is no room.
+    Full,
+}
+
+impl Outbox {
+    pub(crate) fn len(&self) -> usize {
+        self.qos0.len() + self.acknowledged.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(crate) fn has_qos0(&self) -> bool {
+        !self.qos0.is_empty()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether a QoS 1/2 message of so many bytes would be refused.
+    pub(crate) fn would_refuse(&self, bytes: usize, limits: &Limits) -> bool {
+        limits.queue_full == QueueFull::Refuse
+            && self.qos0.is_empty()
+            && !self.fits(bytes + ENTRY_BYTES, limits)
+    }
+
+    /// Adds at the end. `evicted` is called for each message that makes room.
+    pub(crate) fn push(
+        &mut self,
+        waiting: Waiting,
+        limits: &Limits,
+        mut evicted: impl FnMut(&Waiting),
+    ) -> Pushed {
+        let bytes = cost(&waiting);
+        while !(self.fits(bytes, limits) && limits.budget.take(bytes as u64)) {
+            match self.make_room(waiting.qos, limits) {
+                Some(gone) => evicted(&gone),
+                None => return Pushed::Full,
+            }
+        }
+        self.bytes += bytes;
+        self.sequence += 1;
+        let queue =
+            if waiting.qos == QoS::AtMostOnce { &mut self.qos0 } else { &mut self.acknowledged };
+        queue.push_back((self.sequence, waiting));
+        Pushed::Queued
+    }
+
+    /// The next message to send; QoS 1/2 only if `window` is open. Order within a QoS is kept.
+    pub(crate) fn pop(&mut self, window: bool, limits: &Limits) -> Option<Waiting> {
+        let qos0 = self.qos0.front().map(|(sequence, _)| *sequence);
+        let other = self.acknowledged.front().map(|(sequence, _)| *sequence).filter(|_| window);
+        let queue = match (qos0, other) {
+            (Some(a), Some(b)) if a < b => &mut self.qos0,
+            (Some(_), None) => &mut self.qos0,
+            (_, Some(_)) => &mut self.acknowledged,
+            (None, None) => return None,
+        };
+        let (_, waiting) = queue.pop_front()?;
+        self.took(&waiting, limits);
+        Some(waiting)
+    }
+
+    /// Takes everything out, in order.
+    pub(crate) fn drain(&mut self, limits: &Limits) -> Vec<Waiting> {
+        let mut all = Vec::with_capacity(self.len());
+        while let Some(waiting) = self.pop(true, limits) {
+            all.push(waiting);
+        }
+        *self = Self::default();
+        all
+    }
+
+    /// Takes out what a shared subscription brought, in order.
+    pub(crate) fn drain_shared(&mut self, limits: &Limits) -> Vec<Waiting> {
+        let mut shared = VecDeque::new();
+        for queue in [&mut self.qos0, &mut self.acknowledged] {
+            for entry in std::mem::take(queue) {
+                let to = if entry.1.shared.is_some() { &mut shared } else { &mut *queue };
+                to.push_back(entry);
+            }
+        }
+        for (_, waiting) in &shared {
+            self.took(waiting, limits);
+        }
+        shared.make_contiguous().sort_by_key(|(sequence, _)| *sequence);
+        shared.into_iter().map(|(_, waiting)| waiting).collect()
+    }
+
+    fn fits(&self, bytes: usize, limits: &Limits) -> bool {
+        self.len() < limits.queue_messages_max && self.bytes + bytes <= limits.queue_bytes_max
+    }
+
+    fn make_room(&mut self, newcomer: QoS, limits: &Limits) -> Option<Waiting> {
+        if newcomer == QoS::AtMostOnce {
+            return None;
+        }
+        let gone = match self.qos0.pop_front() {
+            Some((_, waiting)) => waiting,
+            None if limits.queue_full == QueueFull::DropOldest => self.acknowledged.pop_front()?.1,
+            None => return None,
+        };
+        self.took(&gone, limits);
+        Some(gone)
+    }
+
+    fn took(&mut self, waiting: &Waiting, limits: &Limits) {
+        let bytes = cost(waiting);
+        self.bytes -= bytes;
+        limits.budget.give_back(bytes as u64);
+        if self.is_empty() {
+            self.qos0.shrink_to_fit();
+            self.acknowledged.shrink_to_fit();
+        }
+    }
+}
+
+fn cost(waiting: &Waiting) -> usize {
+    waiting.message.len() + ENTRY_BYTES
+}

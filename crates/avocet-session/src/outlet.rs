@@ -1,0 +1,25 @@
+//! Where a session puts what it has for its client.
+
+use std::sync::Arc;
+
+use avocet_mqtt::{ApplicationMessage, Packet, Publish};
+
+use crate::DropReason;
+
+/// A session's way out. Packets are written in place, in order: an action for each would cost an
+/// allocation a message.
+pub trait Outlet {
+    /// Writes a packet for the client.
+    fn send(&mut self, packet: &Packet<'_>);
+
+    /// Writes a PUBLISH. `owned` is the message it was made of, if that is shared already, so that
+    /// a large payload can be counted rather than copied.
+    fn send_publish(&mut self, publish: &Publish<'_>, owned: Option<&Arc<ApplicationMessage>>);
+
+    /// Whether more messages may be written now. Answers are written regardless: a client gets one
+    /// for each packet it sent, and no more is read from it while there is no room.
+    fn has_room(&self) -> bool;
+
+    /// A message that was meant for this client will not reach it.
+    fn dropped(&mut self, topic: &str, reason: DropReason);
+}

@@ -1,0 +1,304 @@
+//! The session itself: what it holds, and how a connection comes to it and leaves it.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use avocet_mqtt::{
+    Disconnect, Packet, PacketId, ProtocolVersion, ReasonCode, Suback, Subscribe, Subscription,
+    Unsuback, UserProperties, Will, codec,
+};
+
+use crate::{
+    Admission, CloseReason, Limits, Outlet, Undelivered,
+    alias::{InboundAliases, OutboundAliases},
+    connection::Connection,
+    inflight::Inflight,
+    outbox::Outbox,
+    received::Received,
+    subscriptions::{Held, Subscriptions},
+};
+
+/// One client's session. It is there from the first CONNECT until it expires, with or without a
+/// connection ([MQTT3-3.1.2-4], [MQTT5-4.1.0-1]).
+#[derive(Debug)]
+pub struct Session {
+    pub(crate) client_id: Arc<str>,
+    pub(crate) limits: Arc<Limits>,
+    /// Seconds to live without a connection; `u32::MAX` = for ever.
+    pub(crate) expiry_interval: u32,
+    pub(crate) subscriptions: Subscriptions,
+    pub(crate) inflight: Inflight,
+    pub(crate) received: Received,
+    pub(crate) outbox: Outbox,
+    pub(crate) connection: Option<Box<Connection>>,
+}
+
+/// What a connection left behind.
+#[derive(Debug)]
+pub struct Detached {
+    /// To be published, when its delay is over or the session ends, whichever is first.
+    pub will: Option<Box<Will>>,
+    /// How long the session lives on: `None` = for ever, zero = it ends now.
+    pub expires_after: Option<Duration>,
+    /// Messages of shared subscriptions that another member should get.
+    pub undelivered: Vec<Undelivered>,
+}
+
+/// What became of one line of a SUBSCRIBE.
+#[derive(Debug)]
+pub struct Subscribed {
+    /// The line.
+    pub subscription: Subscription,
+    /// The answer. The session keeps the subscription if it is not an error.
+    pub reason: ReasonCode,
+}
+
+impl Session {
+    /// A session without a connection.
+    #[must_use]
+    pub fn new(client_id: Arc<str>, limits: Arc<Limits>) -> Self {
+        Self {
+            client_id,
+            limits,
+            expiry_interval: 0,
+            subscriptions: Subscriptions::default(),
+            inflight: Inflight::default(),
+            received: Received::default(),
+            outbox: Outbox::default(),
+            connection: None,
+        }
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn client_id(&self) -> &Arc<str> {
+        &self.client_id
+    }
+
+    /// Whether a connection is attached.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.connection.is_some()
+    }
+
+    /// Whether it ends with its connection.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.expiry_interval == 0
+    }
+
+    /// The version of the attached connection.
+    #[must_use]
+    pub fn version(&self) -> Option<ProtocolVersion> {
+        self.connection.as_ref().map(|connection| connection.version)
+    }
+
+    /// Whether the connection is another broker's bridge.
+    #[must_use]
+    pub fn is_bridge(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| connection.bridge)
+    }
+
+    /// How long the client may be silent: one and a half times its keep alive.
+    #[must_use]
+    pub fn silence_max(&self) -> Option<Duration> {
+        self.connection.as_ref().and_then(|connection| connection.silence_max)
+    }
+
+    /// The filters subscribed, as they were sent.
+    pub fn filters(&self) -> impl Iterator<Item = &str> {
+        self.subscriptions.iter().map(|(filter, _)| filter)
+    }
+
+    /// Whether this filter is subscribed.
+    #[must_use]
+    pub fn is_subscribed(&self, filter: &str) -> bool {
+        self.subscriptions.contains(filter)
+    }
+
+    /// Whether one more filter would be too many.
+    #[must_use]
+    pub fn subscriptions_full(&self) -> bool {
+        self.subscriptions.len() >= self.limits.subscriptions_max
+    }
+
+    /// Messages and bytes that wait.
+    #[must_use]
+    pub fn queued(&self) -> (usize, usize) {
+        (self.outbox.len(), self.outbox.bytes())
+    }
+
+    /// Whether there is anything that [`pump`](Self::pump) might write.
+    #[must_use]
+    pub fn has_waiting(&self) -> bool {
+        !self.outbox.is_empty() || self.inflight.has_unsent()
+    }
+
+    /// QoS 1 and 2 messages sent and not acknowledged.
+    #[must_use]
+    pub fn inflight(&self) -> usize {
+        self.inflight.len()
+    }
+
+    /// Takes a connection on: answers its CONNECT, then sends again what was not acknowledged
+    /// ([MQTT3-4.4.0-1], [MQTT5-4.4.0-1]) and what waited.
+    pub fn attach<O: Outlet>(
+        &mut self,
+        admission: Admission,
+        session_present: bool,
+        now: Instant,
+        out: &mut O,
+    ) {
+        let connack = admission.connack(session_present, &self.limits);
+        let connect = admission.connect;
+        let inflight_max = self.limits.inflight_max.get();
+        self.expiry_interval = admission.expiry_interval;
+        self.inflight.disconnected();
+        self.received.settle();
+        self.connection = Some(Box::new(Connection {
+            version: connect.version,
+            bridge: connect.bridge,
+            window: connect.receive_maximum.map_or(u16::MAX, |n| n.get()).min(inflight_max),
+            packet_bytes_max: connect
+                .maximum_packet_size
+                .map(|n| usize::try_from(n.get()).unwrap_or(usize::MAX)),
+            problem_information: connect.request_problem_information,
+            silence_max: (admission.keep_alive > 0)
+                .then(|| Duration::from_millis(u64::from(admission.keep_alive) * 1500)),
+            inbound_aliases: InboundAliases::new(self.limits.topic_alias_maximum),
+            outbound_aliases: OutboundAliases::new(
+                connect.topic_alias_maximum.min(self.limits.outbound_topic_alias_maximum),
+            ),
+            publishes_pending: 0,
+            authentication_method: connect.authentication_method.map(Into::into),
+            will: connect.will.map(Box::new),
+            closing: false,
+        }));
+        self.send_fitting(Packet::Connack(Box::new(connack)), out);
+        self.pump(now, out);
+    }
+
+    /// The connection is gone. Tells what follows from it.
+    pub fn detach(&mut self) -> Detached {
+        let will = self.connection.take().and_then(|mut connection| connection.will.take());
+        self.inflight.disconnected();
+        self.received.settle();
+        let expires_after = match self.expiry_interval {
+            u32::MAX => None,
+            seconds => Some(Duration::from_secs(u64::from(seconds))),
+        };
+        Detached { will, expires_after, undelivered: self.take_shared() }
+    }
+
+    /// The session is over. Gives back what another member of a shared subscription should get;
+    /// all else that waited is dropped.
+    pub fn end<O: Outlet>(&mut self, out: &mut O) -> Vec<Undelivered> {
+        let undelivered = self.take_shared();
+        self.drop_waiting(out);
+        self.subscriptions = Subscriptions::default();
+        undelivered
+    }
+
+    /// Records what the broker did with a SUBSCRIBE and answers it ([MQTT3-3.8.4-1],
+    /// [MQTT5-3.8.4-1]).
+    pub fn handle_subscribed<O: Outlet>(
+        &mut self,
+        request: &Subscribe,
+        results: &[ReasonCode],
+        out: &mut O,
+    ) {
+        for (subscription, reason) in request.subscriptions.iter().zip(results) {
+            if !reason.is_error() {
+                let held = Held {
+                    options: subscription.options,
+                    identifier: request.subscription_identifier,
+                };
+                self.subscriptions.insert(&subscription.filter, held);
+            }
+        }
+        let suback = Suback {
+            packet_id: request.packet_id,
+            reason_string: None,
+            user_properties: UserProperties::default(),
+            reasons: results.to_vec(),
+        };
+        self.send_fitting(Packet::Suback(suback), out);
+    }
+
+    /// Answers an UNSUBSCRIBE ([MQTT3-3.10.4-4], [MQTT5-3.10.4-4]).
+    pub fn handle_unsubscribed<O: Outlet>(
+        &mut self,
+        packet_id: PacketId,
+        reasons: Vec<ReasonCode>,
+        out: &mut O,
+    ) {
+        let unsuback = Unsuback {
+            packet_id,
+            reason_string: None,
+            user_properties: UserProperties::default(),
+            reasons,
+        };
+        self.send_fitting(Packet::Unsuback(unsuback), out);
+    }
+
+    /// Forgets a subscription. False if there was none.
+    pub fn forget(&mut self, filter: &str) -> bool {
+        self.subscriptions.remove(filter)
+    }
+
+    /// Ends the connection from our side: 5.0 is told why ([MQTT5-4.13.1-1]), 3.1.1 has no word
+    /// for it. `None` if it is ending already.
+    pub fn close<O: Outlet>(
+        &mut self,
+        reason: ReasonCode,
+        detail: &'static str,
+        out: &mut O,
+    ) -> Option<CloseReason> {
+        let connection = self.connection.as_mut().filter(|connection| !connection.closing)?;
+        connection.closing = true;
+        if connection.version >= ProtocolVersion::V5 {
+            let mut disconnect = Disconnect::new(reason);
+            disconnect.reason_string = Some(detail.to_owned());
+            self.send_fitting(Packet::Disconnect(Box::new(disconnect)), out);
+        }
+        Some(CloseReason::Server { reason, detail })
+    }
+
+    /// Sends a packet within the client's Maximum Packet Size: the reason string goes first
+    /// ([MQTT5-3.2.2-19], [MQTT5-3.9.2-1], [MQTT5-3.14.2-3]), then the packet ([MQTT5-3.1.2-24]).
+    pub(crate) fn send_fitting<O: Outlet>(&self, mut packet: Packet<'_>, out: &mut O) {
+        let Some(connection) = &self.connection else { return };
+        let version = connection.version;
+        if let Some(max) = connection.packet_bytes_max
+            && codec::encoded_len(version, &packet) > max
+        {
+            strip(&mut packet);
+            if codec::encoded_len(version, &packet) > max {
+                return;
+            }
+        }
+        out.send(&packet);
+    }
+}
+
+/// Takes from a packet what need not be said.
+fn strip(packet: &mut Packet<'_>) {
+    match packet {
+        Packet::Connack(p) => p.reason_string = None,
+        Packet::Puback(p) | Packet::Pubrec(p) | Packet::Pubrel(p) | Packet::Pubcomp(p) => {
+            p.reason_string = None;
+        }
+        Packet::Suback(p) => p.reason_string = None,
+        Packet::Unsuback(p) => p.reason_string = None,
+        Packet::Disconnect(p) => p.reason_string = None,
+        Packet::Auth(p) => p.reason_string = None,
+        Packet::Connect(_)
+        | Packet::Publish(_)
+        | Packet::Subscribe(_)
+        | Packet::Unsubscribe(_)
+        | Packet::Pingreq
+        | Packet::Pingresp => {}
+    }
+}

@@ -1,0 +1,1 @@
+//! Session scripts: inputs and the exact list of what comes out.
