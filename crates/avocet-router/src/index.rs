@@ -1,0 +1,387 @@
+//! The concurrent index from topic filters to subscribers.
+//!
+//! Filters lie in buckets, each with a lock and a generation that every change moves. The answer to
+//! a topic comes from four buckets at most: the one of its whole text, the one of filters that
+//! begin with a wildcard, and those of its first level and its first two levels. An answer stands
+//! while the generations of these stand. No lock is taken while another is held.
+
+mod exact;
+mod interner;
+mod merge;
+mod route;
+mod slot;
+mod terminal;
+mod trie;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::RwLock;
+
+use self::exact::Exact;
+use self::merge::Matched;
+pub(crate) use self::route::Place;
+use self::route::{EXACT, Hashing, NOWHERE, PLACES, Route};
+use self::slot::Slot;
+use self::terminal::Terminal;
+use self::trie::Trie;
+use crate::destination::Destinations;
+use crate::filter::Filter;
+use crate::group::{Group, Joined, Left, Strategy};
+use crate::subscriber::{Entry, Subscriber, SubscriberId};
+
+/// What an operator may choose.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Several subscriptions of one client match: one copy or several.
+    pub overlap: Overlap,
+    /// How shared groups choose.
+    pub strategy: Strategy,
+    /// By share name, where it differs.
+    pub group_strategies: BTreeMap<String, Strategy>,
+}
+
+/// What a client gets when several of its subscriptions match.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overlap {
+    /// One copy.
+    #[default]
+    Merge,
+    /// One copy for each.
+    PerSubscription,
+}
+
+/// What subscribing did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inserted {
+    /// There was no such subscription.
+    New,
+    /// There was, and the new one stands in its place.
+    Replaced,
+}
+
+/// How much there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Different topic filters.
+    pub filters: usize,
+    /// Pairs of subscription and subscriber, members of groups included.
+    pub subscriptions: usize,
+    /// Shared groups.
+    pub groups: usize,
+}
+
+/// Who subscribes to what on this node.
+#[derive(Debug)]
+pub struct Router<S> {
+    buckets: Box<[RwLock<Bucket<S>>]>,
+    /// One for each bucket and one that never moves; apart from the locks, which readers write to.
+    generations: Box<[AtomicU64]>,
+    hashing: Hashing,
+    config: Config,
+    filters: AtomicUsize,
+    subscriptions: AtomicUsize,
+    groups: AtomicUsize,
+}
+
+/// An answer, and what it needs to be recognised as stale.
+#[derive(Debug)]
+pub(crate) struct Answer<S> {
+    pub(crate) destinations: Arc<Destinations<S>>,
+    pub(crate) places: [Place; 4],
+    pub(crate) stamp: u64,
+}
+
+impl<S> Answer<S> {
+    /// For ever nobody.
+    pub(crate) fn nobody(destinations: Arc<Destinations<S>>) -> Self {
+        Self { destinations, places: [NOWHERE; 4], stamp: 0 }
+    }
+}
+
+impl<S: Subscriber> Router<S> {
+    /// Nobody subscribes to anything.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        let bucket = |place| RwLock::new(Bucket::new(place));
+        Self {
+            buckets: (0..PLACES).map(bucket).collect(),
+            generations: (0..=PLACES).map(|_| AtomicU64::new(0)).collect(),
+            hashing: Hashing::default(),
+            config,
+            filters: AtomicUsize::new(0),
+            subscriptions: AtomicUsize::new(0),
+            groups: AtomicUsize::new(0),
+        }
+    }
+
+    /// Adds a subscription, or replaces the one of the same subscriber and filter, prefixes
+    /// included.
+    pub fn subscribe(&self, filter: &Filter, subscriber: S, entry: Entry) -> Inserted {
+        let route = self.route(filter.topic_filter());
+        let inserted = if filter.group().is_some() {
+            self.join(&route, filter, subscriber, entry)
+        } else {
+            let slot = Slot::new(subscriber, filter.marks(), entry);
+            // Dropped outside the lock: the handle's drop is not ours to know.
+            let replaced = self.change(&route, filter, |terminal| terminal.insert(slot));
+            if replaced.is_some() { Inserted::Replaced } else { Inserted::New }
+        };
+        if inserted == Inserted::New {
+            self.subscriptions.fetch_add(1, Ordering::Relaxed);
+        }
+        inserted
+    }
+
+    /// Takes a subscription away; false if there was none.
+    ///
+    /// [MQTT3-3.10.4-1] [MQTT5-3.10.4-1] [MQTT3-3.10.4-2] [MQTT5-3.10.4-2]
+    pub fn unsubscribe(&self, filter: &Filter, id: SubscriberId) -> bool {
+        let route = self.route(filter.topic_filter());
+        let removed = if filter.group().is_some() {
+            self.leave(&route, filter, id)
+        } else {
+            let remove = |terminal: &mut Terminal<S>| terminal.remove(id, filter.marks());
+            self.change_existing(&route, filter, remove).flatten().is_some()
+        };
+        if removed {
+            self.subscriptions.fetch_sub(1, Ordering::Relaxed);
+        }
+        removed
+    }
+
+    /// Who gets a message of this topic. [`RouteCache`](crate::RouteCache) answers faster.
+    #[must_use]
+    pub fn matches(&self, topic: &str) -> Arc<Destinations<S>> {
+        self.answer(topic, self.hash(topic)).destinations
+    }
+
+    /// Counters, each exact, not taken at one moment.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats {
+            filters: self.filters.load(Ordering::Relaxed),
+            subscriptions: self.subscriptions.load(Ordering::Relaxed),
+            groups: self.groups.load(Ordering::Relaxed),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn hash(&self, topic: &str) -> u64 {
+        self.hashing.text(topic.as_bytes())
+    }
+
+    /// Whether nothing has changed where the answer came from.
+    #[inline]
+    pub(crate) fn stands(&self, answer: &Answer<S>) -> bool {
+        self.stamp(&answer.places) == answer.stamp
+    }
+
+    /// The sum of the generations: they only grow, so an equal sum means that each is equal.
+    #[inline]
+    fn stamp(&self, places: &[Place; 4]) -> u64 {
+        places
+            .iter()
+            .filter_map(|&place| self.generations.get(usize::from(place)))
+            .fold(0, |sum, generation| sum.wrapping_add(generation.load(Ordering::Acquire)))
+    }
+
+    /// [MQTT3-3.3.2-3] [MQTT5-3.3.2-3]
+    pub(crate) fn answer(&self, topic: &str, hash: u64) -> Answer<S> {
+        let route = Route::new(topic, hash, &self.hashing);
+        let places = route.haunts();
+        let mut matched = Matched::new();
+        // Before the buckets are read: what changes meanwhile makes the answer stale, not wrong.
+        let stamp = self.stamp(&places);
+        for place in places.into_iter().filter(|&place| place != NOWHERE) {
+            self.bucket(place).read().for_each_match(&route, |terminal| matched.add(terminal));
+        }
+        let destinations = Arc::new(matched.merge(self.config.overlap));
+        Answer { destinations, places, stamp }
+    }
+
+    fn route<'a>(&self, text: &'a str) -> Route<'a> {
+        Route::new(text, self.hash(text), &self.hashing)
+    }
+
+    fn bucket(&self, place: Place) -> &RwLock<Bucket<S>> {
+        &self.buckets[usize::from(place)]
+    }
+
+    /// To be called under the bucket's lock, after the change.
+    fn move_generation(&self, place: Place) {
+        self.generations[usize::from(place)].fetch_add(1, Ordering::Release);
+    }
+
+    /// Changes the terminal of a filter that may be new.
+    fn change<R>(
+        &self,
+        route: &Route<'_>,
+        filter: &Filter,
+        change: impl FnOnce(&mut Terminal<S>) -> R,
+    ) -> R {
+        let place = route.home(filter.has_wildcard());
+        let mut bucket = self.bucket(place).write();
+        let terminal = bucket.insert(route, &self.hashing);
+        if terminal.is_empty() {
+            self.filters.fetch_add(1, Ordering::Relaxed);
+        }
+        let result = change(terminal);
+        self.move_generation(place);
+        result
+    }
+
+    /// Changes the terminal of a filter if it is there, and forgets the filter when nobody is left.
+    fn change_existing<R>(
+        &self,
+        route: &Route<'_>,
+        filter: &Filter,
+        change: impl FnOnce(&mut Terminal<S>) -> R,
+    ) -> Option<R> {
+        let place = route.home(filter.has_wildcard());
+        let mut bucket = self.bucket(place).write();
+        let terminal = bucket.find_mut(route)?;
+        let result = change(terminal);
+        if terminal.is_empty() {
+            bucket.remove(route, &self.hashing);
+            self.filters.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.move_generation(place);
+        Some(result)
+    }
+
+    /// A member more in a group that stands changes no answer, since answers name the group. The
+    /// bucket's lock is given back before the group's is taken, so the group may close in between.
+    fn join(&self, route: &Route<'_>, filter: &Filter, subscriber: S, entry: Entry) -> Inserted {
+        let mut closed = None;
+        loop {
+            let group = match self.group(route, filter, closed.as_ref()) {
+                Some(group) => group,
+                None => match self.found(route, filter, &subscriber, entry, closed.as_ref()) {
+                    Some(group) => group,
+                    None => return Inserted::New,
+                },
+            };
+            match group.join(filter, subscriber.clone(), entry) {
+                Joined::New => return Inserted::New,
+                Joined::Replaced => return Inserted::Replaced,
+                Joined::Closed => closed = Some(group),
+            }
+        }
+    }
+
+    /// The group, unless it is the one that is known to be closed.
+    fn group(
+        &self,
+        route: &Route<'_>,
+        filter: &Filter,
+        closed: Option<&Arc<Group<S>>>,
+    ) -> Option<Arc<Group<S>>> {
+        let bucket = self.bucket(route.home(filter.has_wildcard())).read();
+        let group = bucket.find(route)?.group(filter.group()?)?;
+        (!is_same(group, closed)).then(|| Arc::clone(group))
+    }
+
+    /// Puts a new group of one member in place; if somebody else was faster, it is their group.
+    fn found(
+        &self,
+        route: &Route<'_>,
+        filter: &Filter,
+        subscriber: &S,
+        entry: Entry,
+        closed: Option<&Arc<Group<S>>>,
+    ) -> Option<Arc<Group<S>>> {
+        let name = filter.group().unwrap_or_default();
+        let strategy = self.config.group_strategies.get(name).unwrap_or(&self.config.strategy);
+        let new = Arc::new(Group::new(filter, *strategy, subscriber.clone(), entry));
+        self.change(route, filter, |terminal| match terminal.group(name) {
+            Some(other) if !is_same(other, closed) => Some(Arc::clone(other)),
+            Some(_) => {
+                terminal.insert_group(new, closed);
+                None
+            }
+            None => {
+                terminal.insert_group(new, None);
+                self.groups.fetch_add(1, Ordering::Relaxed);
+                None
+            }
+        })
+    }
+
+    fn leave(&self, route: &Route<'_>, filter: &Filter, id: SubscriberId) -> bool {
+        let Some(group) = self.group(route, filter, None) else { return false };
+        match group.leave(filter, id) {
+            Left::Absent => false,
+            Left::OthersStay => true,
+            Left::Empty => {
+                let forget = |terminal: &mut Terminal<S>| terminal.remove_group(&group);
+                if self.change_existing(route, filter, forget) == Some(true) {
+                    self.groups.fetch_sub(1, Ordering::Relaxed);
+                }
+                true
+            }
+        }
+    }
+}
+
+fn is_same<S>(group: &Arc<Group<S>>, other: Option<&Arc<Group<S>>>) -> bool {
+    other.is_some_and(|other| Arc::ptr_eq(group, other))
+}
+
+/// The filters of one bucket.
+#[derive(Debug)]
+enum Bucket<S> {
+    Exact(Exact<S>),
+    Trie(Trie<S>),
+}
+
+impl<S: Subscriber> Bucket<S> {
+    fn new(place: usize) -> Self {
+        if place < usize::from(EXACT) { Self::Trie(Trie::new()) } else { Self::Exact(Exact::new()) }
+    }
+
+    fn find(&self, filter: &Route<'_>) -> Option<&Terminal<S>> {
+        match self {
+            Self::Exact(exact) => exact.find(filter.text, filter.hash),
+            Self::Trie(trie) => trie.find(filter),
+        }
+    }
+
+    fn find_mut(&mut self, filter: &Route<'_>) -> Option<&mut Terminal<S>> {
+        match self {
+            Self::Exact(exact) => exact.find_mut(filter.text, filter.hash),
+            Self::Trie(trie) => trie.find_mut(filter),
+        }
+    }
+
+    fn insert(&mut self, filter: &Route<'_>, hashing: &Hashing) -> &mut Terminal<S> {
+        match self {
+            Self::Exact(exact) => exact.insert(filter.text, filter.hash, |text| hashing.text(text)),
+            Self::Trie(trie) => trie.insert(filter, hashing),
+        }
+    }
+
+    fn remove(&mut self, filter: &Route<'_>, hashing: &Hashing) {
+        match self {
+            Self::Exact(exact) => {
+                exact.remove(filter.text, filter.hash, |text| hashing.text(text));
+            }
+            Self::Trie(trie) => trie.remove(filter, hashing),
+        }
+    }
+
+    fn for_each_match(&self, topic: &Route<'_>, mut visit: impl FnMut(&Terminal<S>)) {
+        match self {
+            Self::Exact(exact) => {
+                if let Some(terminal) = exact.find(topic.text, topic.hash) {
+                    visit(terminal);
+                }
+            }
+            Self::Trie(trie) => trie.for_each_match(topic, visit),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
