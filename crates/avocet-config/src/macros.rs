@@ -1,5 +1,7 @@
 //! The macros with which crates declare what can be set.
 
+mod kinds;
+
 /// Declares a section: a struct of public fields, each with its documentation, type and default.
 ///
 /// ```
