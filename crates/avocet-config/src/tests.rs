@@ -7,7 +7,9 @@ mod wrong;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::{Bind, Check, Millis, Mistake, Seconds, Secret, Size, Sources, choice, load, settings};
+use crate::{
+    Bind, Check, Millis, Mistake, Seconds, Secret, Size, Sources, choice, kinds, load, settings,
+};
 
 choice! {
     /// What happens to a message for a full queue.
@@ -94,14 +96,33 @@ settings! {
 }
 
 settings! {
-    /// Asks one thing about a client.
-    pub(crate) struct Authenticator {
-        /// Which one.
-        pub r#type: String = String::new(), required,
+    /// Asks a server about a client.
+    pub(crate) struct Http {
         /// The password for it.
         pub password: Option<Secret> = None,
         /// Its servers.
         pub servers: Vec<Bind> = Vec::new(),
+    }
+}
+
+settings! {
+    /// Users in a file.
+    pub(crate) struct Users {
+        /// The file.
+        pub path: std::path::PathBuf = "users".into(),
+    }
+}
+
+kinds! {
+    /// Who is asked about a client.
+    pub(crate) enum Authenticator by "type" {
+        /// Asks a server.
+        Http(Http) = "http",
+        /// Looks into a file.
+        File(Users) = "file",
+        /// Believes a token.
+        #[cfg(feature = "unbuilt-example")]
+        Jwt(Users) = "jwt",
     }
 }
 
