@@ -23,6 +23,15 @@ impl Shape {
         matches!(self, Self::Value { .. })
     }
 
+    /// The doc comment of the section in it.
+    fn doc(&self) -> &'static str {
+        match self {
+            Self::Value { .. } => "",
+            Self::Table { doc, .. } | Self::Kinds { doc, .. } => doc,
+            Self::Named { inner, .. } | Self::List(inner) | Self::Optional(inner) => inner.doc(),
+        }
+    }
+
     /// The names of a choice, each with its documentation.
     pub(crate) fn choices(&self) -> &'static [(&'static str, &'static str)] {
         if let Self::Value { choices, .. } = self { choices } else { &[] }
@@ -44,7 +53,7 @@ impl Shape {
 #[derive(Debug, Clone)]
 pub struct FieldDoc {
     pub name: &'static str,
-    /// The doc comment, a sentence a line.
+    /// The doc comment, a sentence a line; if there is none, a section's own is shown.
     pub doc: &'static str,
     /// The feature without which the field does not exist.
     pub feature: Option<&'static str>,
@@ -52,6 +61,13 @@ pub struct FieldDoc {
     pub required: bool,
     pub shape: Shape,
     pub default: Tree,
+}
+
+impl FieldDoc {
+    /// The documentation to show.
+    pub(crate) fn about(&self) -> &'static str {
+        if self.doc.is_empty() { self.shape.doc() } else { self.doc }
+    }
 }
 
 /// What a field holds, ready to be written as TOML.

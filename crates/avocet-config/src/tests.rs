@@ -1,7 +1,9 @@
 //! A small configuration like the broker's, and what the modules' tests ask of it.
+#![expect(unexpected_cfgs, reason = "a feature that no build has")]
 
 mod random;
 mod sources;
+mod value;
 mod wrong;
 
 use std::collections::BTreeMap;
@@ -135,10 +137,18 @@ settings! {
 }
 
 settings! {
+    /// Shows what there is; being there is all it can say.
+    pub(crate) struct Dashboard {}
+}
+
+settings! {
     /// Speaks other protocols.
     pub(crate) struct Gateway {
         /// STOMP, on when the section is there.
         pub stomp: Option<Tcp> = None,
+        /// How long a protocol's client may be silent.
+        pub patience: Duration = Duration::from_secs(60), in Duration::from_secs(1)..,
+        pub dashboard: Option<Dashboard> = None,
         /// CoAP.
         #[cfg(feature = "unbuilt-example")]
         pub coap: Option<Tcp> = None,
@@ -148,7 +158,6 @@ settings! {
 settings! {
     /// Everything.
     pub(crate) struct Root {
-        /// What MQTT allows on this broker.
         pub mqtt: Mqtt = Mqtt::default(),
         /// Where clients come in.
         pub listeners: Listeners = Listeners::default(),

@@ -52,12 +52,12 @@ impl Example {
         }
         for field in fields.iter().filter(|field| !is_value(field)) {
             let tree = tree.entry(field.name).unwrap_or(&field.default);
-            self.table(&join(path, field.name), field.doc, &field.shape, tree);
+            self.table(&join(path, field.name), field.about(), &field.shape, tree);
         }
     }
 
     fn value(&mut self, field: &FieldDoc, tree: &Tree) {
-        for line in doc_lines(field.doc) {
+        for line in doc_lines(field.about()) {
             self.comment(line);
         }
         for (word, doc) in field.shape.choices() {

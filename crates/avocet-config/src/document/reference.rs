@@ -29,7 +29,7 @@ impl Page {
     fn heading(&mut self, header: &str, field: &FieldDoc, more: &str) {
         let gap = if self.out.is_empty() { "" } else { "\n" };
         self.out.push_str(&format!("{gap}## `{header}`\n\n"));
-        self.doc(field.doc);
+        self.doc(field.about());
         if let Some(feature) = field.feature {
             self.out.push_str(&format!("Needs the feature `{feature}`.\n"));
         }
@@ -58,7 +58,7 @@ impl Page {
                     "not set".to_owned()
                 }
             };
-            let mut meaning = doc_lines(field.doc).collect::<Vec<_>>().join(" ");
+            let mut meaning = doc_lines(field.about()).collect::<Vec<_>>().join(" ");
             if let Some(feature) = field.feature {
                 meaning.push_str(&format!(" Needs the feature `{feature}`."));
             }

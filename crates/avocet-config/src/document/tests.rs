@@ -52,12 +52,13 @@ queue_full = \"drop_oldest\"
 
 #[test]
 fn effective_configuration_reads_as_itself() {
-    let file = "mqtt.max_topic_levels = 7\nlisteners.tls.x.bind = 'a:1'\n[gateway.stomp]\n\
+    let file = "mqtt.max_topic_levels = 7\nlisteners.tls.x.bind = 'a:1'\n[gateway.stomp]\n[gateway.dashboard]\n\
                 [[auth.authenticators]]\ntype = 'http'\nservers = ['a:1', 'b:2']\n\
                 [[auth.authenticators]]\ntype = 'file'\n";
     let root = good(&text(file));
     let written = to_toml(&root);
     assert_eq!(good(&text(&written)), root, "{written}");
+    assert!(root.gateway.dashboard.is_some());
     assert!(written.contains("[[auth.authenticators]]\ntype = \"http\"\n"), "{written}");
     assert_eq!(good(&text(&to_toml(&Root::default()))), Root::default());
 }

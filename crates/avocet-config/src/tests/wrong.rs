@@ -46,6 +46,11 @@ fn every_wrong_value_is_told_with_what_is_accepted() {
         ],
     );
     check(
+        "gateway.patience = '1ms'\n",
+        &["1: gateway.patience: \"1ms\" is out of range; accepted: a duration such as \"500ms\", \
+           \"30s\", \"1h30m\" or \"7d\", at least \"1s\""],
+    );
+    check(
         "mqtt.max_inflight = 70000\nmqtt.max_topic_levels = 99999999999999999999999999999999\n",
         &[
             "1: mqtt.max_inflight: 70000 is out of range; accepted: an integer from 1 to 65535",
