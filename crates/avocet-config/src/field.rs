@@ -90,10 +90,8 @@ impl<T: Field> Field for Option<T> {
     }
 
     fn shape() -> Shape {
-        match T::shape() {
-            value @ Shape::Value { .. } => value,
-            other => Shape::Optional(Box::new(other)),
-        }
+        let shape = T::shape();
+        if shape.is_value() { shape } else { Shape::Optional(Box::new(shape)) }
     }
 
     fn tree(&self) -> Tree {
@@ -107,7 +105,7 @@ impl<T: Field> Field for Vec<T> {
         let items = match (&value.data, &value.raw) {
             (Data::List(items), _) => items,
             // Outside the file a list of texts needs neither brackets nor quotes.
-            (_, Some(raw)) if matches!(T::shape(), Shape::Value { .. }) => {
+            (_, Some(raw)) if T::shape().is_value() => {
                 split = split_words(value, raw);
                 &split
             }
@@ -120,7 +118,7 @@ impl<T: Field> Field for Vec<T> {
             .iter()
             .enumerate()
             .map(|(index, item)| reader.element(index, |reader| T::read(item, reader)));
-        // Every element is read, so that all mistakes are found.
+        // Every element is read before one that failed ends it, so that all mistakes are found.
         let read: Vec<Option<T>> = read.collect();
         read.into_iter().collect()
     }
@@ -136,27 +134,22 @@ impl<T: Field> Field for Vec<T> {
     }
 
     fn shape() -> Shape {
-        match T::shape() {
-            Shape::Value { accepted, choices } => {
-                Shape::Value { accepted: format!("a list, each element {accepted}"), choices }
-            }
-            other => Shape::List(Box::new(other)),
+        let shape = T::shape();
+        if !shape.is_value() {
+            return Shape::List(Box::new(shape));
         }
+        let choices = shape.choices();
+        let accepted = shape.accepted().unwrap_or_default();
+        Shape::Value { accepted: format!("a list, each element {accepted}"), choices }
     }
 
     fn tree(&self) -> Tree {
         let items: Vec<Tree> = self.iter().map(T::tree).collect();
-        match T::shape() {
-            Shape::Value { .. } => {
-                let items: Vec<String> = items.into_iter().filter_map(Tree::into_value).collect();
-                Tree::Value(format!("[{}]", items.join(", ")))
-            }
-            Shape::Table { .. }
-            | Shape::Kinds { .. }
-            | Shape::Named { .. }
-            | Shape::List(_)
-            | Shape::Optional(_) => Tree::List(items),
+        if !T::shape().is_value() {
+            return Tree::List(items);
         }
+        let items: Vec<String> = items.into_iter().filter_map(Tree::into_value).collect();
+        Tree::Value(format!("[{}]", items.join(", ")))
     }
 }
 

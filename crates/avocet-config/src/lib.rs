@@ -7,6 +7,7 @@
 //!   `bind` and `secret` for what TOML has no type for.
 //! - `value`: a TOML value that remembers where it was written.
 //! - `source`: the file, the environment and the command line become one tree of values.
+//! - `kind`: what sections that come in kinds are read with.
 //! - `load`: the tree becomes a root section; `reader` walks it and collects every [`Mistake`].
 //! - `shape`: the types described for a reader; `document` writes the reference page, the example
 //!   file and the effective configuration from it.
@@ -18,6 +19,7 @@ mod bind;
 mod document;
 mod duration;
 mod field;
+mod kind;
 mod load;
 mod macros;
 mod mistake;
@@ -50,6 +52,7 @@ mod tests;
 /// What the macros need.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::kind::{kind_of, read_kind};
     pub use crate::reader::plain;
     pub use crate::section::{limits, merge, shape, validate};
     pub use crate::setting::no_choice;

@@ -1,5 +1,7 @@
 //! The macros with which crates declare what can be set.
 
+mod kinds;
+
 /// Declares a section: a struct of public fields, each with its documentation, type and default.
 ///
 /// ```
@@ -33,6 +35,7 @@
 ///
 /// After the default may follow `, in RANGE` and `, required` (the key must be set wherever the
 /// section is; the default is a placeholder). `validate = path;` after the struct is optional.
+// `$required` matches nothing: it is there because a repetition must hold a variable.
 #[macro_export]
 macro_rules! settings {
     (
@@ -70,23 +73,17 @@ macro_rules! settings {
             fn fields() -> ::std::vec::Vec<$crate::FieldDoc> {
                 #[allow(unused_variables, reason = "a section may have no field")]
                 let defaults = <Self as ::core::default::Default>::default();
-                let mut fields = ::std::vec::Vec::new();
-                $(
+                ::std::vec::Vec::from([$(
                     $(#[cfg(feature = $feature)])?
-                    {
-                        let shape = <$type as $crate::Field>::shape();
-                        $(let shape = $crate::__private::limits::<$type, _>(shape, &($range));)?
-                        fields.push($crate::FieldDoc {
-                            name: $crate::__private::plain(stringify!($field)),
-                            doc: concat!($($doc, "\n"),*),
-                            feature: None $(.or(Some($feature)))?,
-                            required: false $($(.max($required))? || true)?,
-                            shape,
-                            default: $crate::Field::tree(&defaults.$field),
-                        });
-                    }
-                )*
-                fields
+                    $crate::FieldDoc {
+                        name: $crate::__private::plain(stringify!($field)),
+                        doc: concat!($($doc, "\n"),*),
+                        feature: None $(.or(Some($feature)))?,
+                        required: false $(|| true $($required)?)?,
+                        shape: $crate::__field_shape!($type $(, $range)?),
+                        default: $crate::Field::tree(&defaults.$field),
+                    },
+                )*])
             }
 
             #[allow(unused_variables, reason = "a section may have no field")]
@@ -109,7 +106,7 @@ macro_rules! settings {
                         check.field(stringify!($field), &self.$field);
                         $(
                             check.required::<$type>(stringify!($field));
-                            $(let _ = $required;)?
+                            $($required)?
                         )?
                     }
                 )*
@@ -121,15 +118,13 @@ macro_rules! settings {
             }
 
             fn entries(&self) -> ::std::vec::Vec<(&'static str, $crate::Tree)> {
-                let mut entries = ::std::vec::Vec::new();
-                $(
+                ::std::vec::Vec::from([$(
                     $(#[cfg(feature = $feature)])?
-                    entries.push((
+                    (
                         $crate::__private::plain(stringify!($field)),
                         $crate::Field::tree(&self.$field),
-                    ));
-                )*
-                entries
+                    ),
+                )*])
             }
         }
 
@@ -156,6 +151,17 @@ macro_rules! settings {
                 $crate::Tree::Table($crate::Section::entries(self))
             }
         }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __field_shape {
+    ($type:ty) => {
+        <$type as $crate::Field>::shape()
+    };
+    ($type:ty, $range:expr) => {
+        $crate::__private::limits::<$type, _>(<$type as $crate::Field>::shape(), &($range))
     };
 }
 

@@ -111,16 +111,7 @@ pub fn limits<F: Bounded<T>, T: Setting + PartialOrd>(
     shape: Shape,
     limits: &impl Limits<T>,
 ) -> Shape {
-    match shape {
-        Shape::Value { choices, .. } => {
-            let [low, high] = [limits.low(), limits.high()].map(|end| end.map(T::write));
-            let accepted = T::accepted_within(low.as_deref(), high.as_deref());
-            Shape::Value { accepted, choices }
-        }
-        other @ (Shape::Table { .. }
-        | Shape::Kinds { .. }
-        | Shape::Named { .. }
-        | Shape::List(_)
-        | Shape::Optional(_)) => other,
-    }
+    let [low, high] = [limits.low(), limits.high()].map(|end| end.map(T::write));
+    let accepted = T::accepted_within(low.as_deref(), high.as_deref());
+    Shape::Value { accepted, choices: shape.choices() }
 }

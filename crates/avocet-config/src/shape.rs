@@ -8,16 +8,30 @@ pub enum Shape {
     /// A section with its documentation and fields.
     Table { doc: &'static str, fields: Vec<FieldDoc> },
     /// A section whose fields depend on what `tag` says.
-    Kinds { doc: &'static str, tag: &'static str, kinds: Vec<(&'static str, &'static str, Shape)> },
+    Kinds { doc: &'static str, tag: &'static str, kinds: Vec<(&'static str, &'static str, Self)> },
     /// Sections with names the operator chooses; `fresh` is one as it begins.
-    Named { inner: Box<Shape>, fresh: Box<Tree> },
+    Named { inner: Box<Self>, fresh: Box<Tree> },
     /// Any number of sections, in order.
-    List(Box<Shape>),
+    List(Box<Self>),
     /// A section that may be missing.
-    Optional(Box<Shape>),
+    Optional(Box<Self>),
 }
 
 impl Shape {
+    /// Whether it is a value, which stands before the tables of a section.
+    pub(crate) fn is_value(&self) -> bool {
+        matches!(self, Self::Value { .. })
+    }
+
+    /// The doc comment of the section in it.
+    fn doc(&self) -> &'static str {
+        match self {
+            Self::Value { .. } => "",
+            Self::Table { doc, .. } | Self::Kinds { doc, .. } => doc,
+            Self::Named { inner, .. } | Self::List(inner) | Self::Optional(inner) => inner.doc(),
+        }
+    }
+
     /// The names of a choice, each with its documentation.
     pub(crate) fn choices(&self) -> &'static [(&'static str, &'static str)] {
         if let Self::Value { choices, .. } = self { choices } else { &[] }
@@ -39,7 +53,7 @@ impl Shape {
 #[derive(Debug, Clone)]
 pub struct FieldDoc {
     pub name: &'static str,
-    /// The doc comment, a sentence a line.
+    /// The doc comment, a sentence a line; if there is none, a section's own is shown.
     pub doc: &'static str,
     /// The feature without which the field does not exist.
     pub feature: Option<&'static str>,
@@ -49,6 +63,13 @@ pub struct FieldDoc {
     pub default: Tree,
 }
 
+impl FieldDoc {
+    /// The documentation to show.
+    pub(crate) fn about(&self) -> &'static str {
+        if self.doc.is_empty() { self.shape.doc() } else { self.doc }
+    }
+}
+
 /// What a field holds, ready to be written as TOML.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Tree {
@@ -56,14 +77,19 @@ pub enum Tree {
     Value(String),
     /// Nothing: an option that is not set.
     Absent,
-    Table(Vec<(&'static str, Tree)>),
-    Named(Vec<(String, Tree)>),
-    List(Vec<Tree>),
+    Table(Vec<(&'static str, Self)>),
+    Named(Vec<(String, Self)>),
+    List(Vec<Self>),
 }
 
 impl Tree {
     pub(crate) fn into_value(self) -> Option<String> {
         if let Self::Value(value) = self { Some(value) } else { None }
+    }
+
+    /// The named sections.
+    pub(crate) fn names(&self) -> &[(String, Self)] {
+        if let Self::Named(entries) = self { entries } else { &[] }
     }
 
     /// The entry of a table.

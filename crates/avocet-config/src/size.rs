@@ -63,7 +63,8 @@ impl Size {
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let exact = UNITS.iter().filter(|(_, factor)| self.0 != 0 && self.0 % factor == 0);
+        let exact =
+            UNITS.iter().filter(|(_, factor)| self.0 != 0 && self.0.is_multiple_of(*factor));
         // The largest unit that needs no fraction.
         match exact.max_by_key(|(_, factor)| *factor) {
             Some((_, 1)) | None => write!(f, "{}", self.0),

@@ -231,7 +231,7 @@ pub(crate) fn bare(origin: Origin, text: &str) -> Value {
 
 /// `a."b.c"=value` as key, value and path.
 fn split_word(word: &str) -> Option<(&str, &str, Vec<String>)> {
-    let mut quote = None;
+    let (mut quote, mut escaped) = (None, false);
     let end = word.char_indices().find_map(|(index, it)| match quote {
         None if it == '=' => Some(index),
         None => {
@@ -239,9 +239,10 @@ fn split_word(word: &str) -> Option<(&str, &str, Vec<String>)> {
             None
         }
         Some(open) => {
-            if open == it {
+            if open == it && !escaped {
                 quote = None;
             }
+            escaped = open == '"' && it == '\\' && !escaped;
             None
         }
     })?;
@@ -256,9 +257,9 @@ fn split_word(word: &str) -> Option<(&str, &str, Vec<String>)> {
     loop {
         let (name, value) = table.iter().next()?;
         path.push(name.get_ref().to_string());
-        match value.get_ref() {
-            DeValue::Table(inner) => table = inner,
-            _ => return Some((key, text, path)),
+        match value.get_ref().as_table() {
+            Some(inner) => table = inner,
+            None => return Some((key, text, path)),
         }
     }
 }

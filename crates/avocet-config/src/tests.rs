@@ -1,13 +1,17 @@
 //! A small configuration like the broker's, and what the modules' tests ask of it.
+#![expect(unexpected_cfgs, reason = "a feature that no build has")]
 
 mod random;
 mod sources;
+mod value;
 mod wrong;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::{Bind, Check, Millis, Mistake, Seconds, Secret, Size, Sources, choice, load, settings};
+use crate::{
+    Bind, Check, Millis, Mistake, Seconds, Secret, Size, Sources, choice, kinds, load, settings,
+};
 
 choice! {
     /// What happens to a message for a full queue.
@@ -94,14 +98,33 @@ settings! {
 }
 
 settings! {
-    /// Asks one thing about a client.
-    pub(crate) struct Authenticator {
-        /// Which one.
-        pub r#type: String = String::new(), required,
+    /// Asks a server about a client.
+    pub(crate) struct Http {
         /// The password for it.
         pub password: Option<Secret> = None,
         /// Its servers.
         pub servers: Vec<Bind> = Vec::new(),
+    }
+}
+
+settings! {
+    /// Users in a file.
+    pub(crate) struct Users {
+        /// The file.
+        pub path: std::path::PathBuf = "users".into(),
+    }
+}
+
+kinds! {
+    /// Who is asked about a client.
+    pub(crate) enum Authenticator by "type" {
+        /// Asks a server.
+        Http(Http) = "http",
+        /// Looks into a file.
+        File(Users) = "file",
+        /// Believes a token.
+        #[cfg(feature = "unbuilt-example")]
+        Jwt(Users) = "jwt",
     }
 }
 
@@ -114,10 +137,18 @@ settings! {
 }
 
 settings! {
+    /// Shows what there is; being there is all it can say.
+    pub(crate) struct Dashboard {}
+}
+
+settings! {
     /// Speaks other protocols.
     pub(crate) struct Gateway {
         /// STOMP, on when the section is there.
         pub stomp: Option<Tcp> = None,
+        /// How long a protocol's client may be silent.
+        pub patience: Duration = Duration::from_secs(60), in Duration::from_secs(1)..,
+        pub dashboard: Option<Dashboard> = None,
         /// CoAP.
         #[cfg(feature = "unbuilt-example")]
         pub coap: Option<Tcp> = None,
@@ -127,7 +158,6 @@ settings! {
 settings! {
     /// Everything.
     pub(crate) struct Root {
-        /// What MQTT allows on this broker.
         pub mqtt: Mqtt = Mqtt::default(),
         /// Where clients come in.
         pub listeners: Listeners = Listeners::default(),

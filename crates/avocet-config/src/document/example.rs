@@ -46,18 +46,18 @@ impl Example {
 
     /// Values first: what follows a header belongs to it.
     fn fields(&mut self, path: &str, fields: &[FieldDoc], tree: &Tree) {
-        let is_value = |field: &&FieldDoc| matches!(field.shape, Shape::Value { .. });
+        let is_value = |field: &&FieldDoc| field.shape.is_value();
         for field in fields.iter().filter(is_value) {
             self.value(field, tree.entry(field.name).unwrap_or(&field.default));
         }
         for field in fields.iter().filter(|field| !is_value(field)) {
             let tree = tree.entry(field.name).unwrap_or(&field.default);
-            self.table(&join(path, field.name), field.doc, &field.shape, tree);
+            self.table(&join(path, field.name), field.about(), &field.shape, tree);
         }
     }
 
     fn value(&mut self, field: &FieldDoc, tree: &Tree) {
-        for line in doc_lines(field.doc) {
+        for line in doc_lines(field.about()) {
             self.comment(line);
         }
         for (word, doc) in field.shape.choices() {
@@ -68,7 +68,9 @@ impl Example {
         self.comment(&format!("Accepted: {accepted}."));
         match tree {
             Tree::Value(value) => self.line(&format!("{} = {value}", field.name)),
-            _ => self.out.push_str(&format!("#{} =\n", field.name)),
+            Tree::Absent | Tree::Table(_) | Tree::Named(_) | Tree::List(_) => {
+                self.out.push_str(&format!("#{} =\n", field.name));
+            }
         }
     }
 
@@ -77,8 +79,7 @@ impl Example {
             Shape::Value { .. } => {}
             Shape::Table { fields, .. } => {
                 let header = format!("[{path}]");
-                let only_tables =
-                    fields.iter().all(|field| !matches!(field.shape, Shape::Value { .. }));
+                let only_tables = !fields.iter().any(|field| field.shape.is_value());
                 if !only_tables || fields.is_empty() {
                     self.header(doc, &header);
                 }
@@ -99,15 +100,14 @@ impl Example {
     }
 
     fn named(&mut self, path: &str, doc: &str, inner: &Shape, fresh: &Tree, tree: &Tree) {
-        match tree {
-            Tree::Named(entries) if !entries.is_empty() => {
-                for (name, tree) in entries {
-                    self.table(&join(path, name), doc, inner, tree);
-                }
-            }
-            _ => self.switched(false, |example| {
+        let entries = tree.names();
+        for (name, tree) in entries {
+            self.table(&join(path, name), doc, inner, tree);
+        }
+        if entries.is_empty() {
+            self.switched(false, |example| {
                 example.table(&join(path, "NAME"), doc, inner, fresh);
-            }),
+            });
         }
     }
 

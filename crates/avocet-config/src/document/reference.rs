@@ -29,7 +29,7 @@ impl Page {
     fn heading(&mut self, header: &str, field: &FieldDoc, more: &str) {
         let gap = if self.out.is_empty() { "" } else { "\n" };
         self.out.push_str(&format!("{gap}## `{header}`\n\n"));
-        self.doc(field.doc);
+        self.doc(field.about());
         if let Some(feature) = field.feature {
             self.out.push_str(&format!("Needs the feature `{feature}`.\n"));
         }
@@ -45,7 +45,7 @@ impl Page {
     }
 
     fn rows(&mut self, fields: &[FieldDoc], tree: &Tree) {
-        let is_value = |field: &&FieldDoc| matches!(field.shape, Shape::Value { .. });
+        let is_value = |field: &&FieldDoc| field.shape.is_value();
         if !fields.iter().any(|field| is_value(&field)) {
             return;
         }
@@ -54,9 +54,11 @@ impl Page {
             let default = match tree.entry(field.name).unwrap_or(&field.default) {
                 _ if field.required => "must be set".to_owned(),
                 Tree::Value(value) => format!("`{value}`"),
-                _ => "not set".to_owned(),
+                Tree::Absent | Tree::Table(_) | Tree::Named(_) | Tree::List(_) => {
+                    "not set".to_owned()
+                }
             };
-            let mut meaning = doc_lines(field.doc).collect::<Vec<_>>().join(" ");
+            let mut meaning = doc_lines(field.about()).collect::<Vec<_>>().join(" ");
             if let Some(feature) = field.feature {
                 meaning.push_str(&format!(" Needs the feature `{feature}`."));
             }
@@ -77,22 +79,17 @@ impl Page {
             Shape::Table { .. } | Shape::Kinds { .. } => {
                 self.section(path, &format!("[{path}]"), field, "", shape, tree);
             }
-            Shape::Optional(inner) => match **inner {
-                Shape::Table { .. } | Shape::Kinds { .. } => {
-                    let more = "Off unless the section is there.\n";
-                    self.section(path, &format!("[{path}]"), field, more, inner, tree);
-                }
-                _ => self.table(path, field, inner, tree),
-            },
+            Shape::Optional(inner) => {
+                let more = "Off unless the section is there.\n";
+                self.section(path, &format!("[{path}]"), field, more, inner, tree);
+            }
             Shape::Named { inner, fresh } => {
                 let path = join(path, "NAME");
-                let more = match tree {
-                    Tree::Named(entries) if !entries.is_empty() => {
-                        let names: Vec<String> =
-                            entries.iter().map(|(name, _)| format!("`{name}`")).collect();
-                        format!("There by default: {}.\n", names.join(", "))
-                    }
-                    _ => String::new(),
+                let names: Vec<String> =
+                    tree.names().iter().map(|(name, _)| format!("`{name}`")).collect();
+                let more = match names.as_slice() {
+                    [] => String::new(),
+                    names => format!("There by default: {}.\n", names.join(", ")),
                 };
                 self.section(&path, &format!("[{path}]"), field, &more, inner, fresh);
             }
@@ -114,8 +111,7 @@ impl Page {
     ) {
         match shape {
             Shape::Table { fields, .. } => {
-                let only_tables =
-                    fields.iter().all(|field| !matches!(field.shape, Shape::Value { .. }));
+                let only_tables = !fields.iter().any(|field| field.shape.is_value());
                 if !only_tables || !more.is_empty() {
                     self.heading(header, field, more);
                 }
@@ -131,7 +127,9 @@ impl Page {
                     }
                 }
             }
-            other => self.table(path, field, other, tree),
+            Shape::Value { .. } | Shape::Named { .. } | Shape::List(_) | Shape::Optional(_) => {
+                self.table(path, field, shape, tree);
+            }
         }
     }
 }
