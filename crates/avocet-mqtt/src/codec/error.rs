@@ -30,13 +30,24 @@ macro_rules! decode_errors {
             }
         }
 
+        impl DecodeError {
+            /// What is wrong, as a sentence without capital and full stop.
+            #[must_use]
+            pub fn text(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                    Self::UnsupportedProtocolLevel(_) => "protocol level is not supported",
+                }
+            }
+        }
+
         impl fmt::Display for DecodeError {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match self {
-                    $(Self::$name => f.write_str($text),)*
                     Self::UnsupportedProtocolLevel(level) => {
                         write!(f, "protocol level {level} is not supported")
                     }
+                    other => f.write_str(other.text()),
                 }
             }
         }

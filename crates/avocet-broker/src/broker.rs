@@ -1,0 +1,277 @@
+//! The broker as a whole: what its parts share, how it starts and stops.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use avocet_mqtt::ReasonCode;
+use avocet_net::Listener;
+use avocet_router::{ExclusiveClaims, Filter, Router, SubscriberId};
+use avocet_session::{Limits, QueueFull};
+use tokio::{task::JoinHandle, time};
+use tracing::{info, warn};
+
+use crate::{
+    Drops, ListenerOptions, MetricsSnapshot, Options,
+    mailbox::Mailbox,
+    metrics::Metrics,
+    registry::Registry,
+    retained::Retained,
+    shard::{self, Accepted, ShardHandle},
+    subscribe, timers,
+    timers::Timers,
+};
+
+/// What all parts of the broker share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) options: Settled,
+    pub(crate) limits: Arc<Limits>,
+    /// Whether full queues refuse, so that the publish path has to ask before it delivers.
+    pub(crate) refuses: bool,
+    pub(crate) registry: Registry,
+    pub(crate) router: Router<Mailbox>,
+    pub(crate) exclusive: ExclusiveClaims,
+    pub(crate) retained: Retained,
+    pub(crate) timers: Timers,
+    pub(crate) drops: Drops,
+    pub(crate) metrics: Metrics,
+    numbers: AtomicU64,
+    /// Makes assigned client identifiers and dice differ from one start to the next.
+    salt: u64,
+}
+
+/// The options that are asked for while the broker runs.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    pub(crate) node: String,
+    pub(crate) topic_levels_max: usize,
+    pub(crate) delayed_messages_max: usize,
+}
+
+/// A listener as its connections see it.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    pub(crate) name: String,
+    pub(crate) connect_timeout: Duration,
+    connections_max: usize,
+}
+
+impl Shared {
+    fn new(options: Options) -> Self {
+        let limits = options.limits;
+        Self {
+            options: Settled {
+                node: options.node,
+                topic_levels_max: options.topic_levels_max,
+                delayed_messages_max: options.delayed_messages_max,
+            },
+            refuses: limits.queue_full == QueueFull::Refuse,
+            limits: Arc::new(limits),
+            registry: Registry::default(),
+            router: Router::new(options.routing),
+            exclusive: ExclusiveClaims::new(),
+            retained: Retained::new(options.retained_messages_max),
+            timers: Timers::default(),
+            drops: Drops::default(),
+            metrics: Metrics::default(),
+            numbers: AtomicU64::new(0),
+            salt: std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0),
+        }
+    }
+
+    /// A number nobody else has.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A number for choices that should differ.
+    pub(crate) fn dice(&self) -> u64 {
+        self.next_number().wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ self.salt
+    }
+
+    /// An identifier for a client that sent none ([MQTT5-3.1.3-6], [MQTT5-3.2.2-16]).
+    pub(crate) fn assign_client_id(&self) -> String {
+        format!("avocet-{:016x}-{:x}", self.salt, self.next_number())
+    }
+
+    /// Removes a subscription and what hangs on it. False if there was none.
+    pub(crate) fn unsubscribe(&self, filter: &Filter, id: SubscriberId) -> bool {
+        if filter.is_exclusive() {
+            self.exclusive.release(filter.topic_filter(), id);
+        }
+        self.router.unsubscribe(filter, id)
+    }
+
+    /// Why a filter that is well formed is not accepted from this client, if so.
+    pub(crate) fn refuses_filter(&self, mailbox: &Mailbox, filter: &Filter) -> Option<ReasonCode> {
+        let limits = &self.limits;
+        if filter.has_wildcard() && !limits.wildcard_subscription_available {
+            return Some(ReasonCode::WildcardSubscriptionsNotSupported);
+        }
+        if filter.group().is_some() && !limits.shared_subscription_available {
+            return Some(ReasonCode::SharedSubscriptionsNotSupported);
+        }
+        if subscribe::too_deep(filter, self.options.topic_levels_max) {
+            return Some(ReasonCode::TopicFilterInvalid);
+        }
+        let topic = filter.topic_filter();
+        let sys = topic == "$SYS" || topic.starts_with("$SYS/");
+        let local = || {
+            let inner = mailbox.lock();
+            inner.link.as_ref().and_then(|link| link.peer).is_some_and(|peer| peer.ip().is_loopback())
+        };
+        (sys && !local()).then_some(ReasonCode::NotAuthorized)
+    }
+}
+
+/// Why the broker does not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// A listener cannot have its address.
+    Listen {
+        /// "tcp.default"
+        listener: String,
+        /// As configured.
+        bind: String,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The system gives no threads.
+    Thread(io::Error),
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Listen { listener, bind, error } => {
+                write!(f, "cannot listen on {bind} (listeners.{listener}.bind): {error}")
+            }
+            Self::Thread(error) => write!(f, "cannot start a thread: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A running broker.
+#[derive(Debug)]
+pub struct Broker {
+    shared: Arc<Shared>,
+    addresses: Vec<(String, SocketAddr)>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Broker {
+    /// Starts it. Has to be called inside a runtime, which then serves the listeners and timers;
+    /// connections have threads of their own.
+    ///
+    /// # Errors
+    ///
+    /// An address that cannot be had, or no threads.
+    pub fn start(mut options: Options) -> Result<Self, StartError> {
+        let listeners = std::mem::take(&mut options.listeners);
+        let count = options.shards.max(1);
+        let shared = Arc::new(Shared::new(options));
+        let mut bound = Vec::new();
+        for listener in listeners {
+            let socket = Listener::bind(&listener.bind).map_err(|error| StartError::Listen {
+                listener: listener.name.clone(),
+                bind: listener.bind.clone(),
+                error,
+            })?;
+            bound.push((listener, socket));
+        }
+        let shards: Result<Vec<_>, _> =
+            (0..count).map(|number| shard::start(Arc::clone(&shared), number)).collect();
+        let shards = Arc::new(shards.map_err(StartError::Thread)?);
+        let mut tasks = vec![tokio::spawn(timers::run(Arc::clone(&shared)))];
+        let mut addresses = Vec::new();
+        for (listener, socket) in bound {
+            info!(listener = %listener.name, address = %socket.address(), "Listening.");
+            addresses.push((listener.name.clone(), socket.address()));
+            let acceptor = accept(Arc::clone(&shared), Arc::clone(&shards), listener, socket);
+            tasks.push(tokio::spawn(acceptor));
+        }
+        Ok(Self { shared, addresses, tasks })
+    }
+
+    /// Where the listeners are, by name.
+    #[must_use]
+    pub fn addresses(&self) -> &[(String, SocketAddr)] {
+        &self.addresses
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn metrics(&self) -> MetricsSnapshot {
+        self.shared.metrics.snapshot()
+    }
+
+    /// Which messages did not arrive.
+    #[must_use]
+    pub fn drops(&self) -> &Drops {
+        &self.shared.drops
+    }
+
+    /// Takes no more connections, tells the clients there are, and waits a little for the last
+    /// bytes.
+    pub async fn stop(self) {
+        const GRACE: Duration = Duration::from_secs(2);
+        for task in &self.tasks {
+            task.abort();
+        }
+        for mailbox in self.shared.registry.all() {
+            let detail = "the server is shutting down";
+            let reason = ReasonCode::ServerShuttingDown;
+            mailbox.lock().close(&self.shared, mailbox.client_id(), reason, detail);
+        }
+        let deadline = Instant::now() + GRACE;
+        while self.shared.metrics.snapshot().connections > 0 && Instant::now() < deadline {
+            time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// Accepts and hands each connection to the shard with the fewest.
+async fn accept(
+    shared: Arc<Shared>,
+    shards: Arc<Vec<ShardHandle>>,
+    options: ListenerOptions,
+    listener: Listener,
+) {
+    let listening = Arc::new(Listening {
+        name: options.name,
+        connect_timeout: options.connect_timeout,
+        connections_max: options.connections_max,
+    });
+    loop {
+        match listener.accept().await {
+            Ok(socket) => {
+                Metrics::add(&shared.metrics.connections_accepted, 1);
+                if shared.metrics.snapshot().connections >= listening.connections_max as u64 {
+                    Metrics::add(&shared.metrics.connections_refused, 1);
+                    socket.shutdown();
+                    continue;
+                }
+                Metrics::add(&shared.metrics.connections, 1);
+                let Some(shard) =
+                    shards.iter().min_by_key(|shard| shard.load.load(Ordering::Relaxed))
+                else {
+                    return;
+                };
+                shard.hand_over(Accepted { socket, listening: Arc::clone(&listening) }).await;
+            }
+            Err(error) => {
+                warn!(listener = %listening.name, %error, "Cannot accept; trying again in 100 ms.");
+                time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}

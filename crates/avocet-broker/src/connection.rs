@@ -1,0 +1,472 @@
+//! The owner of one socket: it alone reads, and it writes when the system did not take everything
+//! at once. What the bytes mean the codec and the session say; here they are carried.
+//!
+//! A turn: read what is there, let the session handle the packets, route what was published, and
+//! only then answer. The flusher writes.
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    io,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use avocet_mqtt::{
+    Codec, DecodeError, Packet, ProtocolVersion, ReasonCode, Subscribe, Unsubscribe, codec,
+};
+use avocet_session::{Action, CloseReason, Refusal};
+use tokio::{io::{Interest, unix::AsyncFd}, task::yield_now};
+use tracing::debug;
+
+use crate::{
+    broker::Listening,
+    leave, open,
+    mailbox::{FlushList, Mailbox},
+    metrics::Metrics,
+    output::Flushed,
+    publish::{self, Backlog},
+    shard::{Accepted, Shard},
+    subscribe,
+    wheel::Watch,
+    wire::{BLOCKED, CLOSING, DETACHED, Wire},
+};
+
+/// How long the last bytes may take once a connection is closing.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// What a connection's task waits for.
+enum Event {
+    /// So many bytes are in the shard's buffer.
+    Read(usize),
+    /// Output that was blocked is written.
+    Drained,
+    /// It is over.
+    End(Ending),
+}
+
+/// Why a connection is over.
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    /// The client went away, or the network.
+    Lost,
+    /// No packet, or no CONNECT, in time.
+    Silent,
+    /// Closed by either side's word.
+    Closed,
+    /// The session has no use for it any more.
+    Detached,
+}
+
+struct Connection {
+    shard: Rc<Shard>,
+    fd: AsyncFd<Arc<Wire>>,
+    wire: Arc<Wire>,
+    listening: Arc<Listening>,
+    codec: Codec,
+    /// Bytes of a packet that is not wholly there, or that have to wait.
+    rest: Vec<u8>,
+    watch: Rc<Watch>,
+    /// Set by CONNECT.
+    mailbox: Option<Mailbox>,
+    backlog: VecDeque<Backlog>,
+    /// The client does not read its answers: nothing more is taken from it until it does.
+    paused: bool,
+    closed: Option<CloseReason>,
+}
+
+/// Serves a connection from its first byte to its last.
+pub(crate) async fn run(shard: Rc<Shard>, accepted: Accepted) {
+    let wire = Arc::new(Wire::new(accepted.socket));
+    let interest = Interest::READABLE | Interest::WRITABLE;
+    let Ok(fd) = AsyncFd::with_interest(Arc::clone(&wire), interest) else { return };
+    let timeout = accepted.listening.connect_timeout;
+    let mut connection = Connection {
+        codec: Codec::new(shard.shared.limits.packet_bytes_max.get()),
+        watch: shard.wheel.watch(timeout, Instant::now()),
+        listening: accepted.listening,
+        shard,
+        fd,
+        wire,
+        rest: Vec::new(),
+        mailbox: None,
+        backlog: VecDeque::new(),
+        paused: false,
+        closed: None,
+    };
+    let ending = connection.serve().await;
+    connection.finish(ending);
+}
+
+impl Connection {
+    async fn serve(&mut self) -> Ending {
+        loop {
+            while !self.backlog.is_empty() {
+                self.work_off();
+                yield_now().await;
+            }
+            if !self.rest.is_empty() && !self.paused && self.holds_packet() {
+                self.take_rest();
+                continue;
+            }
+            match poll_fn(|cx| self.poll_event(cx)).await {
+                Event::Read(count) => self.take_read(count),
+                Event::Drained => self.paused = false,
+                Event::End(ending) => return ending,
+            }
+        }
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        self.wire.own(cx.waker());
+        self.watch.own(cx.waker());
+        loop {
+            let signals = self.wire.signals();
+            if signals & DETACHED != 0 {
+                return Poll::Ready(Event::End(Ending::Detached));
+            }
+            if self.watch.expired.get() {
+                return Poll::Ready(Event::End(Ending::Silent));
+            }
+            if signals & BLOCKED != 0 {
+                let Ok(mut guard) = ready!(self.fd.poll_write_ready(cx)) else {
+                    return Poll::Ready(Event::End(Ending::Lost));
+                };
+                match self.flush_as_owner() {
+                    Flushed::Empty => return Poll::Ready(Event::Drained),
+                    Flushed::Blocked => guard.clear_ready(),
+                    Flushed::Broken => return Poll::Ready(Event::End(Ending::Lost)),
+                }
+                continue;
+            }
+            if signals & CLOSING != 0 || self.closed.is_some() {
+                return Poll::Ready(Event::End(Ending::Closed));
+            }
+            return self.poll_read(cx);
+        }
+    }
+
+    /// Readiness is given up only when the system had less than there was room for.
+    fn poll_read(&self, cx: &mut Context<'_>) -> Poll<Event> {
+        loop {
+            let Ok(mut guard) = ready!(self.fd.poll_read_ready(cx)) else {
+                return Poll::Ready(Event::End(Ending::Lost));
+            };
+            let mut buffer = self.shard.read_buffer.borrow_mut();
+            match self.wire.socket.read(&mut buffer) {
+                Ok(0) => return Poll::Ready(Event::End(Ending::Lost)),
+                Ok(count) => {
+                    if count < buffer.len() {
+                        guard.clear_ready();
+                    }
+                    return Poll::Ready(Event::Read(count));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
+                Err(_) => return Poll::Ready(Event::End(Ending::Lost)),
+            }
+        }
+    }
+
+    fn flush_as_owner(&self) -> Flushed {
+        match &self.mailbox {
+            Some(mailbox) => {
+                mailbox.flush_as_owner(&self.shard.shared, &self.wire, Instant::now())
+            }
+            None => Flushed::Empty,
+        }
+    }
+
+    fn take_read(&mut self, count: usize) {
+        let now = Instant::now();
+        self.watch.heard_at.set(now);
+        Metrics::add(&self.shard.shared.metrics.bytes_received, count as u64);
+        let shard = Rc::clone(&self.shard);
+        let buffer = shard.read_buffer.borrow();
+        let bytes = &buffer[..count];
+        if self.rest.is_empty() {
+            let used = self.take(bytes, now);
+            self.keep(&bytes[used..]);
+        } else {
+            self.rest.extend_from_slice(bytes);
+            self.take_rest();
+        }
+    }
+
+    /// Whether the bytes kept are a whole packet, or none at all.
+    fn holds_packet(&self) -> bool {
+        match self.codec.frame_len(&self.rest) {
+            Ok(Some(len)) => self.rest.len() >= len,
+            Ok(None) => false,
+            Err(_) => true,
+        }
+    }
+
+    fn take_rest(&mut self) {
+        let rest = std::mem::take(&mut self.rest);
+        let used = self.take(&rest, Instant::now());
+        if used == 0 {
+            self.rest = rest;
+        } else {
+            self.keep(&rest[used..]);
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        let frame = self.codec.frame_len(bytes).ok().flatten().unwrap_or(0);
+        self.rest.reserve_exact(frame.max(bytes.len()));
+        self.rest.extend_from_slice(bytes);
+    }
+
+    /// Handles the packets in `bytes` and tells how many bytes that took. Fewer than there are
+    /// when a packet is not whole, or when the rest has to wait.
+    fn take(&mut self, bytes: &[u8], now: Instant) -> usize {
+        let mut used = 0;
+        if self.mailbox.is_none() && self.closed.is_none() {
+            match self.take_connect(bytes, now) {
+                Some(len) => used = len,
+                None => return 0,
+            }
+        }
+        while used < bytes.len() && self.closed.is_none() && self.backlog.is_empty() {
+            let (len, more) = self.take_batch(&bytes[used..], now);
+            used += len;
+            if !more {
+                break;
+            }
+        }
+        if self.closed.is_some() { bytes.len() } else { used }
+    }
+
+    /// The first packet.
+    fn take_connect(&mut self, bytes: &[u8], now: Instant) -> Option<usize> {
+        match self.codec.decode(bytes) {
+            Ok(None) => None,
+            Ok(Some((Packet::Connect(connect), len))) => {
+                let request = open::Request {
+                    connect,
+                    wire: &self.wire,
+                    listening: &self.listening,
+                    now,
+                };
+                Metrics::add(&self.shard.shared.metrics.packets_received, 1);
+                let shard = Rc::clone(&self.shard);
+                match shard.with_flush_list(|list| open::open(&shard.shared, list, request)) {
+                    Ok(opened) => {
+                        shard.wheel.set(&self.watch, opened.silence_max, now);
+                        self.mailbox = Some(opened.mailbox);
+                    }
+                    Err(refusal) => self.refuse(&refusal),
+                }
+                Some(len)
+            }
+            Ok(Some(_)) => {
+                self.refuse_bytes(DecodeError::FirstPacketNotConnect);
+                Some(bytes.len())
+            }
+            Err(error) => {
+                self.refuse_bytes(error);
+                Some(bytes.len())
+            }
+        }
+    }
+
+    /// Bytes that are no CONNECT: 5.0 is told, 3.1.1 only that its level is not supported
+    /// ([MQTT3-3.1.4-1], [MQTT3-3.1.2-2], [MQTT5-3.1.4-1], [MQTT5-3.1.2-2]).
+    fn refuse_bytes(&mut self, error: DecodeError) {
+        Metrics::add(&self.shard.shared.metrics.packets_malformed, 1);
+        let level = matches!(error, DecodeError::UnsupportedProtocolLevel(_));
+        let refusal = Refusal::new(error.reason(), error.text());
+        if level || self.codec.version() == Some(ProtocolVersion::V5) {
+            return self.refuse(&refusal);
+        }
+        debug!(peer = ?self.wire.socket.peer(), %error, "Refused a connection.");
+        self.closed =
+            Some(CloseReason::Server { reason: refusal.reason, detail: refusal.detail });
+    }
+
+    /// There is no session yet: the answer is written here. [MQTT3-3.2.2-5] [MQTT5-3.2.2-7]
+    fn refuse(&mut self, refusal: &Refusal) {
+        let version = self.codec.version().unwrap_or(ProtocolVersion::V3_1_1);
+        let mut bytes = Vec::new();
+        codec::encode(version, &Packet::Connack(Box::new(refusal.connack())), &mut bytes);
+        // A fresh socket takes these few bytes; if not, the client is gone.
+        self.wire.socket.write(&bytes).ok();
+        debug!(
+            peer = ?self.wire.socket.peer(), reason = %refusal.reason, detail = refusal.detail,
+            "Refused a client."
+        );
+        self.closed =
+            Some(CloseReason::Server { reason: refusal.reason, detail: refusal.detail });
+    }
+
+    /// Lets the session handle packets, as many as can be done together, then does what it asks.
+    /// Tells how many bytes that took and whether there may be more to do.
+    fn take_batch(&mut self, bytes: &[u8], now: Instant) -> (usize, bool) {
+        let Some(mailbox) = self.mailbox.clone() else { return (0, false) };
+        let shard = Rc::clone(&self.shard);
+        let mut actions = Vec::new();
+        let mut used = 0;
+        let mut more = true;
+        let mut packets = 0;
+        shard.with_flush_list(|list| {
+            mailbox.with(&shard.shared.drops, list, |session, exit| {
+                while used < bytes.len() && !must_wait(bytes[used], &actions) {
+                    match self.codec.decode(&bytes[used..]) {
+                        Ok(Some((packet, len))) => {
+                            used += len;
+                            packets += 1;
+                            session.handle_packet(packet, now, &mut actions, exit);
+                        }
+                        Ok(None) => {
+                            more = false;
+                            break;
+                        }
+                        Err(error) => {
+                            Metrics::add(&shard.shared.metrics.packets_malformed, 1);
+                            let close = session.close(error.reason(), error.text(), exit);
+                            actions.extend(close.map(Action::Close));
+                            break;
+                        }
+                    }
+                    if !exit.keeps_up() {
+                        self.paused = true;
+                        break;
+                    }
+                }
+            })
+        });
+        Metrics::add(&shard.shared.metrics.packets_received, packets);
+        self.perform(&mailbox, actions, now);
+        if self.paused {
+            self.wire.signal(BLOCKED);
+        }
+        (used, more && !self.paused)
+    }
+
+    /// Does what the session asked, in order: what was published, then the rest.
+    fn perform(&mut self, mailbox: &Mailbox, actions: Vec<Action<'_>>, now: Instant) {
+        if actions.is_empty() {
+            return;
+        }
+        let shard = Rc::clone(&self.shard);
+        shard.with_flush_list(|list| {
+            let published = matches!(actions[0], Action::Publish(_))
+                .then(|| publish::publish_all(&shard, mailbox, list, &actions, now));
+            if let Some(published) = published {
+                self.backlog = published.backlog;
+                self.closed = self.closed.or(published.close);
+            }
+            for chore in actions.into_iter().filter_map(Chore::of) {
+                if self.backlog.is_empty() {
+                    let close = chore.perform(&shard, mailbox, now, list);
+                    self.closed = self.closed.or(close);
+                } else {
+                    self.backlog.push_back(Backlog::Chore(chore));
+                }
+            }
+        });
+    }
+
+    /// A slice of what a wide fan-out left to do.
+    fn work_off(&mut self) {
+        let Some(mailbox) = self.mailbox.clone() else { return self.backlog.clear() };
+        let shard = Rc::clone(&self.shard);
+        let now = Instant::now();
+        shard.with_flush_list(|list| {
+            if let Some(Backlog::Run(run)) = self.backlog.front_mut()
+                && !run.deliver_slice(&shard.shared, list, now)
+            {
+                return;
+            }
+            let close = match self.backlog.pop_front() {
+                Some(Backlog::Run(run)) => run.answer(&shard.shared, &mailbox, list),
+                Some(Backlog::Chore(chore)) => chore.perform(&shard, &mailbox, now, list),
+                None => None,
+            };
+            self.closed = self.closed.or(close);
+        });
+    }
+
+    fn finish(self, ending: Ending) {
+        let shared = Arc::clone(&self.shard.shared);
+        let now = Instant::now();
+        if let Some(mailbox) = &self.mailbox {
+            if matches!(ending, Ending::Silent) {
+                Metrics::add(&shared.metrics.keep_alive_timeouts, 1);
+                let mut inner = mailbox.lock();
+                if inner.link.as_ref().is_some_and(|link| link.is(&self.wire)) {
+                    // [MQTT3-3.1.2-24] [MQTT5-3.1.2-22]
+                    let detail = "nothing was heard for one and a half keep alive intervals";
+                    let reason = ReasonCode::KeepAliveTimeout;
+                    inner.close(&shared, mailbox.client_id(), reason, detail);
+                }
+            } else {
+                mailbox.flush_as_owner(&shared, &self.wire, now);
+            }
+            debug!(
+                client_id = %mailbox.client_id(), ?ending, closed = ?self.closed,
+                "Connection ended."
+            );
+            self.shard.with_flush_list(|list| leave::detach(&shared, list, mailbox, &self.wire, now));
+        }
+        self.wire.socket.shutdown();
+    }
+}
+
+/// Whether the packet that begins with this byte has to wait until what came before is done, so
+/// that its answer comes after theirs. PUBLISH and acknowledgements go on together.
+fn must_wait(first_byte: u8, actions: &[Action<'_>]) -> bool {
+    const TOGETHER_MAX: usize = 1024;
+    match actions.last() {
+        None => false,
+        Some(Action::Publish(_)) => {
+            !matches!(first_byte >> 4, 3..=7) || actions.len() >= TOGETHER_MAX
+        }
+        Some(_) => true,
+    }
+}
+
+/// What a session asked beside publishing.
+#[derive(Debug)]
+pub(crate) enum Chore {
+    Subscribe(Subscribe),
+    Unsubscribe(Unsubscribe),
+    Close(CloseReason),
+}
+
+impl Chore {
+    fn of(action: Action<'_>) -> Option<Self> {
+        match action {
+            // No authentication method is let in, so no client gets to AUTH.
+            Action::Publish(_) | Action::Authenticate(_) => None,
+            Action::Subscribe(request) => Some(Self::Subscribe(request)),
+            Action::Unsubscribe(request) => Some(Self::Unsubscribe(request)),
+            Action::Close(reason) => Some(Self::Close(reason)),
+        }
+    }
+
+    /// Does it; what it returns ends the connection.
+    fn perform(
+        self,
+        shard: &Shard,
+        mailbox: &Mailbox,
+        now: Instant,
+        list: &mut FlushList,
+    ) -> Option<CloseReason> {
+        match self {
+            Self::Subscribe(request) => {
+                subscribe::subscribe(&shard.shared, list, mailbox, &request, now)
+            }
+            Self::Unsubscribe(request) => {
+                subscribe::unsubscribe(&shard.shared, list, mailbox, request);
+                None
+            }
+            Self::Close(reason) => Some(reason),
+        }
+    }
+}

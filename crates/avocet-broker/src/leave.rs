@@ -1,0 +1,179 @@
+//! A connection ends; its will is published, now or later; its session ends with it or goes on
+//! without it (sections 3.1.2.5, 4.1).
+
+use std::{sync::Arc, time::{Duration, Instant}};
+
+use avocet_mqtt::{ApplicationMessage, Publish, Transit, Will};
+use avocet_router::{Filter, Subscriber};
+use avocet_session::Undelivered;
+
+use crate::{
+    broker::Shared,
+    mailbox::{FlushList, Inner, Mailbox},
+    publish::{self, Way},
+    timers::Timer,
+    wire::{DETACHED, Wire},
+};
+
+/// The connection is gone, for whatever reason. Nothing happens if the session has another one.
+pub(crate) fn detach(
+    shared: &Arc<Shared>,
+    list: &mut FlushList,
+    mailbox: &Mailbox,
+    wire: &Arc<Wire>,
+    now: Instant,
+) {
+    let Some(left) = unlink(mailbox, wire) else { return };
+    settle(shared, list, mailbox, left, now);
+}
+
+/// The client has come again on another connection: this one is gone at once, and its session
+/// waits for the other.
+pub(crate) fn take_over(
+    shared: &Arc<Shared>,
+    list: &mut FlushList,
+    mailbox: &Mailbox,
+    wire: &Arc<Wire>,
+    now: Instant,
+) {
+    let Some(left) = unlink(mailbox, wire) else { return };
+    wire.signal(DETACHED);
+    if left.expires_after.is_some_and(|after| after.is_zero()) {
+        end_session(shared, list, mailbox, now);
+        return;
+    }
+    settle(shared, list, mailbox, left, now);
+}
+
+/// What a connection leaves to be dealt with outside the lock.
+struct Left {
+    epoch: u64,
+    will_delay: Option<Duration>,
+    expires_after: Option<Duration>,
+    undelivered: Vec<Undelivered>,
+}
+
+fn unlink(mailbox: &Mailbox, wire: &Arc<Wire>) -> Option<Left> {
+    let mut inner = mailbox.lock();
+    if inner.ended || !inner.link.as_ref().is_some_and(|link| link.is(wire)) {
+        return None;
+    }
+    inner.link = None;
+    inner.epoch += 1;
+    mailbox.set_online(false);
+    let detached = inner.session.detach();
+    let will_delay =
+        detached.will.as_ref().map(|will| Duration::from_secs(will.delay_interval.into()));
+    inner.will = detached.will;
+    Some(Left {
+        epoch: inner.epoch,
+        will_delay,
+        expires_after: detached.expires_after,
+        undelivered: detached.undelivered,
+    })
+}
+
+fn settle(
+    shared: &Arc<Shared>,
+    list: &mut FlushList,
+    mailbox: &Mailbox,
+    left: Left,
+    now: Instant,
+) {
+    let ends_now = left.expires_after.is_some_and(|after| after.is_zero());
+    match left.will_delay {
+        // [MQTT3-3.1.2-8] [MQTT5-3.1.2-8]
+        Some(delay) if delay.is_zero() || ends_now => publish_will(shared, list, mailbox, now),
+        Some(delay) => shared.timers.set(now + delay, Timer::Will(mailbox.clone(), left.epoch)),
+        None => {}
+    }
+    redeliver(shared, list, left.undelivered, now);
+    match left.expires_after {
+        None => {}
+        Some(after) if after.is_zero() => end_session(shared, list, mailbox, now),
+        Some(after) => shared.timers.set(now + after, Timer::Session(mailbox.clone(), left.epoch)),
+    }
+}
+
+/// Publishes the will that waits in a mailbox, if one does.
+pub(crate) fn publish_will(
+    shared: &Shared,
+    list: &mut FlushList,
+    mailbox: &Mailbox,
+    now: Instant,
+) {
+    let will = mailbox.lock().will.take(); // [MQTT3-3.1.2-10] [MQTT5-3.1.2-10]
+    if let Some(will) = will {
+        let message = message_of(&will, now);
+        publish::publish_message(shared, list, &message, Some(mailbox), now);
+    }
+}
+
+fn message_of(will: &Will, now: Instant) -> Arc<ApplicationMessage> {
+    let mut publish = Publish::new(&will.topic, &will.payload);
+    publish.qos = will.qos;
+    publish.retain = will.retain; // [MQTT3-3.1.2-16] [MQTT3-3.1.2-17] [MQTT5-3.1.2-14]
+    publish.message_expiry_interval = will.message_expiry_interval;
+    publish.properties = will.properties.borrow(); // [MQTT5-3.1.3-10]
+    Arc::clone(Transit::new(&publish, now).share())
+}
+
+/// The session is over: its subscriptions go, its will is published, what waited is dropped or
+/// given to others ([MQTT5-4.1.0-2]).
+pub(crate) fn end_session(
+    shared: &Shared,
+    list: &mut FlushList,
+    mailbox: &Mailbox,
+    now: Instant,
+) {
+    let (undelivered, filters) = {
+        let mut inner = mailbox.lock();
+        if inner.ended {
+            return;
+        }
+        end(shared, mailbox, &mut inner)
+    };
+    shared.registry.remove(mailbox);
+    shared.metrics.sessions.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+    for filter in filters {
+        if let Ok(filter) = Filter::parse(&filter) {
+            shared.unsubscribe(&filter, mailbox.id());
+        }
+    }
+    publish_will(shared, list, mailbox, now);
+    redeliver(shared, list, undelivered, now);
+}
+
+fn end(
+    shared: &Shared,
+    mailbox: &Mailbox,
+    inner: &mut Inner,
+) -> (Vec<Undelivered>, Vec<String>) {
+    inner.ended = true;
+    inner.epoch += 1;
+    if let Some(link) = inner.link.take() {
+        link.wire.signal(DETACHED);
+        mailbox.set_online(false);
+        inner.will = inner.session.detach().will;
+    }
+    let filters = inner.session.filters().map(str::to_owned).collect();
+    let undelivered = inner.with_exit(&shared.drops, mailbox.client_id(), |session, exit| {
+        session.end(exit)
+    });
+    (undelivered, filters)
+}
+
+/// Gives messages of shared subscriptions to other members (section 4.8.2).
+pub(crate) fn redeliver(
+    shared: &Shared,
+    list: &mut FlushList,
+    undelivered: Vec<Undelivered>,
+    now: Instant,
+) {
+    let way = Way { shared, from: None, now, dice: shared.dice() };
+    for (turn, Undelivered { subscription, message }) in undelivered.into_iter().enumerate() {
+        let transit = Transit::from_shared(&message);
+        let dice = way.dice.wrapping_add(turn as u64);
+        way.deliver_to_subscription(&transit, &subscription, dice, list);
+    }
+}

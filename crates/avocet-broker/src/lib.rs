@@ -1,0 +1,38 @@
+//! The running broker. It owns sockets, tasks and time, and asks the pure crates what to do.
+//!
+//! The way of a message:
+//! - `shard`: a thread with a runtime of its own and the connections that live on it;
+//! - `connection`: the owner of one socket: reads, decodes, lets the session handle each packet;
+//! - `publish`: the publish path, from a decoded PUBLISH to its receivers;
+//! - `mailbox`: the lock around a session and the connection it may have; `output`: the bytes on
+//!   their way to one client; `wire`: its socket, as other threads see it.
+//!
+//! Around it:
+//! - `open`: a CONNECT becomes a mailbox: new, resumed or taken over; `leave`: a connection ends,
+//!   then perhaps the session; `registry`: client identifier to mailbox;
+//! - `subscribe`: filters entered and removed, retained messages sent;
+//! - `retained`, `timers`, `wheel`: what waits for its time;
+//! - `drops`, `metrics`: what is counted; `broker`: all of it started and stopped.
+
+mod broker;
+mod connection;
+mod drops;
+mod leave;
+mod mailbox;
+mod metrics;
+mod open;
+mod options;
+mod output;
+mod publish;
+mod registry;
+mod retained;
+mod shard;
+mod subscribe;
+mod timers;
+mod wheel;
+mod wire;
+
+pub use broker::{Broker, StartError};
+pub use drops::{Dropped, Drops};
+pub use metrics::{Metrics, MetricsSnapshot};
+pub use options::{ListenerOptions, Options};

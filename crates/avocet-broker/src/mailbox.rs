@@ -1,0 +1,223 @@
+//! The place where messages for one client go: its session, and the connection it may have.
+//!
+//! One lock guards both. Whoever delivers takes it alone, with no other lock held, appends, and
+//! lets go; so a client subscribed to its own topic cannot lock itself out.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use avocet_mqtt::{ReasonCode, Will};
+use avocet_router::{Subscriber, SubscriberId};
+use avocet_session::{CloseReason, Session};
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::{
+    broker::Shared,
+    drops::Drops,
+    output::{Exit, Flushed, Output},
+    wire::{BLOCKED, CLOSING, Wire},
+};
+
+/// Mailboxes with something to write, each once.
+pub(crate) type FlushList = Vec<Mailbox>;
+
+/// A handle to one client's mailbox; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Mailbox(Arc<Seat>);
+
+struct Seat {
+    id: SubscriberId,
+    client_id: Arc<str>,
+    /// Whether a connection is attached: what shared subscriptions ask of their members.
+    online: AtomicBool,
+    inner: Mutex<Inner>,
+}
+
+/// What the lock guards.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) session: Session,
+    pub(crate) link: Option<Link>,
+    /// The session is over: nothing may be put in any more.
+    pub(crate) ended: bool,
+    /// The will of a connection that is gone, until its delay is over.
+    pub(crate) will: Option<Box<Will>>,
+    /// Counts comings and goings, so that a timer set in between knows it is stale.
+    pub(crate) epoch: u64,
+}
+
+/// The attached connection.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) wire: Arc<Wire>,
+    pub(crate) output: Output,
+    pub(crate) closing: Option<CloseReason>,
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) attached_at: Instant,
+}
+
+impl Link {
+    pub(crate) fn is(&self, wire: &Arc<Wire>) -> bool {
+        Arc::ptr_eq(&self.wire, wire)
+    }
+}
+
+impl fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mailbox({})", self.0.client_id)
+    }
+}
+
+impl Subscriber for Mailbox {
+    fn id(&self) -> SubscriberId {
+        self.0.id
+    }
+}
+
+impl Mailbox {
+    pub(crate) fn new(id: SubscriberId, session: Session) -> Self {
+        let client_id = Arc::clone(session.client_id());
+        let inner = Inner { session, link: None, ended: false, will: None, epoch: 0 };
+        Self(Arc::new(Seat {
+            id,
+            client_id,
+            online: AtomicBool::new(false),
+            inner: Mutex::new(inner),
+        }))
+    }
+
+    pub(crate) fn client_id(&self) -> &Arc<str> {
+        &self.0.client_id
+    }
+
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    pub(crate) fn is_online(&self) -> bool {
+        self.0.online.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_online(&self, online: bool) {
+        self.0.online.store(online, Ordering::Relaxed);
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.inner.lock()
+    }
+
+    /// Does something with the session under the lock, and enters the mailbox on the flush list if
+    /// that left something to write. `None` if the session is over.
+    #[inline]
+    pub(crate) fn with<R>(
+        &self,
+        drops: &Drops,
+        flush_list: &mut FlushList,
+        work: impl FnOnce(&mut Session, &mut Exit<'_>) -> R,
+    ) -> Option<R> {
+        let mut inner = self.lock();
+        if inner.ended {
+            return None;
+        }
+        let result = inner.with_exit(drops, &self.0.client_id, work);
+        self.enlist(&mut inner, flush_list);
+        Some(result)
+    }
+
+    /// Enters the mailbox on the flush list, once, if there is something to write.
+    #[inline]
+    pub(crate) fn enlist(&self, inner: &mut Inner, flush_list: &mut FlushList) {
+        if let Some(link) = &mut inner.link
+            && link.output.waiting() > 0
+            && !link.output.queued
+        {
+            link.output.queued = true;
+            flush_list.push(self.clone());
+        }
+    }
+
+    /// Writes what waits, and lets the session fill up what became free. Called by whoever has the
+    /// mailbox on its flush list.
+    pub(crate) fn flush(&self, shared: &Shared, now: Instant) -> Flushed {
+        let mut inner = self.lock();
+        let inner = &mut *inner;
+        let Some(link) = &mut inner.link else { return Flushed::Empty };
+        link.output.queued = false;
+        inner.write(shared, &self.0.client_id, now, false)
+    }
+
+    /// The owner's turn to write, after the socket became writable again.
+    pub(crate) fn flush_as_owner(&self, shared: &Shared, wire: &Arc<Wire>, now: Instant) -> Flushed {
+        let mut inner = self.lock();
+        match &inner.link {
+            Some(link) if link.is(wire) => {}
+            Some(_) | None => return Flushed::Broken,
+        }
+        inner.write(shared, &self.0.client_id, now, true)
+    }
+}
+
+impl Inner {
+    /// The session, and its way out.
+    #[inline]
+    pub(crate) fn with_exit<R>(
+        &mut self,
+        drops: &Drops,
+        client_id: &str,
+        work: impl FnOnce(&mut Session, &mut Exit<'_>) -> R,
+    ) -> R {
+        let output = self.link.as_mut().map(|link| &mut link.output);
+        work(&mut self.session, &mut Exit { output, drops, client_id })
+    }
+
+    fn write(&mut self, shared: &Shared, client_id: &str, now: Instant, owner: bool) -> Flushed {
+        loop {
+            let Some(link) = &mut self.link else { return Flushed::Empty };
+            let flushed = link.output.flush(&link.wire, owner);
+            shared.metrics.sent(std::mem::take(&mut link.output.tally));
+            match flushed {
+                Flushed::Empty => link.wire.clear(BLOCKED),
+                Flushed::Blocked => {
+                    link.wire.signal(BLOCKED);
+                    return flushed;
+                }
+                Flushed::Broken => {
+                    link.wire.signal(CLOSING);
+                    return flushed;
+                }
+            }
+            if !self.session.has_waiting() {
+                return flushed;
+            }
+            self.with_exit(&shared.drops, client_id, |session, exit| session.pump(now, exit));
+            if self.link.as_ref().is_none_or(|link| link.output.waiting() == 0) {
+                return flushed;
+            }
+        }
+    }
+
+    /// Ends the connection from our side, after what is written. False if there was none.
+    pub(crate) fn close(
+        &mut self,
+        shared: &Shared,
+        client_id: &str,
+        reason: ReasonCode,
+        detail: &'static str,
+    ) -> bool {
+        let close = self.with_exit(&shared.drops, client_id, |session, exit| {
+            session.close(reason, detail, exit)
+        });
+        let Some(link) = &mut self.link else { return false };
+        link.closing = link.closing.or(close);
+        link.output.flush(&link.wire, false);
+        link.wire.signal(CLOSING);
+        true
+    }
+}

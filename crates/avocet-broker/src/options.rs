@@ -1,0 +1,39 @@
+//! What the broker is told at its start.
+
+use std::time::Duration;
+
+use avocet_session::Limits;
+
+/// One listener.
+#[derive(Clone, Debug)]
+pub struct ListenerOptions {
+    /// As in `listeners.tcp.NAME`: "tcp.default".
+    pub name: String,
+    /// Address and port.
+    pub bind: String,
+    /// Connections at once; more are closed at once.
+    pub connections_max: usize,
+    /// How long a client may take until its CONNECT is there.
+    pub connect_timeout: Duration,
+}
+
+/// All of it.
+#[derive(Debug)]
+pub struct Options {
+    /// The node's name, as in `$SYS/brokers/NAME/`.
+    pub node: String,
+    /// Threads that serve connections.
+    pub shards: usize,
+    /// Where to listen.
+    pub listeners: Vec<ListenerOptions>,
+    /// What a session may.
+    pub limits: Limits,
+    /// How subscriptions overlap and shared groups choose.
+    pub routing: avocet_router::Config,
+    /// Levels of a topic name or filter.
+    pub topic_levels_max: usize,
+    /// Messages retained at once.
+    pub retained_messages_max: usize,
+    /// Messages that wait for their `$delayed/` time.
+    pub delayed_messages_max: usize,
+}

@@ -1,0 +1,203 @@
+//! Bytes on their way to one client.
+//!
+//! Whoever delivers appends under the mailbox's lock; whoever flushes writes under the same lock,
+//! so there is one writer at a time. When the system takes less than there is, the output is
+//! blocked, and from then on only the connection's owner writes.
+
+use std::{cell::RefCell, io, sync::Arc};
+
+use avocet_mqtt::{ApplicationMessage, Packet, ProtocolVersion, Publish, codec};
+use avocet_session::{DropReason, Outlet};
+
+use crate::{drops::Drops, wire::Wire};
+
+/// Beyond this many unwritten bytes a connection takes no more messages: they wait in the session.
+const BYTES_MAX: usize = 256 * 1024;
+/// What a buffer begins with; most turns of most connections fit.
+const BUFFER_BYTES: usize = 4 * 1024;
+/// Larger buffers are given back to the system.
+const POOLED_BYTES_MAX: usize = 64 * 1024;
+/// Buffers a thread keeps.
+const POOLED_MAX: usize = 128;
+
+thread_local! {
+    static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What one connection has still to write. Holds no buffer while there is nothing.
+#[derive(Debug)]
+pub(crate) struct Output {
+    bytes: Vec<u8>,
+    /// How many of them are written.
+    written: usize,
+    version: ProtocolVersion,
+    /// The largest packet the client takes.
+    packet_bytes_max: usize,
+    /// On somebody's flush list.
+    pub(crate) queued: bool,
+    blocked: bool,
+    /// Packets and messages appended since the last flush, for the metrics.
+    pub(crate) tally: Tally,
+}
+
+/// What was sent, counted in place and added to the metrics at the next flush.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) packets: u32,
+    pub(crate) messages: u32,
+    pub(crate) bytes: u64,
+}
+
+/// How far a flush came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flushed {
+    /// All is written.
+    Empty,
+    /// The system takes no more now.
+    Blocked,
+    /// The connection is broken.
+    Broken,
+}
+
+impl Output {
+    pub(crate) fn new(version: ProtocolVersion, packet_bytes_max: usize) -> Self {
+        Self {
+            bytes: Vec::new(),
+            written: 0,
+            version,
+            packet_bytes_max,
+            queued: false,
+            blocked: false,
+            tally: Tally::default(),
+        }
+    }
+
+    /// Bytes not written yet.
+    pub(crate) fn waiting(&self) -> usize {
+        self.bytes.len() - self.written
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.waiting() < BYTES_MAX
+    }
+
+    /// A buffer to append to, borrowed from this thread's pool if there was none.
+    #[inline]
+    fn buffer(&mut self) -> &mut Vec<u8> {
+        if self.bytes.capacity() == 0 {
+            self.bytes = POOL
+                .with_borrow_mut(Vec::pop)
+                .unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES));
+        }
+        &mut self.bytes
+    }
+
+    pub(crate) fn append(&mut self, packet: &Packet<'_>) {
+        self.tally.packets += 1;
+        let version = self.version;
+        codec::encode(version, packet, self.buffer());
+    }
+
+    #[inline]
+    pub(crate) fn append_publish(&mut self, publish: &Publish<'_>) {
+        self.tally.packets += 1;
+        self.tally.messages += 1;
+        let version = self.version;
+        codec::encode_publish(version, publish, self.buffer());
+    }
+
+    /// A message past the session: not for a connection that does not keep up, nor larger than
+    /// what the client takes.
+    #[inline]
+    pub(crate) fn append_fastlane(&mut self, publish: &Publish<'_>) -> Result<(), DropReason> {
+        if !self.has_room() {
+            return Err(DropReason::SlowConnection);
+        }
+        if self.packet_bytes_max < usize::MAX
+            && codec::publish_len(self.version, publish) > self.packet_bytes_max
+        {
+            return Err(DropReason::PacketTooLarge);
+        }
+        self.append_publish(publish);
+        Ok(())
+    }
+
+    /// Writes what there is, unless it is for the owner to do (`owner`: the caller is the owner
+    /// and the socket is writable again).
+    pub(crate) fn flush(&mut self, wire: &Wire, owner: bool) -> Flushed {
+        if self.blocked && !owner {
+            return Flushed::Blocked;
+        }
+        self.blocked = false;
+        while self.written < self.bytes.len() {
+            match wire.socket.write(&self.bytes[self.written..]) {
+                Ok(count) => {
+                    self.written += count;
+                    self.tally.bytes += count as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.blocked = true;
+                    return Flushed::Blocked;
+                }
+                Err(_) => {
+                    self.release();
+                    return Flushed::Broken;
+                }
+            }
+        }
+        self.release();
+        Flushed::Empty
+    }
+
+    fn release(&mut self) {
+        self.written = 0;
+        let mut bytes = std::mem::take(&mut self.bytes);
+        if bytes.capacity() == 0 || bytes.capacity() > POOLED_BYTES_MAX {
+            return;
+        }
+        bytes.clear();
+        POOL.with_borrow_mut(|pool| {
+            if pool.len() < POOLED_MAX {
+                pool.push(bytes);
+            }
+        });
+    }
+}
+
+/// A session's way out: its connection's output, if it has one. Drops are noted either way.
+pub(crate) struct Exit<'o> {
+    pub(crate) output: Option<&'o mut Output>,
+    pub(crate) drops: &'o Drops,
+    pub(crate) client_id: &'o str,
+}
+
+impl Exit<'_> {
+    /// Whether the client reads what it is sent.
+    pub(crate) fn keeps_up(&self) -> bool {
+        self.output.as_ref().is_none_or(|output| output.has_room())
+    }
+}
+
+impl Outlet for Exit<'_> {
+    fn send(&mut self, packet: &Packet<'_>) {
+        if let Some(output) = &mut self.output {
+            output.append(packet);
+        }
+    }
+
+    #[inline]
+    fn send_publish(&mut self, publish: &Publish<'_>, _owned: Option<&Arc<ApplicationMessage>>) {
+        if let Some(output) = &mut self.output {
+            output.append_publish(publish);
+        }
+    }
+
+    #[inline]
+    fn has_room(&self) -> bool {
+        self.output.as_ref().is_some_and(|output| output.has_room())
+    }
+
+    fn dropped(&mut self, topic: &str, reason: DropReason) {
+        self.drops.note(self.client_id, topic, reason);
+    }
+}

@@ -1,0 +1,96 @@
+//! The retained messages of this node (section 3.3.1.3).
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use avocet_mqtt::{ApplicationMessage, Transit, message::Expiry};
+use avocet_router::{Cursor, RetainedIndex};
+
+/// Retained messages read under one lock.
+const PAGE: usize = 256;
+
+/// One message for each topic that has one.
+#[derive(Debug)]
+pub(crate) struct Retained {
+    index: RetainedIndex<Arc<ApplicationMessage>>,
+    messages_max: usize,
+    bytes: AtomicU64,
+}
+
+/// The bound on retained messages is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RetainedFull;
+
+impl Retained {
+    pub(crate) fn new(messages_max: usize) -> Self {
+        Self { index: RetainedIndex::new(), messages_max, bytes: AtomicU64::new(0) }
+    }
+
+    /// Keeps a message, or removes the one that is kept if the payload is empty
+    /// ([MQTT3-3.3.1-10], [MQTT3-3.3.1-11], [MQTT5-3.3.1-6], [MQTT5-3.3.1-7]).
+    pub(crate) fn store(&self, transit: &Transit<'_>) -> Result<(), RetainedFull> {
+        let topic = transit.topic();
+        if transit.payload().is_empty() {
+            self.gone(self.index.remove(topic));
+            return Ok(());
+        }
+        if self.index.len() >= self.messages_max && self.index.get(topic).is_none() {
+            return Err(RetainedFull);
+        }
+        // [MQTT3-3.3.1-5] [MQTT5-3.3.1-5]
+        let message = Arc::clone(transit.share());
+        self.bytes.fetch_add(message.len() as u64, Ordering::Relaxed);
+        self.gone(self.index.insert(topic, message));
+        Ok(())
+    }
+
+    /// Calls `each` with every message that matches and has not expired, a page at a time.
+    pub(crate) fn matching(
+        &self,
+        topic_filter: &str,
+        now: Instant,
+        mut each: impl FnMut(&Arc<ApplicationMessage>),
+    ) {
+        let mut cursor: Option<Cursor> = None;
+        loop {
+            let page = self.index.matching(topic_filter, cursor.as_ref(), PAGE);
+            for message in &page.found {
+                if message.remaining_expiry(now) == Expiry::Expired {
+                    self.gone(self.index.remove(message.topic()));
+                } else {
+                    each(message);
+                }
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Removes what has expired, a page at a time; gives the next page's beginning.
+    pub(crate) fn sweep(&self, now: Instant, filter: &str, cursor: Option<&Cursor>) -> Option<Cursor> {
+        let page = self.index.matching(filter, cursor, PAGE);
+        for message in &page.found {
+            if message.remaining_expiry(now) == Expiry::Expired {
+                self.gone(self.index.remove(message.topic()));
+            }
+        }
+        page.next
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    fn gone(&self, message: Option<Arc<ApplicationMessage>>) {
+        if let Some(message) = message {
+            self.bytes.fetch_sub(message.len() as u64, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! A shard: one thread, one runtime, and the connections that live on it.
+//!
+//! A turn of a connection appends to the outputs of receivers, on whichever shard they live, and
+//! enters them on this shard's flush list. The flusher runs when all connections that were ready
+//! have had their turn, so that many publishers to one receiver cost one write. It writes a slice,
+//! then lets the reactor be asked again.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::poll_fn,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Poll, Waker},
+    time::Instant,
+};
+
+use avocet_router::RouteCache;
+use tokio::{runtime::LocalRuntime, sync::mpsc, task::yield_now, time};
+use tracing::error;
+
+use crate::{
+    broker::{Listening, Shared},
+    connection,
+    mailbox::{FlushList, Mailbox},
+    metrics::Metrics,
+    wheel::{TICK, Wheel},
+};
+
+/// Receivers served before others get their turn: sockets written in one go, mailboxes filled in
+/// one go.
+pub(crate) const SLICE: usize = 64;
+/// Bytes read from a socket in one go.
+const READ_BYTES: usize = 64 * 1024;
+/// Topics whose destinations a shard remembers.
+const ROUTE_CACHE_ENTRIES: usize = 4096;
+/// Accepted sockets on their way to a shard.
+const ACCEPTED_MAX: usize = 1024;
+
+/// A socket on its way to its shard.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) socket: avocet_net::Socket,
+    pub(crate) listening: Arc<Listening>,
+}
+
+/// What others hold of a shard.
+#[derive(Debug)]
+pub(crate) struct ShardHandle {
+    accepted: mpsc::Sender<Accepted>,
+    /// Connections on it and on their way to it.
+    pub(crate) load: Arc<AtomicUsize>,
+}
+
+impl ShardHandle {
+    pub(crate) async fn hand_over(&self, accepted: Accepted) {
+        self.load.fetch_add(1, Ordering::Relaxed);
+        if self.accepted.send(accepted).await.is_err() {
+            self.load.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What the connections of a shard share.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) routes: RefCell<RouteCache<Mailbox>>,
+    pub(crate) read_buffer: RefCell<Box<[u8]>>,
+    pub(crate) wheel: Wheel,
+    flush_list: RefCell<FlushList>,
+    flusher: RefCell<Option<Waker>>,
+    dice: Cell<u64>,
+}
+
+impl Shard {
+    /// Does something that may leave mailboxes to be flushed, and sees to it that they are.
+    pub(crate) fn with_flush_list<R>(&self, work: impl FnOnce(&mut FlushList) -> R) -> R {
+        let mut list = self.flush_list.borrow_mut();
+        let was_empty = list.is_empty();
+        let result = work(&mut list);
+        if was_empty
+            && !list.is_empty()
+            && let Some(flusher) = &*self.flusher.borrow()
+        {
+            flusher.wake_by_ref();
+        }
+        result
+    }
+
+    /// A number for choices that should differ (splitmix64 of a counter).
+    pub(crate) fn dice(&self) -> u64 {
+        let state = self.dice.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
+        self.dice.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+/// Starts a shard's thread. It ends when the handle is dropped and its connections are gone.
+///
+/// # Errors
+///
+/// The system gives no thread.
+pub(crate) fn start(shared: Arc<Shared>, number: usize) -> std::io::Result<ShardHandle> {
+    let (sender, receiver) = mpsc::channel(ACCEPTED_MAX);
+    let load = Arc::new(AtomicUsize::new(0));
+    let handle = ShardHandle { accepted: sender, load: Arc::clone(&load) };
+    std::thread::Builder::new().name(format!("shard-{number}")).spawn(move || {
+        let runtime = match LocalRuntime::new() {
+            Ok(runtime) => runtime,
+            Err(error) => return error!(%error, number, "Cannot start a shard."),
+        };
+        let shard = Rc::new(Shard {
+            shared,
+            routes: RefCell::new(RouteCache::new(ROUTE_CACHE_ENTRIES)),
+            read_buffer: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
+            wheel: Wheel::default(),
+            flush_list: RefCell::new(Vec::new()),
+            flusher: RefCell::new(None),
+            dice: Cell::new(number as u64),
+        });
+        runtime.block_on(run(shard, receiver, load));
+    })?;
+    Ok(handle)
+}
+
+async fn run(shard: Rc<Shard>, mut accepted: mpsc::Receiver<Accepted>, load: Arc<AtomicUsize>) {
+    tokio::task::spawn_local(run_flusher(Rc::clone(&shard)));
+    tokio::task::spawn_local(run_wheel(Rc::clone(&shard)));
+    while let Some(accepted) = accepted.recv().await {
+        let shard = Rc::clone(&shard);
+        let load = Arc::clone(&load);
+        tokio::task::spawn_local(async move {
+            let _leaving = Leaving { load, shared: Arc::clone(&shard.shared) };
+            connection::run(shard, accepted).await;
+        });
+    }
+}
+
+/// Counts a connection out, also if its task panics.
+struct Leaving {
+    load: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.load.fetch_sub(1, Ordering::Relaxed);
+        self.shared.metrics.connections.fetch_sub(1, Ordering::Relaxed);
+        if std::thread::panicking() {
+            Metrics::add(&self.shared.metrics.connections_panicked, 1);
+        }
+    }
+}
+
+async fn run_flusher(shard: Rc<Shard>) {
+    let mut slice = Vec::with_capacity(SLICE);
+    loop {
+        poll_fn(|cx| {
+            if !shard.flush_list.borrow().is_empty() {
+                return Poll::Ready(());
+            }
+            shard.flusher.borrow_mut().get_or_insert_with(|| cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+        let more = {
+            let mut list = shard.flush_list.borrow_mut();
+            let count = list.len().min(SLICE);
+            slice.extend(list.drain(..count));
+            !list.is_empty()
+        };
+        let now = Instant::now();
+        for mailbox in slice.drain(..) {
+            mailbox.flush(&shard.shared, now);
+        }
+        if more {
+            yield_now().await;
+        }
+    }
+}
+
+async fn run_wheel(shard: Rc<Shard>) {
+    let mut interval = time::interval(TICK);
+    interval.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        shard.wheel.tick(Instant::now());
+    }
+}

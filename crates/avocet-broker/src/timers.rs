@@ -1,0 +1,160 @@
+//! What waits for its time outside a connection: wills with a delay, sessions that expire, delayed
+//! messages. Ordered by time; one task of the broker takes what is due.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use avocet_mqtt::{ApplicationMessage, Publish, ReasonCode, Transit, topic};
+use avocet_session::DropReason;
+use parking_lot::Mutex;
+use tokio::{sync::Notify, time};
+
+use crate::{
+    broker::Shared,
+    leave,
+    mailbox::{FlushList, Mailbox},
+    publish,
+};
+
+/// The longest delay of `$delayed/`, in seconds.
+const DELAY_SECONDS_MAX: u64 = 4_294_967;
+
+/// Something to do later. The numbers are the mailbox's epoch when it was set: if the client has
+/// come back since, nothing is done.
+#[derive(Debug)]
+pub(crate) enum Timer {
+    /// Publish the will.
+    Will(Mailbox, u64),
+    /// End the session.
+    Session(Mailbox, u64),
+    /// Publish a delayed message.
+    Delayed(Arc<ApplicationMessage>),
+}
+
+/// All that waits.
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    waiting: Mutex<Waiting>,
+    earlier: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    by_time: BTreeMap<(Instant, u64), Timer>,
+    sequence: u64,
+    delayed: usize,
+}
+
+impl Timers {
+    /// To be done at `at`.
+    pub(crate) fn set(&self, at: Instant, timer: Timer) {
+        let mut waiting = self.waiting.lock();
+        let first = waiting.by_time.first_key_value().map(|((at, _), _)| *at);
+        waiting.sequence += 1;
+        waiting.delayed += usize::from(matches!(timer, Timer::Delayed(_)));
+        let key = (at, waiting.sequence);
+        waiting.by_time.insert(key, timer);
+        drop(waiting);
+        if first.is_none_or(|first| at < first) {
+            self.earlier.notify_one();
+        }
+    }
+
+    /// Messages that wait for their `$delayed/` time.
+    pub(crate) fn delayed(&self) -> usize {
+        self.waiting.lock().delayed
+    }
+
+    /// Takes one thing that is due, or tells when the next one will be.
+    fn next(&self, now: Instant) -> Result<Timer, Option<Instant>> {
+        let mut waiting = self.waiting.lock();
+        match waiting.by_time.first_entry() {
+            Some(entry) if entry.key().0 <= now => {
+                let timer = entry.remove();
+                waiting.delayed -= usize::from(matches!(timer, Timer::Delayed(_)));
+                Ok(timer)
+            }
+            Some(entry) => Err(Some(entry.key().0)),
+            None => Err(None),
+        }
+    }
+}
+
+/// Does what is due, for as long as the broker runs.
+pub(crate) async fn run(shared: Arc<Shared>) {
+    const IDLE: Duration = Duration::from_secs(3600);
+    loop {
+        let now = Instant::now();
+        match shared.timers.next(now) {
+            Ok(timer) => {
+                let mut list = FlushList::new();
+                fire(&shared, &mut list, timer, now);
+                for mailbox in list {
+                    mailbox.flush(&shared, now);
+                }
+                tokio::task::yield_now().await;
+            }
+            Err(next) => {
+                let until = next.unwrap_or(now + IDLE);
+                tokio::select! {
+                    () = time::sleep_until(until.into()) => {}
+                    () = shared.timers.earlier.notified() => {}
+                }
+            }
+        }
+    }
+}
+
+fn fire(shared: &Arc<Shared>, list: &mut FlushList, timer: Timer, now: Instant) {
+    let stands = |mailbox: &Mailbox, epoch: u64| mailbox.lock().epoch == epoch;
+    match timer {
+        Timer::Will(mailbox, epoch) if stands(&mailbox, epoch) => {
+            leave::publish_will(shared, list, &mailbox, now);
+        }
+        Timer::Session(mailbox, epoch) if stands(&mailbox, epoch) => {
+            leave::end_session(shared, list, &mailbox, now); // [MQTT5-3.1.2-23]
+        }
+        Timer::Will(..) | Timer::Session(..) => {}
+        Timer::Delayed(message) => publish::publish_message(shared, list, &message, None, now),
+    }
+}
+
+/// Keeps a message published to `$delayed/<seconds>/<topic>` until its time.
+pub(crate) fn delay(
+    shared: &Shared,
+    from: &Mailbox,
+    transit: &Transit<'_>,
+    now: Instant,
+) -> ReasonCode {
+    let Some((delay, topic)) = parse_delayed(transit.topic()) else {
+        shared.drops.note(from.client_id(), transit.topic(), DropReason::NotAuthorized);
+        return ReasonCode::TopicNameInvalid;
+    };
+    if shared.timers.delayed() >= shared.options.delayed_messages_max {
+        shared.drops.note(from.client_id(), transit.topic(), DropReason::QuotaExceeded);
+        return ReasonCode::QuotaExceeded;
+    }
+    let mut publish = Publish::new(topic, transit.payload());
+    publish.qos = transit.qos();
+    publish.retain = transit.retain();
+    publish.properties = transit.properties();
+    let at = now + delay;
+    // The message's own lifetime begins when it is published.
+    publish.message_expiry_interval = transit
+        .expires_at()
+        .map(|end| u32::try_from(end.saturating_duration_since(now).as_secs()).unwrap_or(u32::MAX));
+    let message = Arc::clone(Transit::new(&publish, at).share());
+    shared.timers.set(at, Timer::Delayed(message));
+    ReasonCode::Success
+}
+
+/// Takes `$delayed/<seconds>/<topic>` apart.
+fn parse_delayed(text: &str) -> Option<(Duration, &str)> {
+    let (seconds, name) = text.strip_prefix("$delayed/")?.split_once('/')?;
+    let seconds: u64 = seconds.parse().ok()?;
+    let valid = topic::check_name(name).is_ok() && !name.starts_with('$');
+    (valid && seconds <= DELAY_SECONDS_MAX).then(|| (Duration::from_secs(seconds), name))
+}

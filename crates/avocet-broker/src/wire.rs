@@ -1,0 +1,61 @@
+//! One client's socket as other threads see it: they may write to it, and wake its owner.
+
+use std::{
+    os::fd::{AsRawFd, RawFd},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU8, Ordering},
+    },
+    task::Waker,
+};
+
+use avocet_net::Socket;
+
+/// The system took less than there was: from now on only the owner writes.
+pub(crate) const BLOCKED: u8 = 1;
+/// The connection is to end once its output is written.
+pub(crate) const CLOSING: u8 = 2;
+/// The session has another connection, or none: end at once.
+pub(crate) const DETACHED: u8 = 4;
+
+/// A socket, what its owner has to look after, and how to wake it. The descriptor lives as long as
+/// anyone may write to it, so that its number never names another client's connection.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    pub(crate) socket: Socket,
+    signals: AtomicU8,
+    owner: OnceLock<Waker>,
+}
+
+impl Wire {
+    pub(crate) fn new(socket: Socket) -> Self {
+        Self { socket, signals: AtomicU8::new(0), owner: OnceLock::new() }
+    }
+
+    /// To be called by the owner's task, whose waker does not change.
+    pub(crate) fn own(&self, waker: &Waker) {
+        self.owner.get_or_init(|| waker.clone());
+    }
+
+    /// Tells the owner. Called under the mailbox's lock.
+    pub(crate) fn signal(&self, what: u8) {
+        self.signals.fetch_or(what, Ordering::Release);
+        if let Some(waker) = self.owner.get() {
+            waker.wake_by_ref();
+        }
+    }
+
+    pub(crate) fn clear(&self, what: u8) {
+        self.signals.fetch_and(!what, Ordering::Release);
+    }
+
+    pub(crate) fn signals(&self) -> u8 {
+        self.signals.load(Ordering::Acquire)
+    }
+}
+
+impl AsRawFd for Wire {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
