@@ -18,6 +18,8 @@ pub mod exclusive;
 pub mod filter;
 pub mod group;
 pub mod index;
+#[cfg(test)]
+mod naive;
 pub mod retained;
 pub mod subscriber;
 

@@ -92,6 +92,7 @@ impl<T: Clone> RetainedIndex<T> {
             }
             match step(topic_filter, topic) {
                 Step::Match => found.push(thing.clone()),
+                Step::Next => leaps -= 1,
                 Step::Leap(to) => {
                     leaps -= 1;
                     from = to.into();

@@ -8,6 +8,8 @@
 pub(super) enum Step {
     /// It matches.
     Match,
+    /// It does not; the next may.
+    Next,
     /// It does not, nor does any before this place.
     Leap(String),
     /// It does not, nor does any behind it.
@@ -39,14 +41,18 @@ pub(super) fn step(filter: &str, topic: &str) -> Step {
     let mut start = 0;
     let mut wanted = filter.split('/');
     let mut levels = topic.split('/');
+    let mut plus = false;
     loop {
         match (wanted.next(), levels.next()) {
             (Some("#"), _) | (None, None) => return Step::Match,
             (Some(want), Some(level)) if want == "+" || want == level => {
+                plus = want == "+";
                 start += level.len() + 1;
             }
             (Some(want), Some(_)) => return mismatch(topic, start, want, wanted.next()),
-            // The topic ends where the filter goes on.
+            // The topic ends where the filter goes on. Between `a` and `a/` lie siblings such as
+            // `a!/b`, which a `+` wants too.
+            (Some(_), None) if plus => return Step::Next,
             (Some(want), None) => {
                 let literal = if want == "+" { "" } else { want };
                 return Step::Leap(format!("{topic}/{literal}"));
