@@ -164,7 +164,7 @@ fn unacknowledged_qos_1_is_sent_again_with_dup_on_resuming() {
         alice.expect_nothing_before_pong();
         alice.cut();
         let (mut alice, connack) = broker.connect_with(&connect);
-        assert!(connack.session_present);
+        assert!(connack.session_present || version == Version::V31, "{connack:?}");
         for before in [second, third] {
             let again = alice.expect_message("a", &before.text(), 1);
             assert_eq!((again.id, again.dup), (before.id, true));
