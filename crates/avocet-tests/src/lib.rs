@@ -1,1 +1,24 @@
-//! x
+//! Harness of the black-box tests. Nothing here knows Avocet's own codec: bytes are put together
+//! and taken apart a second time, so that a misreading of the standard is not made twice.
+//!
+//! - [`broker`]: starts the real executable and ends it;
+//! - [`raw`]: a client of bytes, with deadlines instead of sleeps;
+//! - [`packet`]: packets of a client, put together by hand;
+//! - [`received`]: packets of a server, taken apart and checked against the standard;
+//! - [`foreign`]: runs clients that are not ours, or notes that they were not run;
+//! - [`version`]: the protocol versions and the loop over them;
+//! - [`deadline`]: how long anything may take.
+
+pub mod broker;
+pub mod deadline;
+pub mod foreign;
+pub mod packet;
+pub mod raw;
+pub mod received;
+pub mod version;
+
+pub use broker::Broker;
+pub use packet::{Connect, Properties, Publish, Will};
+pub use raw::Raw;
+pub use received::{Kind, Received};
+pub use version::{Version, each_version};

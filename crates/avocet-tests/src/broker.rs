@@ -1,0 +1,210 @@
+//! Starts the real executable, knows its address, and ends it.
+
+use std::{
+    env,
+    io::{BufRead, BufReader, Read},
+    net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, mpsc},
+    thread,
+};
+
+use crate::{Connect, Raw, Version, deadline};
+
+/// Tries the tests themselves: `host:port` of a running broker, or `mosquitto` to start one.
+const FOREIGN: &str = "AVOCET_TEST_BROKER";
+
+/// A broker of one test: started for it, ended with it.
+#[derive(Debug)]
+pub struct Broker {
+    address: SocketAddr,
+    child: Option<Child>,
+    log: Arc<Mutex<String>>,
+    ready: String,
+}
+
+impl Broker {
+    /// Starts a broker with these `--set` settings beside a listener on a free port.
+    pub fn start(settings: &[&str]) -> Self {
+        match env::var(FOREIGN) {
+            Ok(name) if name == "mosquitto" => Self::start_mosquitto(settings),
+            Ok(address) => Self::running(&address),
+            Err(_) => Self::start_avocet(settings),
+        }
+    }
+
+    /// Whether the broker under test is not Avocet; its settings are then not ours to choose.
+    pub fn is_foreign() -> bool {
+        env::var_os(FOREIGN).is_some()
+    }
+
+    fn start_avocet(settings: &[&str]) -> Self {
+        let executable = executable();
+        let mut command = Command::new(&executable);
+        command.args(["start", "--set", "listeners.tcp.default.bind=127.0.0.1:0"]);
+        command.args(settings.iter().flat_map(|setting| ["--set", *setting]));
+        let mut broker = Self::spawn(command.stdout(Stdio::piped()));
+        let child = broker.child.as_mut().expect("the broker was just started");
+        let stdout = child.stdout.take().expect("standard output is piped");
+        let (sender, receiver) = mpsc::sync_channel(1);
+        thread::spawn(move || {
+            let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+            let ready = lines.find(|line| line.starts_with("ready "));
+            // The receiver is gone only when the test has failed already.
+            drop(sender.send(ready));
+            lines.for_each(drop);
+        });
+        let Ok(Some(ready)) = receiver.recv_timeout(deadline::ANSWER) else {
+            panic!("{} did not become ready; its log:\n{}", executable.display(), broker.log());
+        };
+        broker.ready = ready;
+        broker.address = broker.listener("tcp.default");
+        broker
+    }
+
+    /// The address of a listener, by its name in the ready line.
+    pub fn listener(&self, name: &str) -> SocketAddr {
+        let pairs = self.ready.split_whitespace().filter_map(|word| word.split_once('='));
+        let found = pairs.into_iter().find(|(key, _)| *key == name);
+        let address = found.and_then(|(_, address)| address.parse().ok());
+        address.unwrap_or_else(|| panic!("no {name} in the ready line: {}", self.ready))
+    }
+
+    /// A mosquitto of the same short life, which has the settings that it knows under its names.
+    fn start_mosquitto(settings: &[&str]) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let address = free.expect("there is a free port");
+        let mut lines = format!(
+            "listener {} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n",
+            address.port()
+        );
+        for (key, value) in settings.iter().filter_map(|setting| setting.split_once('=')) {
+            let theirs = match key {
+                "mqtt.max_packet_size" => "max_packet_size",
+                "mqtt.receive_maximum" => "max_inflight_messages",
+                _ => panic!("mosquitto has no name for {key}"),
+            };
+            lines.push_str(&format!("{theirs} {value}\n"));
+        }
+        let folder = env::temp_dir().join(format!("avocet-tests-{}", std::process::id()));
+        let config = folder.join(format!("mosquitto-{}.conf", address.port()));
+        std::fs::create_dir_all(&folder).expect("the temporary folder is writable");
+        std::fs::write(&config, lines).expect("the temporary folder is writable");
+        let mut broker = Self::spawn(Command::new("mosquitto").arg("-v").arg("-c").arg(config));
+        broker.address = address;
+        let ready = deadline::poll(deadline::ANSWER, || TcpStream::connect(address).ok());
+        assert!(ready.is_some(), "mosquitto did not start:\n{}", broker.log());
+        broker
+    }
+
+    fn running(address: &str) -> Self {
+        let resolved = address.to_socket_addrs().ok().and_then(|mut found| found.next());
+        let address = resolved.unwrap_or_else(|| panic!("{FOREIGN}={address} is no host:port"));
+        Self { address, child: None, log: Arc::default(), ready: String::new() }
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let spawned = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn();
+        let mut child = spawned.unwrap_or_else(|error| panic!("starting {command:?}: {error}"));
+        let log = Arc::new(Mutex::new(String::new()));
+        let kept = Arc::clone(&log);
+        let mut stderr = child.stderr.take().expect("standard error is piped");
+        thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = stderr.read(&mut bytes) {
+                let text = String::from_utf8_lossy(&bytes[..count]);
+                kept.lock().expect("nobody panics with the log").push_str(&text);
+            }
+        });
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self { address, child: Some(child), log, ready: String::new() }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What the broker has logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("nobody panics with the log").clone()
+    }
+
+    /// The broker's process, to look at its memory or descriptors.
+    pub fn process_id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// A connection on which nothing was sent yet.
+    pub fn open(&self, version: Version) -> Raw {
+        Raw::open(self.address, version)
+    }
+
+    /// A connected client with a clean start and nothing special.
+    pub fn client(&self, version: Version, client_id: &str) -> Raw {
+        self.connect(&Connect::new(version, client_id))
+    }
+
+    /// A client connected with this CONNECT, which has to succeed.
+    pub fn connect(&self, connect: &Connect) -> Raw {
+        self.connect_with(connect).0
+    }
+
+    /// As [`Self::connect`], together with the CONNACK.
+    pub fn connect_with(&self, connect: &Connect) -> (Raw, crate::received::Connack) {
+        let mut raw = self.open(connect.version);
+        raw.send(&connect.bytes());
+        let connack = raw.expect_connack();
+        assert_eq!(connack.code, 0, "CONNECT is refused: {connack:?}");
+        (raw, connack)
+    }
+
+    /// What a CONNECT that must not succeed gets: a code and the end, or the end at once.
+    pub fn refusal(&self, version: Version, bytes: &[u8]) -> Option<u8> {
+        let mut raw = self.open(version);
+        raw.send(bytes);
+        let code = raw.receive_or_close().map(|answer| {
+            let crate::Kind::Connack(connack) = answer.kind else {
+                panic!("not a CONNACK: {answer:?}");
+            };
+            assert_ne!(connack.code, 0, "CONNECT is accepted: {connack:?}");
+            connack.code
+        });
+        if code.is_some() {
+            raw.expect_close();
+        }
+        code
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            // Both fail only when the broker has ended already.
+            drop(child.kill());
+            drop(child.wait());
+        }
+        if thread::panicking() {
+            #[expect(clippy::print_stderr, reason = "shown by the test runner for a failed test")]
+            {
+                eprintln!("--- log of the broker\n{}", self.log());
+            }
+        }
+    }
+}
+
+/// The executable under test: `AVOCET_BIN`, else the one beside this test in cargo's folder.
+pub fn executable() -> PathBuf {
+    if let Some(path) = env::var_os("AVOCET_BIN") {
+        return PathBuf::from(path);
+    }
+    let test = env::current_exe().expect("a running test knows its executable");
+    let profile = test.parent().and_then(Path::parent).expect("tests lie in PROFILE/deps");
+    let path = profile.join("avocet");
+    assert!(
+        path.is_file(),
+        "{} is not there: `cargo build --package avocet` builds it, and AVOCET_BIN names another",
+        path.display()
+    );
+    path
+}
