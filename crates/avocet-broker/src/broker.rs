@@ -60,6 +60,7 @@ pub(crate) struct Settled {
 pub(crate) struct Listening {
     pub(crate) name: String,
     pub(crate) connect_timeout: Duration,
+    pub(crate) allow_anonymous: bool,
     connections_max: usize,
 }
 
@@ -249,15 +250,16 @@ async fn accept(
     let listening = Arc::new(Listening {
         name: options.name,
         connect_timeout: options.connect_timeout,
+        allow_anonymous: options.allow_anonymous,
         connections_max: options.connections_max,
     });
     loop {
         match listener.accept().await {
-            Ok(socket) => {
+            Ok(stream) => {
                 Metrics::add(&shared.metrics.connections_accepted, 1);
                 if shared.metrics.snapshot().connections >= listening.connections_max as u64 {
                     Metrics::add(&shared.metrics.connections_refused, 1);
-                    socket.shutdown();
+                    stream.refuse();
                     continue;
                 }
                 Metrics::add(&shared.metrics.connections, 1);
@@ -266,7 +268,7 @@ async fn accept(
                 else {
                     return;
                 };
-                shard.hand_over(Accepted { socket, listening: Arc::clone(&listening) }).await;
+                shard.hand_over(Accepted { stream, listening: Arc::clone(&listening) }).await;
             }
             Err(error) => {
                 warn!(listener = %listening.name, %error, "Cannot accept; trying again in 100 ms.");

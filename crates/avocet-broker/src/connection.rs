@@ -7,7 +7,6 @@
 use std::{
     collections::VecDeque,
     future::poll_fn,
-    io,
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -18,8 +17,8 @@ use avocet_mqtt::{
     Codec, DecodeError, Packet, ProtocolVersion, ReasonCode, Subscribe, Unsubscribe, codec,
 };
 use avocet_session::{Action, CloseReason, Refusal};
-use tokio::{io::{Interest, unix::AsyncFd}, task::yield_now};
-use tracing::debug;
+use tokio::task::yield_now;
+use tracing::{debug, warn};
 
 use crate::{
     broker::Listening,
@@ -62,7 +61,6 @@ enum Ending {
 
 struct Connection {
     shard: Rc<Shard>,
-    fd: AsyncFd<Arc<Wire>>,
     wire: Arc<Wire>,
     listening: Arc<Listening>,
     codec: Codec,
@@ -75,26 +73,29 @@ struct Connection {
     /// The client does not read its answers: nothing more is taken from it until it does.
     paused: bool,
     closed: Option<CloseReason>,
+    /// It is closing and has a bounded time for it.
+    lingering: bool,
 }
 
 /// Serves a connection from its first byte to its last.
 pub(crate) async fn run(shard: Rc<Shard>, accepted: Accepted) {
-    let wire = Arc::new(Wire::new(accepted.socket));
-    let interest = Interest::READABLE | Interest::WRITABLE;
-    let Ok(fd) = AsyncFd::with_interest(Arc::clone(&wire), interest) else { return };
+    let wire = match accepted.stream.own() {
+        Ok(socket) => Arc::new(Wire::new(socket)),
+        Err(error) => return warn!(%error, "Cannot serve a connection."),
+    };
     let timeout = accepted.listening.connect_timeout;
     let mut connection = Connection {
         codec: Codec::new(shard.shared.limits.packet_bytes_max.get()),
         watch: shard.wheel.watch(timeout, Instant::now()),
         listening: accepted.listening,
         shard,
-        fd,
         wire,
         rest: Vec::new(),
         mailbox: None,
         backlog: VecDeque::new(),
         paused: false,
         closed: None,
+        lingering: false,
     };
     let ending = connection.serve().await;
     connection.finish(ending);
@@ -124,19 +125,21 @@ impl Connection {
         self.watch.own(cx.waker());
         loop {
             let signals = self.wire.signals();
+            self.linger(signals);
             if signals & DETACHED != 0 {
                 return Poll::Ready(Event::End(Ending::Detached));
             }
             if self.watch.expired.get() {
-                return Poll::Ready(Event::End(Ending::Silent));
+                let ending = if self.lingering { Ending::Closed } else { Ending::Silent };
+                return Poll::Ready(Event::End(ending));
             }
             if signals & BLOCKED != 0 {
-                let Ok(mut guard) = ready!(self.fd.poll_write_ready(cx)) else {
+                if ready!(self.wire.socket.poll_writable(cx)).is_err() {
                     return Poll::Ready(Event::End(Ending::Lost));
-                };
+                }
                 match self.flush_as_owner() {
                     Flushed::Empty => return Poll::Ready(Event::Drained),
-                    Flushed::Blocked => guard.clear_ready(),
+                    Flushed::Blocked => self.wire.socket.forget_writable(),
                     Flushed::Broken => return Poll::Ready(Event::End(Ending::Lost)),
                 }
                 continue;
@@ -148,24 +151,19 @@ impl Connection {
         }
     }
 
-    /// Readiness is given up only when the system had less than there was room for.
+    /// From the moment it is closing, a connection has a bounded time for its last bytes.
+    fn linger(&mut self, signals: u8) {
+        if !self.lingering && (signals & CLOSING != 0 || self.closed.is_some()) {
+            self.lingering = true;
+            self.shard.wheel.set(&self.watch, Some(LINGER), Instant::now());
+        }
+    }
+
     fn poll_read(&self, cx: &mut Context<'_>) -> Poll<Event> {
-        loop {
-            let Ok(mut guard) = ready!(self.fd.poll_read_ready(cx)) else {
-                return Poll::Ready(Event::End(Ending::Lost));
-            };
-            let mut buffer = self.shard.read_buffer.borrow_mut();
-            match self.wire.socket.read(&mut buffer) {
-                Ok(0) => return Poll::Ready(Event::End(Ending::Lost)),
-                Ok(count) => {
-                    if count < buffer.len() {
-                        guard.clear_ready();
-                    }
-                    return Poll::Ready(Event::Read(count));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
-                Err(_) => return Poll::Ready(Event::End(Ending::Lost)),
-            }
+        let mut buffer = self.shard.read_buffer.borrow_mut();
+        match ready!(self.wire.socket.poll_read(cx, &mut buffer)) {
+            Ok(0) | Err(_) => Poll::Ready(Event::End(Ending::Lost)),
+            Ok(count) => Poll::Ready(Event::Read(count)),
         }
     }
 

@@ -150,6 +150,7 @@ fn end(
     inner: &mut Inner,
 ) -> (Vec<Undelivered>, Vec<String>) {
     inner.ended = true;
+    mailbox.set_ended();
     inner.epoch += 1;
     if let Some(link) = inner.link.take() {
         link.wire.signal(DETACHED);

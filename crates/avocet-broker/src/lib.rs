@@ -12,9 +12,11 @@
 //!   then perhaps the session; `registry`: client identifier to mailbox;
 //! - `subscribe`: filters entered and removed, retained messages sent;
 //! - `retained`, `timers`, `wheel`: what waits for its time;
+//! - [`config`]: the sections of the configuration; [`Options`]: what they mean;
 //! - `drops`, `metrics`: what is counted; `broker`: all of it started and stopped.
 
 mod broker;
+pub mod config;
 mod connection;
 mod drops;
 mod leave;

@@ -35,8 +35,10 @@ pub(crate) struct Mailbox(Arc<Seat>);
 struct Seat {
     id: SubscriberId,
     client_id: Arc<str>,
-    /// Whether a connection is attached: what shared subscriptions ask of their members.
+    /// Whether a connection is attached, and whether the session is over: copies of what the lock
+    /// guards, for shared subscriptions, which ask many and lock none.
     online: AtomicBool,
+    ended: AtomicBool,
     inner: Mutex<Inner>,
 }
 
@@ -60,7 +62,6 @@ pub(crate) struct Link {
     pub(crate) output: Output,
     pub(crate) closing: Option<CloseReason>,
     pub(crate) peer: Option<SocketAddr>,
-    pub(crate) attached_at: Instant,
 }
 
 impl Link {
@@ -89,6 +90,7 @@ impl Mailbox {
             id,
             client_id,
             online: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
             inner: Mutex::new(inner),
         }))
     }
@@ -103,6 +105,14 @@ impl Mailbox {
 
     pub(crate) fn is_online(&self) -> bool {
         self.0.online.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.0.ended.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_ended(&self) {
+        self.0.ended.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn set_online(&self, online: bool) {

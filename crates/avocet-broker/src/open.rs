@@ -24,7 +24,7 @@ use crate::{
 pub(crate) struct Request<'r> {
     pub(crate) connect: Box<Connect>,
     pub(crate) wire: &'r Arc<Wire>,
-    pub(crate) listening: &'r Arc<Listening>,
+    pub(crate) listening: &'r Listening,
     pub(crate) now: Instant,
 }
 
@@ -40,6 +40,12 @@ pub(crate) fn open(
     list: &mut FlushList,
     request: Request<'_>,
 ) -> Result<Opened, Refusal> {
+    if !request.listening.allow_anonymous {
+        return Err(Refusal::new(
+            ReasonCode::NotAuthorized,
+            "this listener lets in no client without credentials, and there is no authenticator",
+        ));
+    }
     let admission = handshake::admit(request.connect, &shared.limits, || shared.assign_client_id())?;
     let mut entrance = Entrance { shared, wire: request.wire, now: request.now, list };
     let mailbox = if admission.connect.clean_start {
@@ -150,7 +156,6 @@ impl Entrance<'_> {
             output: Output::new(admission.connect.version, packet_bytes_max),
             closing: None,
             peer: self.wire.socket.peer(),
-            attached_at: self.now,
         });
         inner.epoch += 1;
         inner.with_exit(&self.shared.drops, mailbox.client_id(), |session, exit| {

@@ -11,6 +11,8 @@ pub struct ListenerOptions {
     pub name: String,
     /// Address and port.
     pub bind: String,
+    /// Whether clients without credentials are let in.
+    pub allow_anonymous: bool,
     /// Connections at once; more are closed at once.
     pub connections_max: usize,
     /// How long a client may take until its CONNECT is there.

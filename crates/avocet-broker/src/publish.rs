@@ -404,7 +404,7 @@ impl Way<'_> {
         let choice = Choice { publisher, topic: transit.topic(), dice };
         let member = group
             .select(&choice, Mailbox::is_online)
-            .or_else(|| group.select(&choice, |mailbox| !mailbox.lock().ended));
+            .or_else(|| group.select(&choice, |mailbox| !mailbox.is_ended()));
         let Some(member) = member else {
             self.shared.drops.note(group.name(), transit.topic(), DropReason::NoMember);
             return;

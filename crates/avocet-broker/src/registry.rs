@@ -1,7 +1,6 @@
 //! Client identifier to mailbox, for the sessions of this node.
 
-use std::hash::{BuildHasher, Hash};
-use std::sync::Arc;
+use std::{hash::BuildHasher, sync::Arc};
 
 use hashbrown::{DefaultHashBuilder, HashMap};
 use parking_lot::Mutex;

@@ -42,7 +42,7 @@ const ACCEPTED_MAX: usize = 1024;
 /// A socket on its way to its shard.
 #[derive(Debug)]
 pub(crate) struct Accepted {
-    pub(crate) socket: avocet_net::Socket,
+    pub(crate) stream: avocet_net::Accepted,
     pub(crate) listening: Arc<Listening>,
 }
 

@@ -1,7 +1,6 @@
 //! One client's socket as other threads see it: they may write to it, and wake its owner.
 
 use std::{
-    os::fd::{AsRawFd, RawFd},
     sync::{
         OnceLock,
         atomic::{AtomicU8, Ordering},
@@ -51,11 +50,5 @@ impl Wire {
 
     pub(crate) fn signals(&self) -> u8 {
         self.signals.load(Ordering::Acquire)
-    }
-}
-
-impl AsRawFd for Wire {
-    fn as_raw_fd(&self) -> RawFd {
-        self.socket.as_raw_fd()
     }
 }

@@ -6,9 +6,9 @@ use std::{
 };
 
 use socket2::{Domain, Protocol, Type};
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::net::TcpListener;
 
-use crate::Socket;
+use crate::Accepted;
 
 /// Connections the system keeps for us until we accept them.
 const BACKLOG: i32 = 1024;
@@ -16,7 +16,7 @@ const BACKLOG: i32 = 1024;
 /// A bound TCP socket. One acceptor serves it and hands the streams on.
 #[derive(Debug)]
 pub struct Listener {
-    socket: AsyncFd<socket2::Socket>,
+    socket: TcpListener,
     address: SocketAddr,
 }
 
@@ -48,11 +48,9 @@ impl Listener {
     /// # Errors
     ///
     /// What `accept(2)` says; running out of descriptors among it. The listener stays usable.
-    pub async fn accept(&self) -> io::Result<Socket> {
-        let (stream, _) = self.socket.async_io(Interest::READABLE, socket2::Socket::accept).await?;
-        stream.set_nonblocking(true)?;
-        stream.set_tcp_nodelay(true)?;
-        Ok(Socket::new(stream))
+    pub async fn accept(&self) -> io::Result<Accepted> {
+        let (stream, _) = self.socket.accept().await?;
+        Accepted::new(stream)
     }
 }
 
@@ -65,6 +63,7 @@ fn bind_one(address: SocketAddr) -> io::Result<Listener> {
     }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    let bound = socket.local_addr()?.as_socket().unwrap_or(address);
-    Ok(Listener { socket: AsyncFd::with_interest(socket, Interest::READABLE)?, address: bound })
+    let socket = TcpListener::from_std(socket.into())?;
+    let address = socket.local_addr()?;
+    Ok(Listener { socket, address })
 }

@@ -164,9 +164,11 @@ impl fmt::Display for Filter {
     }
 }
 
-impl fmt::Display for FilterError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl FilterError {
+    /// What is wrong, without capital and full stop.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
             Self::Empty => "topic filter is empty",
             Self::TooLong => "topic filter is longer than 65535 bytes",
             Self::NullCharacter => "topic filter contains U+0000",
@@ -176,7 +178,13 @@ impl fmt::Display for FilterError {
             Self::RepeatedPrefix => "prefix is repeated",
             Self::PrefixAfterShare => "prefix stands behind the share group",
             Self::SharedExclusive => "subscription is both exclusive and shared",
-        })
+        }
+    }
+}
+
+impl fmt::Display for FilterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
     }
 }
 

@@ -1,5 +1,6 @@
 //! A shared subscription, and which member gets the message.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use avocet_mqtt::QoS;
@@ -53,6 +54,7 @@ pub struct Member<S> {
 /// Members come and go while answers that name the group stand.
 #[derive(Debug)]
 pub struct Group<S> {
+    subscription: Arc<str>,
     name: Box<str>,
     topic_filter: Box<str>,
     strategy: Strategy,
@@ -95,13 +97,22 @@ pub(crate) enum Left {
 impl<S: Subscriber> Group<S> {
     pub(crate) fn new(filter: &Filter, strategy: Strategy, subscriber: S, entry: Entry) -> Self {
         let seat = Seat::new(filter, subscriber, entry);
+        let name = filter.group().unwrap_or_default();
         Self {
-            name: filter.group().unwrap_or_default().into(),
+            subscription: format!("$share/{name}/{}", filter.topic_filter()).into(),
+            name: name.into(),
             topic_filter: filter.topic_filter().into(),
             strategy,
             roster: RwLock::new(Roster { seats: vec![seat], closed: false }),
             turn: AtomicUsize::new(if strategy == Strategy::Sticky { usize::MAX } else { 0 }),
         }
+    }
+
+    /// The shared subscription as a text, without the prefixes in which members may differ:
+    /// parsing it gives a filter of this group.
+    #[must_use]
+    pub fn subscription(&self) -> &Arc<str> {
+        &self.subscription
     }
 
     /// The share name.

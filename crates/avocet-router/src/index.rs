@@ -151,6 +151,12 @@ impl<S: Subscriber> Router<S> {
         removed
     }
 
+    /// The group that shares this filter, if it has members.
+    #[must_use]
+    pub fn group(&self, filter: &Filter) -> Option<Arc<Group<S>>> {
+        self.open_group(&self.route(filter.topic_filter()), filter, None)
+    }
+
     /// Who gets a message of this topic. [`RouteCache`](crate::RouteCache) answers faster.
     #[must_use]
     pub fn matches(&self, topic: &str) -> Arc<Destinations<S>> {
@@ -256,7 +262,7 @@ impl<S: Subscriber> Router<S> {
     fn join(&self, route: &Route<'_>, filter: &Filter, subscriber: S, entry: Entry) -> Inserted {
         let mut closed = None;
         loop {
-            let group = match self.group(route, filter, closed.as_ref()) {
+            let group = match self.open_group(route, filter, closed.as_ref()) {
                 Some(group) => group,
                 None => match self.found(route, filter, &subscriber, entry, closed.as_ref()) {
                     Some(group) => group,
@@ -272,7 +278,7 @@ impl<S: Subscriber> Router<S> {
     }
 
     /// The group, unless it is the one that is known to be closed.
-    fn group(
+    fn open_group(
         &self,
         route: &Route<'_>,
         filter: &Filter,
@@ -310,7 +316,7 @@ impl<S: Subscriber> Router<S> {
     }
 
     fn leave(&self, route: &Route<'_>, filter: &Filter, id: SubscriberId) -> bool {
-        let Some(group) = self.group(route, filter, None) else { return false };
+        let Some(group) = self.open_group(route, filter, None) else { return false };
         match group.leave(filter, id) {
             Left::Absent => false,
             Left::OthersStay => true,

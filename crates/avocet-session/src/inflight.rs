@@ -164,9 +164,15 @@ impl Inflight {
         })
     }
 
-    /// Takes out the messages that a shared subscription brought; another member gets them.
-    pub(crate) fn drain_shared(&mut self) -> Vec<Waiting> {
-        let shared = |entry: &Option<Entry>| matches!(entry, Some(Entry { stage: Stage::Published(w), .. }) if w.shared.is_some());
+    /// Takes out the QoS 1 messages that such a shared subscription brought; another member gets
+    /// them. QoS 2 stays with its client ([MQTT5-4.8.2-4], [MQTT5-4.8.2-5]).
+    pub(crate) fn drain_shared(&mut self, wanted: impl Fn(&str) -> bool) -> Vec<Waiting> {
+        let shared = |entry: &Option<Entry>| match entry {
+            Some(Entry { stage: Stage::Published(waiting), .. }) => {
+                waiting.qos == QoS::AtLeastOnce && waiting.shared.as_deref().is_some_and(&wanted)
+            }
+            Some(Entry { stage: Stage::Released, .. }) | None => false,
+        };
         let indices: Vec<usize> =
             (0..self.ring.len()).rev().filter(|i| shared(&self.ring[*i])).collect();
         let mut taken: Vec<Waiting> = indices

@@ -171,8 +171,18 @@ impl Session {
     /// Takes out what another member of a shared subscription may have: all that was not sent, and
     /// of what was sent QoS 1. QoS 2 stays with its client ([MQTT5-4.8.2-4], [MQTT5-4.8.2-5]).
     pub(crate) fn take_shared(&mut self) -> Vec<Undelivered> {
-        let mut taken = self.inflight.drain_shared();
-        taken.extend(self.outbox.drain_shared(&self.limits));
+        self.take_shared_if(|_| true)
+    }
+
+    /// Takes out what waits for this shared subscription. To be called while there is no
+    /// connection.
+    pub fn take_shared_of(&mut self, subscription: &str) -> Vec<Undelivered> {
+        self.take_shared_if(|shared| shared == subscription)
+    }
+
+    fn take_shared_if(&mut self, wanted: impl Fn(&str) -> bool) -> Vec<Undelivered> {
+        let mut taken = self.inflight.drain_shared(&wanted);
+        taken.extend(self.outbox.drain_shared(&self.limits, &wanted));
         let undelivered = |waiting: Waiting| {
             let subscription = waiting.shared?;
             Some(Undelivered { subscription, message: waiting.message })

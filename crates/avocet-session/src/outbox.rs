@@ -102,12 +102,17 @@ impl Outbox {
         all
     }
 
-    /// Takes out what a shared subscription brought, in order.
-    pub(crate) fn drain_shared(&mut self, limits: &Limits) -> Vec<Waiting> {
+    /// Takes out what such a shared subscription brought, in order.
+    pub(crate) fn drain_shared(
+        &mut self,
+        limits: &Limits,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Vec<Waiting> {
         let mut shared = VecDeque::new();
         for queue in [&mut self.qos0, &mut self.acknowledged] {
             for entry in std::mem::take(queue) {
-                let to = if entry.1.shared.is_some() { &mut shared } else { &mut *queue };
+                let taken = entry.1.shared.as_deref().is_some_and(&wanted);
+                let to = if taken { &mut shared } else { &mut *queue };
                 to.push_back(entry);
             }
         }

@@ -1,0 +1,106 @@
+//! What can be said on the command line.
+
+use std::{io::Write, path::PathBuf, process::ExitCode};
+
+use avocet::config::Config;
+use avocet_config::{Sources, load};
+use clap::{Args, Parser, Subcommand};
+
+use crate::start;
+
+/// Exit code for a mistake in the configuration.
+const MISTAKEN: u8 = 2;
+
+/// A distributed, massively scalable, extensible MQTT broker.
+#[derive(Debug, Parser)]
+#[command(name = "avocet", version, about, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  avocet start                                     serve on 127.0.0.1:1883
+  avocet start -c avocet.toml                      with a configuration file
+  avocet start --set listeners.tcp.default.bind=127.0.0.1:0
+  avocet check -c avocet.toml                      say what is wrong with a file, and no more
+  avocet sub -t 'room/+/temperature'               print what is published there
+  avocet pub -t room/1/temperature -m 21.5         publish a message
+
+Without a command, `avocet` is `avocet start`.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the broker in the foreground.
+    ///
+    /// The log goes to standard error. When it serves, one line on standard output says so:
+    /// `ready tcp.default=127.0.0.1:1883`.
+    Start(ConfigArgs),
+    /// Check the configuration, print what is in effect, and do nothing else.
+    Check(ConfigArgs),
+    /// Print the reference of the configuration, as Markdown.
+    #[command(hide = true)]
+    Docs {
+        /// `configuration` or `example`.
+        #[arg(value_parser = ["configuration", "example"])]
+        page: String,
+    },
+}
+
+#[derive(Args, Debug, Default)]
+struct ConfigArgs {
+    /// The configuration file, TOML.
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Set one key; stronger than the file and than AVOCET__KEY variables. May be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+/// Runs what was asked for.
+pub(crate) fn run() -> ExitCode {
+    match Cli::parse().command.unwrap_or(Command::Start(ConfigArgs::default())) {
+        Command::Start(args) => match read(args) {
+            Ok(config) => start::run(&config),
+            Err(code) => code,
+        },
+        Command::Check(args) => match read(args) {
+            Ok(config) => print(&avocet_config::to_toml(&config)),
+            Err(code) => code,
+        },
+        Command::Docs { page } if page == "example" => {
+            print(&avocet_config::example::<Config>())
+        }
+        Command::Docs { .. } => print(&avocet_config::reference::<Config>()),
+    }
+}
+
+fn read(args: ConfigArgs) -> Result<Config, ExitCode> {
+    let mut sources = Sources::new().with_process_environment().with_set(args.set);
+    if let Some(file) = args.config {
+        sources = sources.with_file(file);
+    }
+    load(&sources).map_err(|mistakes| {
+        for mistake in mistakes {
+            complain(&mistake);
+        }
+        ExitCode::from(MISTAKEN)
+    })
+}
+
+/// Prints to standard output; a reader that went away is no error of ours.
+pub(crate) fn print(text: &str) -> ExitCode {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Prints a line to standard error.
+pub(crate) fn complain(what: &dyn std::fmt::Display) {
+    // Nobody is left to tell if standard error is gone.
+    writeln!(std::io::stderr(), "{what}").ok();
+}

@@ -1,0 +1,6 @@
+//! Avocet as a library: the broker, to be embedded in another program. The binary beside it is the
+//! broker with a command line.
+
+pub mod config;
+
+pub use avocet_broker::{Broker, Dropped, Drops, ListenerOptions, MetricsSnapshot, Options, StartError};

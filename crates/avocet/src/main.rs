@@ -1,0 +1,13 @@
+//! The command line. `start` runs the broker; the others help who runs it.
+//!
+//! Exit codes: 0 good; 2 a mistake in the configuration or on the command line; 1 anything else.
+
+mod cli;
+mod data_dir;
+mod start;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

@@ -1,0 +1,78 @@
+//! `avocet start`.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use avocet::{
+    Broker,
+    config::{Config, LogConfig, LogFormat, LogLevel},
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, level_filters::LevelFilter};
+
+use crate::{
+    cli::{complain, print},
+    data_dir::DataDir,
+};
+
+/// Threads for what is not a client's connection: accepting, timers.
+const CONTROL_THREADS: usize = 2;
+
+/// Runs the broker until it is told to stop.
+pub(crate) fn run(config: &Config) -> ExitCode {
+    open_log(&config.log);
+    match serve(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format_args!("avocet: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(config: &Config) -> anyhow::Result<()> {
+    let _data_dir = DataDir::open(&config.node.data_dir)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen to SIGINT")?;
+        let mut terminate = signal(SignalKind::terminate()).context("cannot listen to SIGTERM")?;
+        let broker = Broker::start(config.options())?;
+        announce(&broker);
+        tokio::select! {
+            _ = interrupt.recv() => info!("Stopping on SIGINT."),
+            _ = terminate.recv() => info!("Stopping on SIGTERM."),
+        }
+        broker.stop().await;
+        Ok(())
+    })
+}
+
+/// The line that scripts wait for.
+fn announce(broker: &Broker) {
+    let mut line = "ready".to_owned();
+    for (name, address) in broker.addresses() {
+        line.push_str(&format!(" {name}={address}"));
+    }
+    line.push('\n');
+    print(&line);
+}
+
+fn open_log(config: &LogConfig) {
+    let level = match config.level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
+    match config.format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+}
