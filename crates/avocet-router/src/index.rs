@@ -5,6 +5,7 @@
 //! begin with a wildcard, and those of its first level and its first two levels. An answer stands
 //! while the generations of these stand. No lock is taken while another is held.
 
+mod bucket;
 mod exact;
 mod interner;
 mod merge;
@@ -19,13 +20,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
 
-use self::exact::Exact;
+use self::bucket::Bucket;
 use self::merge::Matched;
 pub(crate) use self::route::Place;
-use self::route::{EXACT, Hashing, NOWHERE, PLACES, Route};
+use self::route::{Hashing, NOWHERE, PLACES, Route};
 use self::slot::Slot;
 use self::terminal::Terminal;
-use self::trie::Trie;
 use crate::destination::Destinations;
 use crate::filter::Filter;
 use crate::group::{Group, Joined, Left, Strategy};
@@ -333,60 +333,6 @@ impl<S: Subscriber> Router<S> {
 
 fn is_same<S>(group: &Arc<Group<S>>, other: Option<&Arc<Group<S>>>) -> bool {
     other.is_some_and(|other| Arc::ptr_eq(group, other))
-}
-
-/// The filters of one bucket.
-#[derive(Debug)]
-enum Bucket<S> {
-    Exact(Exact<S>),
-    Trie(Trie<S>),
-}
-
-impl<S: Subscriber> Bucket<S> {
-    fn new(place: usize) -> Self {
-        if place < usize::from(EXACT) { Self::Trie(Trie::new()) } else { Self::Exact(Exact::new()) }
-    }
-
-    fn find(&self, filter: &Route<'_>) -> Option<&Terminal<S>> {
-        match self {
-            Self::Exact(exact) => exact.find(filter.text, filter.hash),
-            Self::Trie(trie) => trie.find(filter),
-        }
-    }
-
-    fn find_mut(&mut self, filter: &Route<'_>) -> Option<&mut Terminal<S>> {
-        match self {
-            Self::Exact(exact) => exact.find_mut(filter.text, filter.hash),
-            Self::Trie(trie) => trie.find_mut(filter),
-        }
-    }
-
-    fn insert(&mut self, filter: &Route<'_>, hashing: &Hashing) -> &mut Terminal<S> {
-        match self {
-            Self::Exact(exact) => exact.insert(filter.text, filter.hash, |text| hashing.text(text)),
-            Self::Trie(trie) => trie.insert(filter, hashing),
-        }
-    }
-
-    fn remove(&mut self, filter: &Route<'_>, hashing: &Hashing) {
-        match self {
-            Self::Exact(exact) => {
-                exact.remove(filter.text, filter.hash, |text| hashing.text(text));
-            }
-            Self::Trie(trie) => trie.remove(filter, hashing),
-        }
-    }
-
-    fn for_each_match(&self, topic: &Route<'_>, mut visit: impl FnMut(&Terminal<S>)) {
-        match self {
-            Self::Exact(exact) => {
-                if let Some(terminal) = exact.find(topic.text, topic.hash) {
-                    visit(terminal);
-                }
-            }
-            Self::Trie(trie) => trie.for_each_match(topic, visit),
-        }
-    }
 }
 
 #[cfg(test)]

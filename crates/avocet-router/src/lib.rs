@@ -1,6 +1,7 @@
 //! Who gets this topic.
 //!
 //! - [`filter`]: a subscription string taken apart: prefixes, share group, topic filter;
+//! - [`subscriber`]: who subscribes, and on which terms;
 //! - [`index`]: [`Router`], the concurrent index from topic filters to subscribers;
 //! - [`destination`]: what a look-up answers: one [`Destination`] for each receiver;
 //! - [`cache`]: [`RouteCache`], one thread's memory of the last answers;

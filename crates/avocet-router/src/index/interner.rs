@@ -125,3 +125,6 @@ fn reserve_tightly<T>(list: &mut Vec<T>, more: usize) {
         list.reserve_exact(more.max(list.len() / 8).max(4));
     }
 }
+
+#[cfg(test)]
+mod tests;

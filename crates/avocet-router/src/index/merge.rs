@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use avocet_mqtt::QoS;
+use smallvec::SmallVec;
 
 use super::Overlap;
 use super::slot::Slot;
@@ -48,39 +49,43 @@ fn destinations<S: Subscriber>(
     overlap: Overlap,
 ) -> Box<[Destination<S>]> {
     slots.sort_unstable_by_key(|(id, slot)| (*id, slot.identifier));
-    let same_receiver = |left: &(SubscriberId, _), right: &(SubscriberId, _)| {
-        overlap == Overlap::Merge && left.0 == right.0
-    };
-    slots.chunk_by(same_receiver).filter_map(destination).collect()
+    let mut found: Vec<Destination<S>> = Vec::with_capacity(slots.len());
+    let mut slots = slots.into_iter().peekable();
+    let mut overlapping: SmallVec<[Slot<S>; 4]> = SmallVec::new();
+    while let Some((id, slot)) = slots.next() {
+        overlapping.push(slot);
+        let more = slots.peek().is_some_and(|(next, _)| *next == id);
+        if !more || overlap == Overlap::PerSubscription {
+            found.extend(destination(id, &mut overlapping));
+        }
+    }
+    found.into()
 }
 
 /// [MQTT3-3.3.5-1] [MQTT5-3.3.4-2]
-fn destination<S: Subscriber>(slots: &[(SubscriberId, Slot<S>)]) -> Option<Destination<S>> {
-    let (id, first) = slots.first()?;
-    let foreign = slots.iter().filter(|(_, slot)| !slot.no_local()).count();
+fn destination<S: Subscriber>(
+    id: SubscriberId,
+    slots: &mut SmallVec<[Slot<S>; 4]>,
+) -> Option<Destination<S>> {
+    let foreign = slots.iter().filter(|slot| !slot.no_local()).count();
     // [MQTT5-3.8.3-3]
     let own = if foreign == slots.len() {
         Own::All
     } else if foreign == 0 {
         Own::None
     } else {
-        Own::Merged(Box::new(terms(slots.iter().filter(|(_, slot)| !slot.no_local()))))
+        Own::Merged(Box::new(terms(slots.iter().filter(|slot| !slot.no_local()))))
     };
-    Some(Destination {
-        subscriber: first.subscriber.clone(),
-        terms: terms(slots.iter()),
-        own,
-        id: *id,
-    })
+    let terms = terms(slots.iter());
+    let subscriber = slots.drain(..).next()?.subscriber;
+    Some(Destination { subscriber, terms, own, id })
 }
 
-fn terms<'a, S: Subscriber + 'a>(
-    slots: impl Iterator<Item = &'a (SubscriberId, Slot<S>)>,
-) -> Terms {
+fn terms<'a, S: Subscriber + 'a>(slots: impl Iterator<Item = &'a Slot<S>>) -> Terms {
     let mut qos = QoS::AtMostOnce;
     let mut retain_as_published = false;
     let mut identifiers = Vec::new();
-    for (_, slot) in slots {
+    for slot in slots {
         qos = qos.max(slot.qos);
         retain_as_published |= slot.retain_as_published();
         // Equal ones are all sent: section 3.3.4 wants one for each subscription.
