@@ -230,3 +230,6 @@ fn write_body(version: ProtocolVersion, packet: &Packet<'_>, writer: &mut Writer
         Packet::Auth(auth) => auth.encode(writer),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,3 +54,6 @@ pub enum Packet<'a> {
     /// A step of enhanced authentication, 5.0 only.
     Auth(Box<Auth>),
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,9 +93,9 @@ impl Connack {
             return Err(DecodeError::ConnackFlagsReserved); // [MQTT5-3.2.2-1]
         }
         if version == ProtocolVersion::V3_1_1 {
-            return Ok(Self::new(flags != 0, decode_return_code(body)?));
+            return Ok(Self::answer(flags, decode_return_code(body)?));
         }
-        let mut connack = Self::new(flags != 0, decode_reason(&REASONS, body)?);
+        let mut connack = Self::answer(flags, decode_reason(&REASONS, body)?);
         let mut properties = PropertyReader::take(body, carrier::CONNACK)?;
         while let Some((id, value)) = properties.next()? {
             connack.set_property(id, value)?;
@@ -104,6 +104,11 @@ impl Connack {
             return Err(DecodeError::AuthenticationDataWithoutMethod);
         }
         Ok(connack)
+    }
+
+    /// A refusal is worth more than its wrong Session Present, which is passed over.
+    fn answer(flags: u8, reason: ReasonCode) -> Self {
+        Self::new(flags != 0 && reason == ReasonCode::Success, reason)
     }
 
     fn set_property(&mut self, id: PropertyId, value: Value<'_>) -> Result<(), DecodeError> {

@@ -275,9 +275,6 @@ fn check_flags(version: ProtocolVersion, flags: u8) -> Result<(), DecodeError> {
     if flags & flag::RESERVED != 0 {
         return Err(DecodeError::ConnectFlagReserved); // [MQTT3-3.1.2-3] [MQTT5-3.1.2-3]
     }
-    if flags & flag::WILL_QOS == flag::WILL_QOS {
-        return Err(DecodeError::WillQoSInvalid); // [MQTT3-3.1.2-14] [MQTT5-3.1.2-12]
-    }
     if flags & flag::WILL == 0 && flags & (flag::WILL_QOS | flag::WILL_RETAIN) != 0 {
         // [MQTT3-3.1.2-11] [MQTT3-3.1.2-13] [MQTT3-3.1.2-15] [MQTT5-3.1.2-11] [MQTT5-3.1.2-13]
         return Err(DecodeError::WillFlagsWithoutWill);
@@ -299,7 +296,7 @@ impl Will {
             topic: String::new(),
             payload: Vec::new(),
             qos: QoS::from_bits((flags & flag::WILL_QOS) >> 3)
-                .ok_or(DecodeError::WillQoSInvalid)?,
+                .ok_or(DecodeError::WillQoSInvalid)?, // [MQTT3-3.1.2-14] [MQTT5-3.1.2-12]
             retain: flags & flag::WILL_RETAIN != 0,
             delay_interval: 0,
             message_expiry_interval: None,

@@ -1,0 +1,143 @@
+//! The codec against arbitrary packets, arbitrary bytes, and a codec that is not ours.
+
+mod arbitrary;
+mod oracle;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const VERSIONS: [ProtocolVersion; 3] =
+    [ProtocolVersion::V3_1, ProtocolVersion::V3_1_1, ProtocolVersion::V5];
+
+/// A codec that has seen CONNECT, except for CONNECT itself.
+fn codec_for(version: ProtocolVersion, bytes: &[u8]) -> Codec {
+    if bytes.first().is_some_and(|first| first >> 4 == kind::CONNECT) {
+        Codec::new(u32::MAX)
+    } else {
+        Codec::with_version(version, u32::MAX)
+    }
+}
+
+fn encoded(version: ProtocolVersion, packet: &Packet<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode(version, packet, &mut out);
+    out
+}
+
+fn decoded(version: ProtocolVersion, bytes: &[u8]) -> Packet<'_> {
+    let (packet, used) = codec_for(version, bytes).decode(bytes).unwrap().unwrap();
+    assert_eq!(used, bytes.len());
+    packet
+}
+
+/// Whatever the bytes are: no panic, nothing taken that is not there, and what was taken can be
+/// written and read again.
+fn check_any_bytes(version: ProtocolVersion, bytes: &[u8]) -> Result<(), TestCaseError> {
+    for mut codec in [Codec::new(u32::MAX), Codec::with_version(version, u32::MAX)] {
+        let frame_len = codec.frame_len(bytes);
+        match codec.decode(bytes) {
+            Ok(Some((packet, used))) => {
+                prop_assert!(used <= bytes.len());
+                prop_assert_eq!(frame_len, Ok(Some(used)));
+                let version = codec.version().unwrap();
+                let again = encoded(version, &packet);
+                prop_assert_eq!(encoded_len(version, &packet), again.len());
+                prop_assert_eq!(codec.decode(&again), Ok(Some((packet, again.len()))));
+            }
+            Ok(None) => prop_assert!(!matches!(frame_len, Ok(Some(len)) if len <= bytes.len())),
+            Err(error) => prop_assert!(error.reason().is_error() && !error.to_string().is_empty()),
+        }
+    }
+    Ok(())
+}
+
+/// A packet that says of itself how long it is.
+fn framed(first: u8, body: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![first];
+    Writer::append(&mut bytes).variable(body.len());
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// Where the body begins.
+fn body_at(bytes: &[u8]) -> usize {
+    1 + bytes[1..].iter().position(|byte| *byte < 0x80).unwrap() + 1
+}
+
+/// Bytes to put in the place of others: small numbers and what is special somewhere.
+fn interesting_byte() -> impl Strategy<Value = u8> {
+    prop_oneof![3 => 0_u8..0x30, 1 => any::<u8>(), 1 => prop::sample::select(vec![0x80, 0xFF, b'#', b'+'])]
+}
+
+/// One to three changes of the body; the length is then put right.
+fn mutated(bytes: &[u8], changes: &[(prop::sample::Index, u8, u8)]) -> Vec<u8> {
+    let mut body = bytes[body_at(bytes)..].to_vec();
+    for (index, what, byte) in changes {
+        let at = index.index(body.len() + 1);
+        match what {
+            0 => body.truncate(at),
+            1 => body.insert(at, *byte),
+            2 if at < body.len() => drop(body.remove(at)),
+            _ if at < body.len() => body[at] = *byte,
+            _ => body.push(*byte),
+        }
+    }
+    framed(bytes[0], &body)
+}
+
+fn changes() -> impl Strategy<Value = Vec<(prop::sample::Index, u8, u8)>> {
+    prop::collection::vec((any::<prop::sample::Index>(), 0_u8..8, interesting_byte()), 1..4)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn packets_of_5_come_back_as_they_were(packet in arbitrary::packet(ProtocolVersion::V5)) {
+        let version = ProtocolVersion::V5;
+        let bytes = encoded(version, &packet);
+        prop_assert_eq!(encoded_len(version, &packet), bytes.len());
+        prop_assert_eq!(&decoded(version, &bytes), &packet);
+        for len in [0, 1, bytes.len() / 2, bytes.len() - 1] {
+            prop_assert_eq!(codec_for(version, &bytes).decode(&bytes[..len]), Ok(None));
+        }
+    }
+
+    #[test]
+    fn packets_before_5_lose_once_what_cannot_be_said(
+        version in prop::sample::select(&VERSIONS[..2]),
+        packet in prop::sample::select(&VERSIONS[..2]).prop_flat_map(arbitrary::packet),
+    ) {
+        let bytes = encoded(version, &packet);
+        prop_assert_eq!(encoded_len(version, &packet), bytes.len());
+        let once = decoded(version, &bytes);
+        prop_assert_eq!(encoded(version, &once), bytes);
+    }
+
+    #[test]
+    fn no_bytes_do_harm(
+        version in prop::sample::select(&VERSIONS[..]),
+        bytes in prop::collection::vec(any::<u8>(), 0..100),
+    ) {
+        check_any_bytes(version, &bytes)?;
+    }
+
+    #[test]
+    fn no_body_does_harm(
+        version in prop::sample::select(&VERSIONS[..]),
+        first in any::<u8>(),
+        body in prop::collection::vec(interesting_byte(), 0..60),
+    ) {
+        check_any_bytes(version, &framed(first, &body))?;
+    }
+
+    #[test]
+    fn no_damage_does_harm(
+        (version, packet) in prop::sample::select(&VERSIONS[..])
+            .prop_flat_map(|version| (Just(version), arbitrary::packet(version))),
+        changes in changes(),
+    ) {
+        check_any_bytes(version, &mutated(&encoded(version, &packet), &changes))?;
+    }
+}
