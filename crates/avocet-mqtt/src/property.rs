@@ -230,6 +230,7 @@ impl<'a> PropertyReader<'a> {
     }
 
     /// `None` at the end.
+    #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<(PropertyId, Value<'a>)>, DecodeError> {
         if self.reader.is_empty() {
             return Ok(None);
@@ -256,6 +257,7 @@ impl<'a> PropertyReader<'a> {
 }
 
 /// The limits of values, where the data type does not say it all.
+#[inline]
 fn check(id: PropertyId, value: Value<'_>) -> Result<(), DecodeError> {
     use PropertyId as P;
     let error = match (id, value) {
