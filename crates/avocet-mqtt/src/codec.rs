@@ -143,7 +143,7 @@ impl Codec {
             return Err(DecodeError::VariableByteIntegerNotMinimal);
         }
         let connect = Connect::decode(version, bridge, &mut body)?;
-        body.finish()?;
+        body.finish()?; // [MQTT3-3.1.2-18] [MQTT3-3.1.2-20] [MQTT5-3.1.2-16] [MQTT5-3.1.2-18]
         Ok(Packet::Connect(Box::new(connect)))
     }
 }

@@ -93,7 +93,7 @@ impl Kind {
             Self::TwoByte => Value::TwoByte(reader.u16()?),
             Self::FourByte => Value::FourByte(reader.u32()?),
             Self::Variable => Value::Variable(reader.variable()?),
-            Self::Text => Value::Text(reader.text()?),
+            Self::Text => Value::Text(reader.text()?), // [MQTT5-3.3.2-13] [MQTT5-3.3.2-19]
             Self::Binary => Value::Binary(reader.binary()?),
             Self::Pair => Value::Pair(reader.text()?, reader.text()?), // [MQTT5-1.5.7-1]
         })
