@@ -16,7 +16,8 @@ pub(crate) use write::{Writer, cut, length_u16, variable_bytes, variable_len};
 
 use crate::{
     Ack, Auth, Connack, Connect, Disconnect, Packet, ProtocolVersion, Publish, Suback, Subscribe,
-    Unsuback, Unsubscribe, packet::AckKind,
+    Unsuback, Unsubscribe,
+    packet::{AckKind, PublishHead},
 };
 
 /// The largest packet the protocol can express, in bytes, fixed header included.
@@ -87,15 +88,20 @@ impl Codec {
     ) -> Result<Option<(Packet<'a>, usize)>, DecodeError> {
         let Some(header) = self.header(bytes)? else { return Ok(None) };
         let Some(body) = bytes.get(header.len..header.frame_len()) else { return Ok(None) };
-        let packet = match self.version {
-            Some(version) if header.kind() == kind::PUBLISH => {
-                Packet::Publish(Publish::decode(version, header.flags(), body)?)
+        if let Some(version) = self.version
+            && header.kind() == kind::PUBLISH
+        {
+            let head = PublishHead::decode(version, header.flags(), body)?;
+            if !head.has_properties() {
+                return Ok(Some((Packet::Publish(head.plain()), header.frame_len())));
             }
-            version => self.decode_rare(version, header, Reader::new(body))?,
-        };
+            return Ok(Some((Packet::Publish(head.with_properties()?), header.frame_len())));
+        }
+        let packet = self.decode_rare(self.version, header, Reader::new(body))?;
         Ok(Some((packet, header.frame_len())))
     }
 
+    #[inline(never)]
     fn decode_rare<'a>(
         &mut self,
         version: Option<ProtocolVersion>,
@@ -137,7 +143,7 @@ impl Codec {
             return Err(DecodeError::VariableByteIntegerNotMinimal);
         }
         let connect = Connect::decode(version, bridge, &mut body)?;
-        body.finish()?;
+        body.finish()?; // [MQTT3-3.1.2-18] [MQTT3-3.1.2-20] [MQTT5-3.1.2-16] [MQTT5-3.1.2-18]
         Ok(Packet::Connect(Box::new(connect)))
     }
 }

@@ -17,6 +17,7 @@ pub use connack::Connack;
 pub use connect::{Connect, Will};
 pub use disconnect::Disconnect;
 pub use publish::Publish;
+pub(crate) use publish::PublishHead;
 pub use subscribe::{RetainHandling, Suback, Subscribe, Subscription, SubscriptionOptions};
 pub use unsubscribe::{Unsuback, Unsubscribe};
 

@@ -93,7 +93,7 @@ impl Kind {
             Self::TwoByte => Value::TwoByte(reader.u16()?),
             Self::FourByte => Value::FourByte(reader.u32()?),
             Self::Variable => Value::Variable(reader.variable()?),
-            Self::Text => Value::Text(reader.text()?),
+            Self::Text => Value::Text(reader.text()?), // [MQTT5-3.3.2-13] [MQTT5-3.3.2-19]
             Self::Binary => Value::Binary(reader.binary()?),
             Self::Pair => Value::Pair(reader.text()?, reader.text()?), // [MQTT5-1.5.7-1]
         })
@@ -230,6 +230,7 @@ impl<'a> PropertyReader<'a> {
     }
 
     /// `None` at the end.
+    #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<(PropertyId, Value<'a>)>, DecodeError> {
         if self.reader.is_empty() {
             return Ok(None);
@@ -256,6 +257,7 @@ impl<'a> PropertyReader<'a> {
 }
 
 /// The limits of values, where the data type does not say it all.
+#[inline]
 fn check(id: PropertyId, value: Value<'_>) -> Result<(), DecodeError> {
     use PropertyId as P;
     let error = match (id, value) {

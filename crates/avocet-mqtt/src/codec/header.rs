@@ -110,6 +110,7 @@ fn check_first_byte(version: Option<ProtocolVersion>, first: u8) -> Result<(), D
     if flags & !ignored == expected {
         Ok(())
     } else {
+        // [MQTT3-3.14.1-1] [MQTT5-3.14.1-1] [MQTT5-3.15.1-1]
         Err(DecodeError::FixedHeaderFlagsReserved) // [MQTT3-2.2.2-1] [MQTT3-2.2.2-2] [MQTT5-2.1.3-1]
     }
 }

@@ -102,8 +102,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn topic_name(&mut self) -> Result<&'a str, DecodeError> {
         let bytes = self.binary()?;
         let text = std::str::from_utf8(bytes).map_err(|_| DecodeError::Utf8Invalid)?;
-        let bad = |byte: &u8| (*byte == 0) | (*byte == b'+') | (*byte == b'#');
-        if bytes.iter().fold(false, |found, byte| found | bad(byte)) {
+        if has_forbidden(bytes) {
             return Err(topic_name_error(bytes));
         }
         Ok(text)
@@ -113,6 +112,22 @@ impl<'a> Reader<'a> {
     pub(crate) fn packet_id(&mut self) -> Result<PacketId, DecodeError> {
         PacketId::new(self.u16()?).ok_or(DecodeError::PacketIdZero) // [MQTT3-2.3.1-1] [MQTT5-2.2.1-3]
     }
+}
+
+/// Whether U+0000, `+` or `#` is among the bytes; eight are looked at in one step.
+#[inline]
+fn has_forbidden(bytes: &[u8]) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
+    let has_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut found = 0;
+    for word in words {
+        let word = u64::from_ne_bytes(*word);
+        let (plus, hash) = (ONES * u64::from(b'+'), ONES * u64::from(b'#'));
+        found |= has_zero(word) | has_zero(word ^ plus) | has_zero(word ^ hash);
+    }
+    found != 0 || rest.iter().any(|byte| matches!(byte, 0 | b'+' | b'#'))
 }
 
 #[cold]

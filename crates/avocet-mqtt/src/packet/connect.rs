@@ -151,7 +151,7 @@ impl Connect {
         // password flags").
         let missing = |body: &Reader<'_>| version == ProtocolVersion::V3_1 && body.is_empty();
         if flags & flag::USER_NAME != 0 && !missing(body) {
-            connect.username = Some(body.text()?.to_owned()); // [MQTT3-3.1.2-19] [MQTT5-3.1.2-17]
+            connect.username = Some(body.text()?.to_owned()); // [MQTT3-3.1.2-19] [MQTT5-3.1.2-17] [MQTT3-3.1.3-11] [MQTT5-3.1.3-12]
         }
         if flags & flag::PASSWORD != 0 && !missing(body) {
             connect.password = Some(body.binary()?.to_vec()); // [MQTT3-3.1.2-21] [MQTT5-3.1.2-19]

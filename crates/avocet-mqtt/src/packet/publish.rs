@@ -63,8 +63,21 @@ pub(crate) struct Lengths {
     properties: usize,
 }
 
-impl<'a> Publish<'a> {
-    #[inline]
+/// A PUBLISH whose properties are yet to be looked into. It lives in registers only: moving a
+/// whole [`Publish`] about before it is complete took twice as long as all the rest.
+pub(crate) struct PublishHead<'a> {
+    dup: bool,
+    qos: QoS,
+    retain: bool,
+    topic: &'a str,
+    packet_id: Option<PacketId>,
+    /// Without their length.
+    properties: &'a [u8],
+    payload: &'a [u8],
+}
+
+impl<'a> PublishHead<'a> {
+    #[inline(always)]
     pub(crate) fn decode(
         version: ProtocolVersion,
         flags: u8,
@@ -81,51 +94,68 @@ impl<'a> Publish<'a> {
         } else {
             None // [MQTT3-2.3.1-5] [MQTT5-2.2.1-2]
         };
-        let mut publish = Publish {
-            dup,
-            qos,
-            retain: flags & RETAIN != 0,
-            topic,
-            packet_id,
+        let properties = if version >= ProtocolVersion::V5 {
+            let length = body.variable()?;
+            body.take(length as usize)?
+        } else {
+            &[]
+        };
+        if topic.is_empty() && properties.is_empty() {
+            return Err(empty_topic(version));
+        }
+        let retain = flags & RETAIN != 0;
+        Ok(Self { dup, qos, retain, topic, packet_id, properties, payload: body.rest() })
+    }
+
+    #[inline(always)]
+    pub(crate) fn has_properties(&self) -> bool {
+        !self.properties.is_empty()
+    }
+
+    /// What it is when it has no properties.
+    #[inline(always)]
+    pub(crate) fn plain(self) -> Publish<'a> {
+        Publish {
+            dup: self.dup,
+            qos: self.qos,
+            retain: self.retain,
+            topic: self.topic,
+            packet_id: self.packet_id,
             message_expiry_interval: None,
             topic_alias: None,
             subscription_identifiers: Cow::Borrowed(&[]),
             properties: ForwardedProperties::default(),
-            payload: &[],
-        };
-        if version >= ProtocolVersion::V5 {
-            let mut properties = PropertyReader::take(&mut body, carrier::PUBLISH)?;
-            if !properties.rest().is_empty() {
-                publish.decode_properties(&mut properties)?;
-            }
+            payload: self.payload,
         }
-        if topic.is_empty() && publish.topic_alias.is_none() {
-            return Err(empty_topic(version));
-        }
-        publish.payload = body.rest();
-        Ok(publish)
     }
 
-    fn decode_properties(
-        &mut self,
-        properties: &mut PropertyReader<'a>,
-    ) -> Result<(), DecodeError> {
-        self.properties =
-            ForwardedProperties::collect(properties, |id, value| match (id, value) {
+    pub(crate) fn with_properties(self) -> Result<Publish<'a>, DecodeError> {
+        let mut properties = PropertyReader::new(self.properties, carrier::PUBLISH);
+        let mut publish = self.plain();
+        publish.properties =
+            ForwardedProperties::collect(&mut properties, |id, value| match (id, value) {
                 (PropertyId::MessageExpiryInterval, Value::FourByte(seconds)) => {
-                    self.message_expiry_interval = Some(seconds);
+                    publish.message_expiry_interval = Some(seconds);
                 }
                 (PropertyId::TopicAlias, Value::TwoByte(alias)) => {
-                    self.topic_alias = NonZeroU16::new(alias);
+                    publish.topic_alias = NonZeroU16::new(alias);
                 }
                 (PropertyId::SubscriptionIdentifier, Value::Variable(id)) => {
-                    self.subscription_identifiers.to_mut().extend(SubscriptionIdentifier::new(id));
+                    publish
+                        .subscription_identifiers
+                        .to_mut()
+                        .extend(SubscriptionIdentifier::new(id));
                 }
                 _ => {}
             })?;
-        Ok(())
+        if publish.topic.is_empty() && publish.topic_alias.is_none() {
+            return Err(DecodeError::TopicEmptyWithoutAlias);
+        }
+        Ok(publish)
     }
+}
 
+impl Publish<'_> {
     /// The DUP flag stays out of QoS 0.
     #[inline]
     pub(crate) fn first_byte(&self) -> u8 {

@@ -223,3 +223,28 @@ fn versions_without_properties_leave_them_out() {
         assert_eq!(crate::publish_len(version, &publish), 6);
     }
 }
+
+/// [MQTT3-3.3.2-2] [MQTT5-3.3.2-2] [MQTT3-1.5.3-2] [MQTT5-1.5.4-2]
+#[test]
+fn wildcards_and_nul_are_found_wherever_they_stand() {
+    for len in 1..40 {
+        for at in 0..len {
+            for (byte, error) in [
+                (0, DecodeError::NulCharacter),
+                (b'+', DecodeError::TopicNameWildcard),
+                (b'#', DecodeError::TopicNameWildcard),
+            ] {
+                for other in [b"x", b"\x01", b"*", b"$", b"\"", b","] {
+                    let mut topic = other.repeat(len);
+                    let length = u8::try_from(len).unwrap();
+                    let head = [0x30, length + 2, 0, length];
+                    let whole = [&head[..], &topic].concat();
+                    assert!(decode(V3_1_1, &whole).is_ok());
+                    topic[at] = byte;
+                    let whole = [&head[..], &topic].concat();
+                    assert_eq!(decode(V3_1_1, &whole), Err(error));
+                }
+            }
+        }
+    }
+}
