@@ -6,7 +6,11 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex, mpsc},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
     thread,
 };
 
@@ -22,6 +26,7 @@ pub struct Broker {
     child: Option<Child>,
     log: Arc<Mutex<String>>,
     ready: String,
+    data_dir: Option<PathBuf>,
 }
 
 impl Broker {
@@ -43,6 +48,8 @@ impl Broker {
         let executable = executable();
         let mut command = Command::new(&executable);
         command.args(["start", "--set", "listeners.tcp.default.bind=127.0.0.1:0"]);
+        let data_dir = temporary_folder();
+        command.arg("--set").arg(format!("node.data_dir={}", data_dir.display()));
         command.args(settings.iter().flat_map(|setting| ["--set", *setting]));
         let mut broker = Self::spawn(command.stdout(Stdio::piped()));
         let child = broker.child.as_mut().expect("the broker was just started");
@@ -59,6 +66,7 @@ impl Broker {
             panic!("{} did not become ready; its log:\n{}", executable.display(), broker.log());
         };
         broker.ready = ready;
+        broker.data_dir = Some(data_dir);
         broker.address = broker.listener("tcp.default");
         broker
     }
@@ -101,7 +109,7 @@ impl Broker {
     fn running(address: &str) -> Self {
         let resolved = address.to_socket_addrs().ok().and_then(|mut found| found.next());
         let address = resolved.unwrap_or_else(|| panic!("{FOREIGN}={address} is no host:port"));
-        Self { address, child: None, log: Arc::default(), ready: String::new() }
+        Self { address, child: None, log: Arc::default(), ready: String::new(), data_dir: None }
     }
 
     fn spawn(command: &mut Command) -> Self {
@@ -118,7 +126,7 @@ impl Broker {
             }
         });
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self { address, child: Some(child), log, ready: String::new() }
+        Self { address, child: Some(child), log, ready: String::new(), data_dir: None }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -184,6 +192,10 @@ impl Drop for Broker {
             drop(child.kill());
             drop(child.wait());
         }
+        if let Some(data_dir) = &self.data_dir {
+            // What stays behind is in the system's folder for such things.
+            drop(std::fs::remove_dir_all(data_dir));
+        }
         if thread::panicking() {
             #[expect(clippy::print_stderr, reason = "shown by the test runner for a failed test")]
             {
@@ -191,6 +203,13 @@ impl Drop for Broker {
             }
         }
     }
+}
+
+/// A folder that no other test has.
+fn temporary_folder() -> PathBuf {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    env::temp_dir().join(format!("avocet-tests-{}-{number}", std::process::id()))
 }
 
 /// The executable under test: `AVOCET_BIN`, else the one beside this test in cargo's folder.
