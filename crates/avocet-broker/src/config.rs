@@ -99,9 +99,9 @@ settings! {
         pub max_packet_size: Size = Size::mebibytes(1), in Size::bytes(128)..=Size::mebibytes(256),
         /// QoS 1 and 2 messages in flight to one client, whatever its Receive Maximum.
         pub max_inflight: u16 = 32, in 1..=65535,
-        /// QoS 1 and 2 messages a client of 5.0 may have in flight to the broker: its Receive
-        /// Maximum.
-        pub receive_maximum: u16 = 1024, in 1..=65535,
+        /// QoS 1 and 2 messages a client of 5.0 may have in flight to the broker: what CONNACK
+        /// gives as Receive Maximum.
+        pub max_awaiting_rel: u16 = 1024, in 1..=65535,
         /// Topic aliases a client may use.
         pub max_topic_alias: u16 = 65535,
         /// Topic aliases the broker uses towards a client that allows them.
@@ -256,7 +256,7 @@ fn limits(mqtt: &MqttConfig, session: &SessionConfig) -> Limits {
     Limits {
         packet_bytes_max: NonZeroU32::new(packet_bytes_max).unwrap_or(NonZeroU32::MAX),
         inflight_max: NonZeroU16::new(mqtt.max_inflight).unwrap_or(NonZeroU16::MIN),
-        receive_maximum: NonZeroU16::new(mqtt.receive_maximum).unwrap_or(NonZeroU16::MIN),
+        receive_maximum: NonZeroU16::new(mqtt.max_awaiting_rel).unwrap_or(NonZeroU16::MIN),
         topic_alias_maximum: mqtt.max_topic_alias,
         outbound_topic_alias_maximum: mqtt.max_outbound_topic_alias,
         session_expiry_interval_max: match u32::try_from(expiry) {

@@ -24,7 +24,7 @@ use crate::{
     broker::Listening,
     leave, open,
     mailbox::{FlushList, Mailbox},
-    metrics::Metrics,
+    metrics::{KINDS, Metrics},
     output::Flushed,
     publish::{self, Backlog},
     shard::{Accepted, Shard},
@@ -179,8 +179,8 @@ impl Connection {
     fn take_read(&mut self, count: usize) {
         let now = Instant::now();
         self.watch.heard_at.set(now);
-        Metrics::add(&self.shard.shared.metrics.bytes_received, count as u64);
         let shard = Rc::clone(&self.shard);
+        shard.with_flush_list(|list| list.tally.bytes_received += count as u64);
         let buffer = shard.read_buffer.borrow();
         let bytes = &buffer[..count];
         if self.rest.is_empty() {
@@ -251,9 +251,12 @@ impl Connection {
                     listening: &self.listening,
                     now,
                 };
-                Metrics::add(&self.shard.shared.metrics.packets_received, 1);
                 let shard = Rc::clone(&self.shard);
-                match shard.with_flush_list(|list| open::open(&shard.shared, list, request)) {
+                let opened = shard.with_flush_list(|list| {
+                    list.tally.packets_received[1] += 1;
+                    open::open(&shard.shared, list, request)
+                });
+                match opened {
                     Ok(opened) => {
                         shard.wheel.set(&self.watch, opened.silence_max, now);
                         self.mailbox = Some(opened.mailbox);
@@ -310,14 +313,14 @@ impl Connection {
         let mut actions = Vec::new();
         let mut used = 0;
         let mut more = true;
-        let mut packets = 0;
+        let mut packets = [0; KINDS];
         shard.with_flush_list(|list| {
             mailbox.with(&shard.shared.drops, list, |session, exit| {
                 while used < bytes.len() && !must_wait(bytes[used], &actions) {
                     match self.codec.decode(&bytes[used..]) {
                         Ok(Some((packet, len))) => {
+                            packets[usize::from(bytes[used] >> 4)] += 1;
                             used += len;
-                            packets += 1;
                             session.handle_packet(packet, now, &mut actions, exit);
                         }
                         Ok(None) => {
@@ -336,9 +339,11 @@ impl Connection {
                         break;
                     }
                 }
-            })
+            });
+            for (all, these) in list.tally.packets_received.iter_mut().zip(packets) {
+                *all += these;
+            }
         });
-        Metrics::add(&shard.shared.metrics.packets_received, packets);
         self.perform(&mailbox, actions, now);
         if self.paused {
             self.wire.signal(BLOCKED);

@@ -10,6 +10,7 @@ use avocet_session::Undelivered;
 use crate::{
     broker::Shared,
     mailbox::{FlushList, Inner, Mailbox},
+    metrics::Tally,
     publish::{self, Way},
     timers::Timer,
     wire::{DETACHED, Wire},
@@ -158,9 +159,9 @@ fn end(
         inner.will = inner.session.detach().will;
     }
     let filters = inner.session.filters().map(str::to_owned).collect();
-    let undelivered = inner.with_exit(&shared.drops, mailbox.client_id(), |session, exit| {
-        session.end(exit)
-    });
+    let tally = &mut Tally::default(); // nothing is sent
+    let undelivered =
+        inner.with_exit(&shared.drops, mailbox.client_id(), tally, |session, exit| session.end(exit));
     (undelivered, filters)
 }
 

@@ -21,12 +21,30 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::{
     broker::Shared,
     drops::Drops,
+    metrics::Tally,
     output::{Exit, Flushed, Output},
     wire::{BLOCKED, CLOSING, Wire},
 };
 
-/// Mailboxes with something to write, each once.
-pub(crate) type FlushList = Vec<Mailbox>;
+/// What a turn leaves behind: mailboxes with something to write, each once, and what it counted.
+#[derive(Debug, Default)]
+pub(crate) struct FlushList {
+    pub(crate) mailboxes: Vec<Mailbox>,
+    pub(crate) tally: Tally,
+}
+
+impl FlushList {
+    /// Writes it all now, for turns outside the shards.
+    pub(crate) fn flush(mut self, shared: &Shared, now: Instant) {
+        for mailbox in std::mem::take(&mut self.mailboxes) {
+            mailbox.flush(shared, &mut self.tally, now);
+        }
+        shared.metrics.take(&mut self.tally);
+    }
+}
+
+/// How often a queue fills the output again before others get their turn.
+const ROUNDS_MAX: usize = 4;
 
 /// A handle to one client's mailbox; cheap to clone.
 #[derive(Clone)]
@@ -136,7 +154,7 @@ impl Mailbox {
         if inner.ended {
             return None;
         }
-        let result = inner.with_exit(drops, &self.0.client_id, work);
+        let result = inner.with_exit(drops, &self.0.client_id, &mut flush_list.tally, work);
         self.enlist(&mut inner, flush_list);
         Some(result)
     }
@@ -149,18 +167,18 @@ impl Mailbox {
             && !link.output.queued
         {
             link.output.queued = true;
-            flush_list.push(self.clone());
+            flush_list.mailboxes.push(self.clone());
         }
     }
 
     /// Writes what waits, and lets the session fill up what became free. Called by whoever has the
     /// mailbox on its flush list.
-    pub(crate) fn flush(&self, shared: &Shared, now: Instant) -> Flushed {
+    pub(crate) fn flush(&self, shared: &Shared, tally: &mut Tally, now: Instant) -> Flushed {
         let mut inner = self.lock();
         let inner = &mut *inner;
         let Some(link) = &mut inner.link else { return Flushed::Empty };
         link.output.queued = false;
-        inner.write(shared, &self.0.client_id, now, false)
+        inner.write(shared, &self.0.client_id, tally, now, false)
     }
 
     /// The owner's turn to write, after the socket became writable again.
@@ -170,7 +188,10 @@ impl Mailbox {
             Some(link) if link.is(wire) => {}
             Some(_) | None => return Flushed::Broken,
         }
-        inner.write(shared, &self.0.client_id, now, true)
+        let mut tally = Tally::default();
+        let flushed = inner.write(shared, &self.0.client_id, &mut tally, now, true);
+        shared.metrics.take(&mut tally);
+        flushed
     }
 }
 
@@ -181,17 +202,24 @@ impl Inner {
         &mut self,
         drops: &Drops,
         client_id: &str,
+        tally: &mut Tally,
         work: impl FnOnce(&mut Session, &mut Exit<'_>) -> R,
     ) -> R {
         let output = self.link.as_mut().map(|link| &mut link.output);
-        work(&mut self.session, &mut Exit { output, drops, client_id })
+        work(&mut self.session, &mut Exit { output, drops, client_id, tally })
     }
 
-    fn write(&mut self, shared: &Shared, client_id: &str, now: Instant, owner: bool) -> Flushed {
-        loop {
+    fn write(
+        &mut self,
+        shared: &Shared,
+        client_id: &str,
+        tally: &mut Tally,
+        now: Instant,
+        owner: bool,
+    ) -> Flushed {
+        for _ in 0..ROUNDS_MAX {
             let Some(link) = &mut self.link else { return Flushed::Empty };
-            let flushed = link.output.flush(&link.wire, owner);
-            shared.metrics.sent(std::mem::take(&mut link.output.tally));
+            let flushed = link.output.flush(&link.wire, owner, tally);
             match flushed {
                 Flushed::Empty => link.wire.clear(BLOCKED),
                 Flushed::Blocked => {
@@ -206,11 +234,16 @@ impl Inner {
             if !self.session.has_waiting() {
                 return flushed;
             }
-            self.with_exit(&shared.drops, client_id, |session, exit| session.pump(now, exit));
+            self.with_exit(&shared.drops, client_id, tally, |session, exit| session.pump(now, exit));
             if self.link.as_ref().is_none_or(|link| link.output.waiting() == 0) {
                 return flushed;
             }
         }
+        // A long queue on a fast connection: the rest is the owner's, so that others get a turn.
+        let Some(link) = &mut self.link else { return Flushed::Empty };
+        link.output.block();
+        link.wire.signal(BLOCKED);
+        Flushed::Blocked
     }
 
     /// Ends the connection from our side, after what is written. False if there was none.
@@ -221,12 +254,14 @@ impl Inner {
         reason: ReasonCode,
         detail: &'static str,
     ) -> bool {
-        let close = self.with_exit(&shared.drops, client_id, |session, exit| {
+        let mut tally = Tally::default();
+        let close = self.with_exit(&shared.drops, client_id, &mut tally, |session, exit| {
             session.close(reason, detail, exit)
         });
         let Some(link) = &mut self.link else { return false };
         link.closing = link.closing.or(close);
-        link.output.flush(&link.wire, false);
+        link.output.flush(&link.wire, false, &mut tally);
+        shared.metrics.take(&mut tally);
         link.wire.signal(CLOSING);
         true
     }

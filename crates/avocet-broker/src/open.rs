@@ -158,7 +158,8 @@ impl Entrance<'_> {
             peer: self.wire.socket.peer(),
         });
         inner.epoch += 1;
-        inner.with_exit(&self.shared.drops, mailbox.client_id(), |session, exit| {
+        let tally = &mut self.list.tally;
+        inner.with_exit(&self.shared.drops, mailbox.client_id(), tally, |session, exit| {
             session.attach(admission, session_present, self.now, exit);
         });
         mailbox.set_online(true);

@@ -9,7 +9,7 @@ use std::{cell::RefCell, io, sync::Arc};
 use avocet_mqtt::{ApplicationMessage, Packet, ProtocolVersion, Publish, codec};
 use avocet_session::{DropReason, Outlet};
 
-use crate::{drops::Drops, wire::Wire};
+use crate::{drops::Drops, metrics::Tally, wire::Wire};
 
 /// Beyond this many unwritten bytes a connection takes no more messages: they wait in the session.
 const BYTES_MAX: usize = 256 * 1024;
@@ -36,16 +36,6 @@ pub(crate) struct Output {
     /// On somebody's flush list.
     pub(crate) queued: bool,
     blocked: bool,
-    /// Packets and messages appended since the last flush, for the metrics.
-    pub(crate) tally: Tally,
-}
-
-/// What was sent, counted in place and added to the metrics at the next flush.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) packets: u32,
-    pub(crate) messages: u32,
-    pub(crate) bytes: u64,
 }
 
 /// How far a flush came.
@@ -68,7 +58,6 @@ impl Output {
             packet_bytes_max,
             queued: false,
             blocked: false,
-            tally: Tally::default(),
         }
     }
 
@@ -92,16 +81,15 @@ impl Output {
         &mut self.bytes
     }
 
-    pub(crate) fn append(&mut self, packet: &Packet<'_>) {
-        self.tally.packets += 1;
+    pub(crate) fn append(&mut self, packet: &Packet<'_>, tally: &mut Tally) {
+        tally.packet_sent(packet);
         let version = self.version;
         codec::encode(version, packet, self.buffer());
     }
 
     #[inline]
-    pub(crate) fn append_publish(&mut self, publish: &Publish<'_>) {
-        self.tally.packets += 1;
-        self.tally.messages += 1;
+    pub(crate) fn append_publish(&mut self, publish: &Publish<'_>, tally: &mut Tally) {
+        tally.publish_sent(publish.qos);
         let version = self.version;
         codec::encode_publish(version, publish, self.buffer());
     }
@@ -109,7 +97,11 @@ impl Output {
     /// A message past the session: not for a connection that does not keep up, nor larger than
     /// what the client takes.
     #[inline]
-    pub(crate) fn append_fastlane(&mut self, publish: &Publish<'_>) -> Result<(), DropReason> {
+    pub(crate) fn append_fastlane(
+        &mut self,
+        publish: &Publish<'_>,
+        tally: &mut Tally,
+    ) -> Result<(), DropReason> {
         if !self.has_room() {
             return Err(DropReason::SlowConnection);
         }
@@ -118,13 +110,13 @@ impl Output {
         {
             return Err(DropReason::PacketTooLarge);
         }
-        self.append_publish(publish);
+        self.append_publish(publish, tally);
         Ok(())
     }
 
     /// Writes what there is, unless it is for the owner to do (`owner`: the caller is the owner
     /// and the socket is writable again).
-    pub(crate) fn flush(&mut self, wire: &Wire, owner: bool) -> Flushed {
+    pub(crate) fn flush(&mut self, wire: &Wire, owner: bool, tally: &mut Tally) -> Flushed {
         if self.blocked && !owner {
             return Flushed::Blocked;
         }
@@ -133,7 +125,7 @@ impl Output {
             match wire.socket.write(&self.bytes[self.written..]) {
                 Ok(count) => {
                     self.written += count;
-                    self.tally.bytes += count as u64;
+                    tally.bytes_sent += count as u64;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.blocked = true;
@@ -147,6 +139,11 @@ impl Output {
         }
         self.release();
         Flushed::Empty
+    }
+
+    /// Leaves what there is to the owner.
+    pub(crate) fn block(&mut self) {
+        self.blocked = true;
     }
 
     fn release(&mut self) {
@@ -169,6 +166,7 @@ pub(crate) struct Exit<'o> {
     pub(crate) output: Option<&'o mut Output>,
     pub(crate) drops: &'o Drops,
     pub(crate) client_id: &'o str,
+    pub(crate) tally: &'o mut Tally,
 }
 
 impl Exit<'_> {
@@ -181,14 +179,14 @@ impl Exit<'_> {
 impl Outlet for Exit<'_> {
     fn send(&mut self, packet: &Packet<'_>) {
         if let Some(output) = &mut self.output {
-            output.append(packet);
+            output.append(packet, self.tally);
         }
     }
 
     #[inline]
     fn send_publish(&mut self, publish: &Publish<'_>, _owned: Option<&Arc<ApplicationMessage>>) {
         if let Some(output) = &mut self.output {
-            output.append_publish(publish);
+            output.append_publish(publish, self.tally);
         }
     }
 

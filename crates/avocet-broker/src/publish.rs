@@ -21,7 +21,6 @@ use crate::{
     broker::Shared,
     connection::Chore,
     mailbox::{FlushList, Mailbox},
-    metrics::Metrics,
     shard::{SLICE, Shard},
     timers,
 };
@@ -79,14 +78,12 @@ pub(crate) fn publish_all(
     now: Instant,
 ) -> Published {
     let mut batch = Batch { shard, from, now, run: None, receipts: Vec::new(), backlog: VecDeque::new() };
-    let mut count = 0;
     for action in actions {
         if let Action::Publish(inbound) = action {
-            count += 1;
+            list.tally.publish_received(inbound.publish.qos);
             batch.add(inbound, list);
         }
     }
-    Metrics::add(&shard.shared.metrics.messages_received, count);
     batch.finish_run(list);
     let close = answer(&shard.shared, from, list, &batch.receipts);
     Published { backlog: batch.backlog, close }
@@ -354,7 +351,7 @@ impl Way<'_> {
             publish.qos = QoS::AtMostOnce;
             publish.retain = terms.retain_as_published && transit.retain();
             publish.subscription_identifiers = (&*terms.identifiers).into();
-            if let Err(reason) = link.output.append_fastlane(&publish) {
+            if let Err(reason) = link.output.append_fastlane(&publish, &mut list.tally) {
                 self.shared.drops.note(mailbox.client_id(), transit.topic(), reason);
             }
         }

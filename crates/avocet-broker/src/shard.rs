@@ -79,10 +79,10 @@ impl Shard {
     /// Does something that may leave mailboxes to be flushed, and sees to it that they are.
     pub(crate) fn with_flush_list<R>(&self, work: impl FnOnce(&mut FlushList) -> R) -> R {
         let mut list = self.flush_list.borrow_mut();
-        let was_empty = list.is_empty();
+        let was_empty = list.mailboxes.is_empty();
         let result = work(&mut list);
         if was_empty
-            && !list.is_empty()
+            && !list.mailboxes.is_empty()
             && let Some(flusher) = &*self.flusher.borrow()
         {
             flusher.wake_by_ref();
@@ -119,7 +119,7 @@ pub(crate) fn start(shared: Arc<Shared>, number: usize) -> std::io::Result<Shard
             routes: RefCell::new(RouteCache::new(ROUTE_CACHE_ENTRIES)),
             read_buffer: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
             wheel: Wheel::default(),
-            flush_list: RefCell::new(Vec::new()),
+            flush_list: RefCell::new(FlushList::default()),
             flusher: RefCell::new(None),
             dice: Cell::new(number as u64),
         });
@@ -161,23 +161,26 @@ async fn run_flusher(shard: Rc<Shard>) {
     let mut slice = Vec::with_capacity(SLICE);
     loop {
         poll_fn(|cx| {
-            if !shard.flush_list.borrow().is_empty() {
+            if !shard.flush_list.borrow().mailboxes.is_empty() {
                 return Poll::Ready(());
             }
             shard.flusher.borrow_mut().get_or_insert_with(|| cx.waker().clone());
             Poll::Pending
         })
         .await;
+        let mut tally;
         let more = {
             let mut list = shard.flush_list.borrow_mut();
-            let count = list.len().min(SLICE);
-            slice.extend(list.drain(..count));
-            !list.is_empty()
+            let count = list.mailboxes.len().min(SLICE);
+            slice.extend(list.mailboxes.drain(..count));
+            tally = std::mem::take(&mut list.tally);
+            !list.mailboxes.is_empty()
         };
         let now = Instant::now();
         for mailbox in slice.drain(..) {
-            mailbox.flush(&shard.shared, now);
+            mailbox.flush(&shard.shared, &mut tally, now);
         }
+        shard.shared.metrics.take(&mut tally);
         if more {
             yield_now().await;
         }
@@ -190,5 +193,7 @@ async fn run_wheel(shard: Rc<Shard>) {
     loop {
         interval.tick().await;
         shard.wheel.tick(Instant::now());
+        // Turns that left nothing to write have counted all the same.
+        shard.with_flush_list(|list| shard.shared.metrics.take(&mut list.tally));
     }
 }

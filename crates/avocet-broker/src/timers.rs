@@ -90,11 +90,9 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         let now = Instant::now();
         match shared.timers.next(now) {
             Ok(timer) => {
-                let mut list = FlushList::new();
+                let mut list = FlushList::default();
                 fire(&shared, &mut list, timer, now);
-                for mailbox in list {
-                    mailbox.flush(&shared, now);
-                }
+                list.flush(&shared, now);
                 tokio::task::yield_now().await;
             }
             Err(next) => {
