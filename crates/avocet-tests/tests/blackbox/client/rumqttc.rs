@@ -75,7 +75,8 @@ fn rumqttc_of_5_talks_to_the_broker() {
     let address = broker.address();
     let user = vec![("b".to_owned(), "1".to_owned()), ("a".to_owned(), "2".to_owned())];
     let start = |name: &str| {
-        let options = MqttOptions::new(name, address.ip().to_string(), address.port());
+        let mut options = MqttOptions::new(name, address.ip().to_string(), address.port());
+        options.set_max_packet_size(Some(1 << 20));
         let (client, mut connection) = Client::new(options, 10);
         let (sender, messages) = sync_channel(100);
         let (subscribed, granted) = sync_channel(10);
