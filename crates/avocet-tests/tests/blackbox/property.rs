@@ -107,7 +107,7 @@ fn topic_alias_0_above_the_maximum_or_unknown_closes() {
     let broker = Broker::start(&[]);
     let (_raw, connack) = broker.connect_with(&Connect::new(V5, "asking"));
     let maximum = connack.properties.number(0x22).unwrap_or(0);
-    let above = u16::try_from(maximum + 1).unwrap_or(0);
+    let above = u16::try_from(maximum + 1).expect("a maximum that can be passed");
     check_closes(&broker, Properties::new().two(0x23, 0), &[0x94]);
     check_closes(&broker, Properties::new().two(0x23, above), &[0x94]);
     let mut raw = broker.client(V5, "alice");
