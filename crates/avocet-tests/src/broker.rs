@@ -90,7 +90,7 @@ impl Broker {
         for (key, value) in settings.iter().filter_map(|setting| setting.split_once('=')) {
             let theirs = match key {
                 "mqtt.max_packet_size" => "max_packet_size",
-                "mqtt.receive_maximum" => "max_inflight_messages",
+                "mqtt.max_awaiting_rel" => "max_inflight_messages",
                 _ => panic!("mosquitto has no name for {key}"),
             };
             lines.push_str(&format!("{theirs} {value}\n"));

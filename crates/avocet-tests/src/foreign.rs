@@ -4,9 +4,10 @@
 use std::{
     env,
     fs::OpenOptions,
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    sync::mpsc,
     thread,
 };
 
@@ -84,6 +85,22 @@ impl Running {
         let piped = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = piped.spawn().unwrap_or_else(|error| panic!("starting {line}: {error}"));
         Self { child: Some(child), line }
+    }
+
+    /// The first line it prints. What it prints later is lost: it is to be killed then.
+    #[track_caller]
+    pub fn first_line(&mut self) -> String {
+        let child = self.child.as_mut().expect("it runs until it is finished");
+        let stdout = child.stdout.take().expect("its first line is asked for once");
+        let (sender, receiver) = mpsc::sync_channel(1);
+        thread::spawn(move || {
+            let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+            // The receiver is gone only when the test has failed already.
+            drop(sender.send(lines.next()));
+            lines.for_each(drop);
+        });
+        let line = receiver.recv_timeout(deadline::ANSWER).ok().flatten();
+        line.unwrap_or_else(|| panic!("{} prints nothing", self.line))
     }
 
     /// Waits for its end; it has to succeed. Returns what it printed.

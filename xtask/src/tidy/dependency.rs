@@ -5,7 +5,7 @@ use toml::{Table, Value};
 use super::{File, Finding};
 
 /// Of our crates, what each may use; a crate that is not here has no place in the design.
-const MAY_USE: [(&str, &[&str]); 14] = [
+const MAY_USE: [(&str, &[&str]); 15] = [
     ("avocet-mqtt", &[]),
     ("avocet-session", &["mqtt"]),
     ("avocet-router", &["mqtt"]),
@@ -14,6 +14,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("avocet-auth", &["mqtt", "plugin"]),
     ("avocet-connectors", &["mqtt", "plugin", "auth", "storage"]),
     ("avocet-rules", &["mqtt", "plugin"]),
+    ("avocet-config", &[]),
     ("avocet-net", &[]),
     ("avocet-broker", &["mqtt", "session", "router", "plugin"]),
     ("avocet-gateway", &["mqtt", "session", "plugin", "net", "broker"]),
@@ -21,6 +22,10 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("avocet-http", &["mqtt", "plugin", "net", "broker"]),
     ("xtask", &[]),
 ];
+
+/// Settings as documented types: a vocabulary for every crate that has settings, so all but the
+/// pure ones, whose settings are plain arguments.
+const SETTINGS: &str = "avocet-config";
 
 /// Crates on top, which may use all others.
 const MAY_USE_ALL: [&str; 2] = ["avocet", "avocet-tests"];
@@ -105,7 +110,7 @@ fn ours(name: &str, dependency: &str) -> Option<String> {
     if dependency != "avocet" && !dependency.starts_with("avocet-") {
         return None;
     }
-    if MAY_USE_ALL.contains(&name) {
+    if MAY_USE_ALL.contains(&name) || (dependency == SETTINGS && !PURE.contains(&name)) {
         return None;
     }
     let Some((_, allowed)) = MAY_USE.iter().find(|(row, _)| *row == name) else {

@@ -48,6 +48,8 @@ fn crate_uses_only_what_its_row_allows() {
     check_manifest("avocet-broker", "avocet-router.workspace = true", &[]);
     check_manifest("avocet-broker", "avocet-cluster.workspace = true", &["must not use"]);
     check_manifest("avocet-router", "avocet-session.workspace = true", &["must not use"]);
+    check_manifest("avocet-net", "avocet-config.workspace = true", &[]);
+    check_manifest("avocet-router", "avocet-config.workspace = true", &["must not use"]);
     check_manifest("avocet-tests", "avocet-cluster.workspace = true", &[]);
     check_manifest("avocet-other", "avocet-mqtt.workspace = true", &["no row"]);
 }
@@ -86,7 +88,7 @@ fn banned_words_are_found_where_they_stand() {
 #[test]
 fn part_of_a_longer_word_is_no_finding() {
     let manifest = manifest("avocet-net", "");
-    let source = "//! Map.\n// autoTODOs and Deserialize\n";
+    let source = "//! Map.\n// autoTODOs and Deserialize, a/work/b\n";
     let files = [
         ("crates/avocet-net/Cargo.toml", manifest.as_str()),
         ("crates/avocet-net/src/lib.rs", source),

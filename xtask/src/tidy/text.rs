@@ -34,12 +34,10 @@ const BANS: [Ban; 8] = [
         words: &["thread::sleep(", "time::sleep("],
         applies: is_test,
         message: "tests do not sleep: wait for an answer with a deadline, or pause the clock",
-        except: &[
-            (
-                "crates/avocet-tests/src/deadline.rs",
-                "the one place that polls with a deadline, and lets time pass for rules about time",
-            ),
-        ],
+        except: &[(
+            "crates/avocet-tests/src/deadline.rs",
+            "the one place that polls with a deadline, and lets time pass for rules about time",
+        )],
     },
     Ban {
         words: &["unbounded_channel", "UnboundedSender", "UnboundedReceiver", "::unbounded("],
@@ -116,7 +114,12 @@ fn contains_word(line: &str, word: &str) -> bool {
         let is_letter = |letter: char| letter.is_alphanumeric() || letter == '_';
         let before = line[..at].chars().next_back();
         let after = line[at + word.len()..].chars().next();
-        let glued_before = word.starts_with(is_letter) && before.is_some_and(is_letter);
+        // A path is one from the root only if no other name stands before it.
+        let joins = |letter: char| is_letter(letter) || "$}.*+#-~".contains(letter);
+        let glued_before = match word.starts_with('/') {
+            true => before.is_some_and(joins),
+            false => word.starts_with(is_letter) && before.is_some_and(is_letter),
+        };
         let glued_after = word.ends_with(is_letter) && after.is_some_and(is_letter);
         !glued_before && !glued_after
     })

@@ -296,7 +296,8 @@ fn packets_behind_a_refused_connect_have_no_effect() {
     });
 }
 
-/// [MQTT3-3.1.4-2] [MQTT5-3.1.4-3] [MQTT5-3.14.4-1] [MQTT5-3.14.4-2]
+/// [MQTT3-3.1.4-2] [MQTT5-3.1.4-3] [MQTT5-3.14.2-1] [MQTT5-3.14.2-2] [MQTT5-3.14.4-1]
+/// [MQTT5-3.14.4-2]
 #[test]
 fn second_connection_of_a_client_takes_over_from_the_first() {
     each_version(|version| {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use avocet_tests::{
-    Broker, Connect, Properties, Publish, Version, Will, deadline, each_version, packet::pingreq,
+    Broker, Connect, Publish, Version, Will, deadline, each_version, packet::pingreq,
 };
 
 /// [MQTT3-3.1.2-24] [MQTT5-3.1.2-22] [MQTT5-3.2.2-22]
@@ -59,16 +59,4 @@ fn messages_to_a_client_are_no_sign_of_its_life() {
         }
     });
     assert_eq!(closed, Some(true));
-}
-
-/// [MQTT5-3.1.2-21] [MQTT5-3.2.2-21] The client goes by the broker's value, if it names one.
-#[test]
-fn client_is_timed_by_the_server_keep_alive() {
-    let broker = Broker::start(&[]);
-    let connect = Connect::new(Version::V5, "alice").properties(Properties::new()).keep_alive(2);
-    let (mut alice, connack) = broker.connect_with(&connect);
-    let seconds = connack.properties.number(0x13).unwrap_or(2);
-    if seconds == 2 {
-        alice.expect_error(&[0x8d]);
-    }
 }

@@ -55,7 +55,7 @@ fn auth_of_5_closes_in_older_versions() {
     }
 }
 
-/// [MQTT5-1.5.5-1] The fifth byte of a length is too much in every version.
+/// The fifth byte of a length is too much in every version.
 #[test]
 fn remaining_length_of_five_bytes_closes() {
     each_version(|version| {
@@ -117,7 +117,7 @@ fn reason_code_that_the_packet_does_not_have_closes() {
     }
 }
 
-/// [MQTT5-1.5.7-1] [MQTT5-2.2.2-1] Property lengths that lie.
+/// Property lengths that lie.
 #[test]
 fn property_length_beyond_the_packet_closes() {
     let broker = Broker::start(&[]);
@@ -135,7 +135,6 @@ fn property_length_beyond_the_packet_closes() {
     }
 }
 
-/// [MQTT5-3.14.0-1] [MQTT5-3.14.2-2]
 #[test]
 fn disconnect_of_a_client_is_answered_by_the_end_alone() {
     let broker = Broker::start(&[]);
@@ -189,6 +188,25 @@ fn connect_cut_at_every_length_is_refused() {
             assert!(refused, "{length} bytes of CONNECT are answered by {older:02x?}");
         }
     }
+}
+
+/// [MQTT5-3.2.2-15]
+#[test]
+fn packet_larger_than_the_brokers_maximum_closes() {
+    each_version(|version| {
+        let broker = Broker::start(&["mqtt.max_packet_size=1024"]);
+        let (mut alice, connack) = broker.connect_with(&Connect::new(version, "alice"));
+        let told = version.has_properties().then_some(1_024);
+        assert_eq!(connack.properties.number(0x27), told);
+        let head = Publish::new("a", "").bytes(version).len() + 1;
+        alice.publish(&Publish::new("a", "x".repeat(1_024 - head)));
+        alice.send(&Publish::new("a", "x".repeat(1_025 - head)).bytes(version));
+        alice.expect_error(&[0x95]);
+        // The length alone is enough: the broker does not wait for what it will not take.
+        let mut alice = broker.client(version, "alice");
+        alice.send_hex("30 ff ff ff 7f");
+        alice.expect_error(&[0x95]);
+    });
 }
 
 #[test]

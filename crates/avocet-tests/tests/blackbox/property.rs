@@ -107,7 +107,7 @@ fn topic_alias_0_above_the_maximum_or_unknown_closes() {
     let broker = Broker::start(&[]);
     let (_raw, connack) = broker.connect_with(&Connect::new(V5, "asking"));
     let maximum = connack.properties.number(0x22).unwrap_or(0);
-    let above = u16::try_from(maximum + 1).unwrap_or(0);
+    let above = u16::try_from(maximum + 1).expect("a maximum that can be passed");
     check_closes(&broker, Properties::new().two(0x23, 0), &[0x94]);
     check_closes(&broker, Properties::new().two(0x23, above), &[0x94]);
     let mut raw = broker.client(V5, "alice");
@@ -274,11 +274,14 @@ fn message_too_large_for_a_client_is_left_out_and_the_next_one_flows() {
 #[test]
 fn acks_have_no_reason_text_for_a_client_that_wants_none_or_has_no_room() {
     let broker = Broker::start(&[]);
-    for properties in [Properties::new().byte(0x17, 0), Properties::new().four(0x27, 20)] {
+    for (wants_none, properties) in [
+        (true, Properties::new().byte(0x17, 0)),
+        (false, Properties::new().four(0x27, 20)),
+    ] {
         let mut alice = broker.connect(&Connect::new(V5, "alice").properties(properties));
         alice.send(&avocet_tests::packet::subscribe(V5, 1, &[("$share/g", 0), ("a/#/b", 0)]));
         if let Some(answer) = alice.receive_or_close() {
-            assert!(answer.bytes.len() <= 20, "{answer:?}");
+            assert!(wants_none || answer.bytes.len() <= 20, "{answer:?}");
             if let avocet_tests::Kind::Suback(suback) = answer.kind {
                 assert!(suback.properties.0.is_empty(), "{suback:?}");
             }

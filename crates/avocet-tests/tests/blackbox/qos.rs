@@ -227,7 +227,7 @@ fn qos_2_of_a_publisher_stays_once_over_a_reconnection() {
         bob.expect_pubrec(5);
         bob.cut();
         let mut bob = broker.connect(&connect);
-        bob.send(&publish.clone().dup().bytes(version));
+        bob.send(&publish.dup().bytes(version));
         bob.expect_pubrec(5);
         bob.send(&pubrel(5));
         bob.expect_pubcomp(5);
