@@ -22,9 +22,9 @@ use crate::{
     mailbox::Mailbox,
     metrics::Metrics,
     registry::Registry,
-    retained::Retained,
+    retained::{self, Retained},
     shard::{self, Accepted, ShardHandle},
-    subscribe, timers,
+    subscribe, sys, timers,
     timers::Timers,
 };
 
@@ -97,6 +97,11 @@ impl Shared {
         self.next_number().wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ self.salt
     }
 
+    /// Whether anybody subscribes to this topic.
+    pub(crate) fn is_wanted(&self, topic: &str) -> bool {
+        !self.router.matches(topic).is_empty()
+    }
+
     /// An identifier for a client that sent none ([MQTT5-3.1.3-6], [MQTT5-3.2.2-16]).
     pub(crate) fn assign_client_id(&self) -> String {
         format!("avocet-{:016x}-{:x}", self.salt, self.next_number())
@@ -126,7 +131,11 @@ impl Shared {
         let sys = topic == "$SYS" || topic.starts_with("$SYS/");
         let local = || {
             let inner = mailbox.lock();
-            inner.link.as_ref().and_then(|link| link.peer).is_some_and(|peer| peer.ip().is_loopback())
+            inner
+                .link
+                .as_ref()
+                .and_then(|link| link.peer)
+                .is_some_and(|peer| peer.ip().is_loopback())
         };
         (sys && !local()).then_some(ReasonCode::NotAuthorized)
     }
@@ -179,6 +188,7 @@ impl Broker {
     pub fn start(mut options: Options) -> Result<Self, StartError> {
         let listeners = std::mem::take(&mut options.listeners);
         let count = options.shards.max(1);
+        let sys_interval = options.sys_interval;
         let shared = Arc::new(Shared::new(options));
         let mut bound = Vec::new();
         for listener in listeners {
@@ -192,7 +202,11 @@ impl Broker {
         let shards: Result<Vec<_>, _> =
             (0..count).map(|number| shard::start(Arc::clone(&shared), number)).collect();
         let shards = Arc::new(shards.map_err(StartError::Thread)?);
-        let mut tasks = vec![tokio::spawn(timers::run(Arc::clone(&shared)))];
+        let mut tasks = vec![
+            tokio::spawn(timers::run(Arc::clone(&shared))),
+            tokio::spawn(sys::run(Arc::clone(&shared), sys_interval)),
+            tokio::spawn(retained::sweep(Arc::clone(&shared))),
+        ];
         let mut addresses = Vec::new();
         for (listener, socket) in bound {
             info!(listener = %listener.name, address = %socket.address(), "Listening.");

@@ -24,7 +24,9 @@ settings! {
 
 impl NodeConfig {
     fn check(&self, check: &mut Check<'_>) {
-        if self.name.is_empty() || self.name.contains(|c: char| c.is_whitespace() || "/+#".contains(c)) {
+        if self.name.is_empty()
+            || self.name.contains(|c: char| c.is_whitespace() || "/+#".contains(c))
+        {
             check.mistake("name", "must be a text without spaces, '/', '+' and '#'");
         }
     }
@@ -102,8 +104,8 @@ settings! {
         /// QoS 1 and 2 messages a client of 5.0 may have in flight to the broker: what CONNACK
         /// gives as Receive Maximum.
         pub max_awaiting_rel: u16 = 1024, in 1..=65535,
-        /// Topic aliases a client may use.
-        pub max_topic_alias: u16 = 65535,
+        /// Topic aliases a client may use. Each may hold a topic of 64 KiB in memory.
+        pub max_topic_alias: u16 = 64,
         /// Topic aliases the broker uses towards a client that allows them.
         pub max_outbound_topic_alias: u16 = 64,
         /// Levels of a topic name or filter.
@@ -185,6 +187,14 @@ settings! {
     }
 }
 
+settings! {
+    /// What the broker tells about itself in `$SYS/brokers/`.
+    pub struct SysConfig {
+        /// How often figures are published.
+        pub interval: Duration = Duration::from_secs(60), in Duration::from_millis(100)..,
+    }
+}
+
 /// The broker's sections of one configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Sections<'c> {
@@ -200,12 +210,14 @@ pub struct Sections<'c> {
     pub retained: &'c RetainedConfig,
     /// `[delayed]`
     pub delayed: &'c DelayedConfig,
+    /// `[sys]`
+    pub sys: &'c SysConfig,
 }
 
 /// What the sections mean together. `cores` is what `node.shards = 0` stands for.
 #[must_use]
 pub fn options(sections: &Sections<'_>, cores: usize) -> Options {
-    let Sections { node, listeners, mqtt, session, retained, delayed } = sections;
+    let Sections { node, listeners, mqtt, session, retained, delayed, sys } = sections;
     let tcp = listeners.tcp.iter().filter(|(_, listener)| listener.enable);
     Options {
         node: node.name.clone(),
@@ -214,6 +226,7 @@ pub fn options(sections: &Sections<'_>, cores: usize) -> Options {
         limits: limits(mqtt, session),
         routing: routing(mqtt),
         topic_levels_max: mqtt.max_topic_levels.into(),
+        sys_interval: sys.interval,
         retained_messages_max: retained.max_messages as usize,
         delayed_messages_max: delayed.max_messages as usize,
     }

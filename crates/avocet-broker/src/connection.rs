@@ -22,9 +22,10 @@ use tracing::{debug, warn};
 
 use crate::{
     broker::Listening,
-    leave, open,
+    leave,
     mailbox::{FlushList, Mailbox},
     metrics::{KINDS, Metrics},
+    open,
     output::Flushed,
     publish::{self, Backlog},
     shard::{Accepted, Shard},
@@ -169,9 +170,7 @@ impl Connection {
 
     fn flush_as_owner(&self) -> Flushed {
         match &self.mailbox {
-            Some(mailbox) => {
-                mailbox.flush_as_owner(&self.shard.shared, &self.wire, Instant::now())
-            }
+            Some(mailbox) => mailbox.flush_as_owner(&self.shard.shared, &self.wire, Instant::now()),
             None => Flushed::Empty,
         }
     }
@@ -245,12 +244,8 @@ impl Connection {
         match self.codec.decode(bytes) {
             Ok(None) => None,
             Ok(Some((Packet::Connect(connect), len))) => {
-                let request = open::Request {
-                    connect,
-                    wire: &self.wire,
-                    listening: &self.listening,
-                    now,
-                };
+                let request =
+                    open::Request { connect, wire: &self.wire, listening: &self.listening, now };
                 let shard = Rc::clone(&self.shard);
                 let opened = shard.with_flush_list(|list| {
                     list.tally.packets_received[1] += 1;
@@ -286,8 +281,7 @@ impl Connection {
             return self.refuse(&refusal);
         }
         debug!(peer = ?self.wire.socket.peer(), %error, "Refused a connection.");
-        self.closed =
-            Some(CloseReason::Server { reason: refusal.reason, detail: refusal.detail });
+        self.closed = Some(CloseReason::Server { reason: refusal.reason, detail: refusal.detail });
     }
 
     /// There is no session yet: the answer is written here. [MQTT3-3.2.2-5] [MQTT5-3.2.2-7]
@@ -301,8 +295,7 @@ impl Connection {
             peer = ?self.wire.socket.peer(), reason = %refusal.reason, detail = refusal.detail,
             "Refused a client."
         );
-        self.closed =
-            Some(CloseReason::Server { reason: refusal.reason, detail: refusal.detail });
+        self.closed = Some(CloseReason::Server { reason: refusal.reason, detail: refusal.detail });
     }
 
     /// Lets the session handle packets, as many as can be done together, then does what it asks.
@@ -415,7 +408,14 @@ impl Connection {
                 client_id = %mailbox.client_id(), ?ending, closed = ?self.closed,
                 "Connection ended."
             );
-            self.shard.with_flush_list(|list| leave::detach(&shared, list, mailbox, &self.wire, now));
+            let why = match (ending, self.closed) {
+                (_, Some(closed)) => closed.reason().text(),
+                (Ending::Silent, None) => ReasonCode::KeepAliveTimeout.text(),
+                (Ending::Lost | Ending::Closed | Ending::Detached, None) => "connection lost",
+            };
+            self.shard.with_flush_list(|list| {
+                leave::detach(&shared, list, mailbox, &self.wire, why, now);
+            });
         }
         self.wire.socket.shutdown();
     }

@@ -1,9 +1,12 @@
 //! A connection ends; its will is published, now or later; its session ends with it or goes on
 //! without it (sections 3.1.2.5, 4.1).
 
-use std::{sync::Arc, time::{Duration, Instant}};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use avocet_mqtt::{ApplicationMessage, Publish, Transit, Will};
+use avocet_mqtt::{ApplicationMessage, Publish, ReasonCode, Transit, Will};
 use avocet_router::{Filter, Subscriber};
 use avocet_session::Undelivered;
 
@@ -12,6 +15,7 @@ use crate::{
     mailbox::{FlushList, Inner, Mailbox},
     metrics::Tally,
     publish::{self, Way},
+    sys,
     timers::Timer,
     wire::{DETACHED, Wire},
 };
@@ -22,9 +26,11 @@ pub(crate) fn detach(
     list: &mut FlushList,
     mailbox: &Mailbox,
     wire: &Arc<Wire>,
+    reason: &str,
     now: Instant,
 ) {
     let Some(left) = unlink(mailbox, wire) else { return };
+    sys::disconnected(shared, list, mailbox, reason, now);
     settle(shared, list, mailbox, left, now);
 }
 
@@ -39,6 +45,7 @@ pub(crate) fn take_over(
 ) {
     let Some(left) = unlink(mailbox, wire) else { return };
     wire.signal(DETACHED);
+    sys::disconnected(shared, list, mailbox, ReasonCode::SessionTakenOver.text(), now);
     if left.expires_after.is_some_and(|after| after.is_zero()) {
         end_session(shared, list, mailbox, now);
         return;
@@ -74,13 +81,7 @@ fn unlink(mailbox: &Mailbox, wire: &Arc<Wire>) -> Option<Left> {
     })
 }
 
-fn settle(
-    shared: &Arc<Shared>,
-    list: &mut FlushList,
-    mailbox: &Mailbox,
-    left: Left,
-    now: Instant,
-) {
+fn settle(shared: &Arc<Shared>, list: &mut FlushList, mailbox: &Mailbox, left: Left, now: Instant) {
     let ends_now = left.expires_after.is_some_and(|after| after.is_zero());
     match left.will_delay {
         // [MQTT3-3.1.2-8] [MQTT5-3.1.2-8]
@@ -97,12 +98,7 @@ fn settle(
 }
 
 /// Publishes the will that waits in a mailbox, if one does.
-pub(crate) fn publish_will(
-    shared: &Shared,
-    list: &mut FlushList,
-    mailbox: &Mailbox,
-    now: Instant,
-) {
+pub(crate) fn publish_will(shared: &Shared, list: &mut FlushList, mailbox: &Mailbox, now: Instant) {
     let will = mailbox.lock().will.take(); // [MQTT3-3.1.2-10] [MQTT5-3.1.2-10]
     if let Some(will) = will {
         let message = message_of(&will, now);
@@ -121,12 +117,7 @@ fn message_of(will: &Will, now: Instant) -> Arc<ApplicationMessage> {
 
 /// The session is over: its subscriptions go, its will is published, what waited is dropped or
 /// given to others ([MQTT5-4.1.0-2]).
-pub(crate) fn end_session(
-    shared: &Shared,
-    list: &mut FlushList,
-    mailbox: &Mailbox,
-    now: Instant,
-) {
+pub(crate) fn end_session(shared: &Shared, list: &mut FlushList, mailbox: &Mailbox, now: Instant) {
     let (undelivered, filters) = {
         let mut inner = mailbox.lock();
         if inner.ended {
@@ -145,11 +136,7 @@ pub(crate) fn end_session(
     redeliver(shared, list, undelivered, now);
 }
 
-fn end(
-    shared: &Shared,
-    mailbox: &Mailbox,
-    inner: &mut Inner,
-) -> (Vec<Undelivered>, Vec<String>) {
+fn end(shared: &Shared, mailbox: &Mailbox, inner: &mut Inner) -> (Vec<Undelivered>, Vec<String>) {
     inner.ended = true;
     mailbox.set_ended();
     inner.epoch += 1;
@@ -161,7 +148,9 @@ fn end(
     let filters = inner.session.filters().map(str::to_owned).collect();
     let tally = &mut Tally::default(); // nothing is sent
     let undelivered =
-        inner.with_exit(&shared.drops, mailbox.client_id(), tally, |session, exit| session.end(exit));
+        inner.with_exit(&shared.drops, mailbox.client_id(), tally, |session, exit| {
+            session.end(exit)
+        });
     (undelivered, filters)
 }
 

@@ -13,7 +13,7 @@
 //! - `subscribe`: filters entered and removed, retained messages sent;
 //! - `retained`, `timers`, `wheel`: what waits for its time;
 //! - [`config`]: the sections of the configuration; [`Options`]: what they mean;
-//! - `drops`, `metrics`: what is counted; `broker`: all of it started and stopped.
+//! - `sys`: what the broker tells about itself in `$SYS/`; `drops`, `metrics`: what is counted; `broker`: all of it started and stopped.
 
 mod broker;
 pub mod config;
@@ -30,6 +30,7 @@ mod registry;
 mod retained;
 mod shard;
 mod subscribe;
+mod sys;
 mod timers;
 mod wheel;
 mod wire;

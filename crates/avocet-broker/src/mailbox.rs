@@ -80,6 +80,7 @@ pub(crate) struct Link {
     pub(crate) output: Output,
     pub(crate) closing: Option<CloseReason>,
     pub(crate) peer: Option<SocketAddr>,
+    pub(crate) username: Option<Box<str>>,
 }
 
 impl Link {
@@ -182,7 +183,12 @@ impl Mailbox {
     }
 
     /// The owner's turn to write, after the socket became writable again.
-    pub(crate) fn flush_as_owner(&self, shared: &Shared, wire: &Arc<Wire>, now: Instant) -> Flushed {
+    pub(crate) fn flush_as_owner(
+        &self,
+        shared: &Shared,
+        wire: &Arc<Wire>,
+        now: Instant,
+    ) -> Flushed {
         let mut inner = self.lock();
         match &inner.link {
             Some(link) if link.is(wire) => {}
@@ -234,7 +240,9 @@ impl Inner {
             if !self.session.has_waiting() {
                 return flushed;
             }
-            self.with_exit(&shared.drops, client_id, tally, |session, exit| session.pump(now, exit));
+            self.with_exit(&shared.drops, client_id, tally, |session, exit| {
+                session.pump(now, exit)
+            });
             if self.link.as_ref().is_none_or(|link| link.output.waiting() == 0) {
                 return flushed;
             }

@@ -16,7 +16,7 @@ use crate::{
     mailbox::{FlushList, Inner, Link, Mailbox},
     metrics::Metrics,
     output::Output,
-    subscribe,
+    subscribe, sys,
     wire::Wire,
 };
 
@@ -46,7 +46,8 @@ pub(crate) fn open(
             "this listener lets in no client without credentials, and there is no authenticator",
         ));
     }
-    let admission = handshake::admit(request.connect, &shared.limits, || shared.assign_client_id())?;
+    let admission =
+        handshake::admit(request.connect, &shared.limits, || shared.assign_client_id())?;
     let mut entrance = Entrance { shared, wire: request.wire, now: request.now, list };
     let mailbox = if admission.connect.clean_start {
         entrance.begin(admission)
@@ -54,6 +55,7 @@ pub(crate) fn open(
         entrance.resume(admission)
     };
     let silence_max = mailbox.lock().session.silence_max();
+    sys::connected(shared, entrance.list, &mailbox, entrance.now);
     Ok(Opened { mailbox, silence_max })
 }
 
@@ -156,6 +158,7 @@ impl Entrance<'_> {
             output: Output::new(admission.connect.version, packet_bytes_max),
             closing: None,
             peer: self.wire.socket.peer(),
+            username: admission.connect.username.as_deref().map(Box::from),
         });
         inner.epoch += 1;
         let tally = &mut self.list.tally;

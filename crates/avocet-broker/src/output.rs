@@ -74,9 +74,8 @@ impl Output {
     #[inline]
     fn buffer(&mut self) -> &mut Vec<u8> {
         if self.bytes.capacity() == 0 {
-            self.bytes = POOL
-                .with_borrow_mut(Vec::pop)
-                .unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES));
+            self.bytes =
+                POOL.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES));
         }
         &mut self.bytes
     }

@@ -13,7 +13,9 @@
 
 use std::{collections::VecDeque, ops::Range, sync::Arc, time::Instant};
 
-use avocet_mqtt::{ApplicationMessage, PacketId, QoS, ReasonCode, Transit, topic};
+use avocet_mqtt::{
+    ApplicationMessage, PacketId, QoS, ReasonCode, SubscriptionIdentifier, Transit, topic,
+};
 use avocet_router::{Choice, Destination, Destinations, Filter, Group, Subscriber, SubscriberId};
 use avocet_session::{Action, CloseReason, DropReason, Inbound, Terms};
 
@@ -77,7 +79,8 @@ pub(crate) fn publish_all(
     actions: &[Action<'_>],
     now: Instant,
 ) -> Published {
-    let mut batch = Batch { shard, from, now, run: None, receipts: Vec::new(), backlog: VecDeque::new() };
+    let mut batch =
+        Batch { shard, from, now, run: None, receipts: Vec::new(), backlog: VecDeque::new() };
     for action in actions {
         if let Action::Publish(inbound) = action {
             list.tally.publish_received(inbound.publish.qos);
@@ -102,9 +105,8 @@ impl<'m> Batch<'_, 'm> {
     fn add(&mut self, inbound: &'m Inbound<'_>, list: &mut FlushList) {
         let shared = &*self.shard.shared;
         let topic = inbound.topic();
-        let receipt = |reason| {
-            inbound.receipt().map(|(packet_id, qos)| Receipt { packet_id, qos, reason })
-        };
+        let receipt =
+            |reason| inbound.receipt().map(|(packet_id, qos)| Receipt { packet_id, qos, reason });
         if topic.starts_with('$') && !may_publish(topic) {
             shared.drops.note(self.from.client_id(), topic, DropReason::NotAuthorized);
             return self.answer_only(receipt(ReasonCode::NotAuthorized), list);
@@ -156,8 +158,7 @@ impl<'m> Batch<'_, 'm> {
         let destinations = Arc::clone(routes.lookup(&self.shard.shared.router, topic));
         drop(routes);
         self.finish_run(list);
-        self.run =
-            Some(Run { topic, destinations, transits: Vec::new(), receipts: Vec::new() });
+        self.run = Some(Run { topic, destinations, transits: Vec::new(), receipts: Vec::new() });
     }
 
     /// A message that goes nowhere, though its publisher may wait for an answer.
@@ -340,7 +341,18 @@ impl Way<'_> {
         list: &mut FlushList,
     ) {
         let Some(terms) = destination.for_publisher(self.from.map(Subscriber::id)) else { return };
-        let mailbox = &destination.subscriber;
+        let rap = terms.retain_as_published;
+        self.into_output(transits, &destination.subscriber, rap, &terms.identifiers, list);
+    }
+
+    fn into_output(
+        &self,
+        transits: &[Transit<'_>],
+        mailbox: &Mailbox,
+        retain_as_published: bool,
+        identifiers: &[SubscriptionIdentifier],
+        list: &mut FlushList,
+    ) {
         let mut inner = mailbox.lock();
         let Some(link) = &mut inner.link else { return };
         for transit in transits {
@@ -349,8 +361,8 @@ impl Way<'_> {
                 continue;
             };
             publish.qos = QoS::AtMostOnce;
-            publish.retain = terms.retain_as_published && transit.retain();
-            publish.subscription_identifiers = (&*terms.identifiers).into();
+            publish.retain = retain_as_published && transit.retain();
+            publish.subscription_identifiers = identifiers.into();
             if let Err(reason) = link.output.append_fastlane(&publish, &mut list.tally) {
                 self.shared.drops.note(mailbox.client_id(), transit.topic(), reason);
             }
@@ -380,9 +392,8 @@ impl Way<'_> {
         dice: u64,
         list: &mut FlushList,
     ) {
-        let group = Filter::parse(subscription)
-            .ok()
-            .and_then(|filter| self.shared.router.group(&filter));
+        let group =
+            Filter::parse(subscription).ok().and_then(|filter| self.shared.router.group(&filter));
         match group {
             Some(group) => self.deliver_to_group(transit, &group, dice, list),
             None => self.shared.drops.note(subscription, transit.topic(), DropReason::NoMember),
@@ -407,10 +418,16 @@ impl Way<'_> {
             return;
         };
         let options = member.entry.options;
+        let identifiers = member.entry.identifier.as_slice();
+        if member.fastlane {
+            let transits = std::slice::from_ref(transit);
+            let rap = options.retain_as_published;
+            return self.into_output(transits, &member.subscriber, rap, identifiers, list);
+        }
         let terms = Terms {
             qos: options.qos,
             retain_as_published: options.retain_as_published,
-            identifiers: member.entry.identifier.as_slice(),
+            identifiers,
             shared: Some(group.subscription()),
             retained: false,
         };

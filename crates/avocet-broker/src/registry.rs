@@ -62,6 +62,9 @@ impl Registry {
 
     /// All mailboxes, as of some moment during the call.
     pub(crate) fn all(&self) -> Vec<Mailbox> {
-        self.parts.iter().flat_map(|part| part.lock().values().cloned().collect::<Vec<_>>()).collect()
+        self.parts
+            .iter()
+            .flat_map(|part| part.lock().values().cloned().collect::<Vec<_>>())
+            .collect()
     }
 }

@@ -5,11 +5,14 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use avocet_mqtt::{ApplicationMessage, Transit, message::Expiry};
 use avocet_router::{Cursor, RetainedIndex};
+use tokio::time;
+
+use crate::broker::Shared;
 
 /// Retained messages read under one lock.
 const PAGE: usize = 256;
@@ -61,7 +64,7 @@ impl Retained {
             let page = self.index.matching(topic_filter, cursor.as_ref(), PAGE);
             for message in &page.found {
                 if message.remaining_expiry(now) == Expiry::Expired {
-                    self.gone(self.index.remove(message.topic()));
+                    self.expire(message);
                 } else {
                     each(message);
                 }
@@ -73,12 +76,12 @@ impl Retained {
         }
     }
 
-    /// Removes what has expired, a page at a time; gives the next page's beginning.
-    pub(crate) fn sweep(&self, now: Instant, filter: &str, cursor: Option<&Cursor>) -> Option<Cursor> {
+    /// Removes what has expired on the next page; tells where the page after it begins.
+    fn sweep_page(&self, filter: &str, cursor: Option<&Cursor>, now: Instant) -> Option<Cursor> {
         let page = self.index.matching(filter, cursor, PAGE);
         for message in &page.found {
             if message.remaining_expiry(now) == Expiry::Expired {
-                self.gone(self.index.remove(message.topic()));
+                self.expire(message);
             }
         }
         page.next
@@ -88,9 +91,32 @@ impl Retained {
         self.index.len()
     }
 
+    fn expire(&self, message: &Arc<ApplicationMessage>) {
+        let same = |kept: &Arc<ApplicationMessage>| Arc::ptr_eq(kept, message);
+        self.gone(self.index.remove_if(message.topic(), same));
+    }
+
     fn gone(&self, message: Option<Arc<ApplicationMessage>>) {
         if let Some(message) = message {
             self.bytes.fetch_sub(message.len() as u64, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Gives back the memory of expired messages that nobody asks for, for as long as the broker runs.
+pub(crate) async fn sweep(shared: Arc<Shared>) {
+    const INTERVAL: Duration = Duration::from_secs(10);
+    loop {
+        time::sleep(INTERVAL).await;
+        for filter in ["#", "$SYS/#"] {
+            let mut cursor = None;
+            loop {
+                cursor = shared.retained.sweep_page(filter, cursor.as_ref(), Instant::now());
+                if cursor.is_none() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
         }
     }
 }

@@ -57,7 +57,16 @@ pub(crate) fn subscribe(
     }
     for line in &lines {
         if let Some((filter, inserted)) = &line.entered {
-            send_retained(shared, list, mailbox, request, line.subscription, filter, *inserted, now);
+            send_retained(
+                shared,
+                list,
+                mailbox,
+                request,
+                line.subscription,
+                filter,
+                *inserted,
+                now,
+            );
         }
     }
     None
@@ -76,7 +85,8 @@ fn enter<'s>(
     }
     {
         let inner = mailbox.lock();
-        if inner.session.subscriptions_full() && !inner.session.is_subscribed(&subscription.filter) {
+        if inner.session.subscriptions_full() && !inner.session.is_subscribed(&subscription.filter)
+        {
             return refused(ReasonCode::QuotaExceeded);
         }
         // The connection is the subscriber: there must be no session to outlive it.
@@ -92,11 +102,7 @@ fn enter<'s>(
     options.qos = qos;
     let entry = Entry { options, identifier: request.subscription_identifier };
     let inserted = shared.router.subscribe(&filter, mailbox.clone(), entry);
-    Ok(Line {
-        subscription,
-        reason: ReasonCode::granted(qos),
-        entered: Some((filter, inserted)),
-    })
+    Ok(Line { subscription, reason: ReasonCode::granted(qos), entered: Some((filter, inserted)) })
 }
 
 /// [MQTT3-3.3.1-6] [MQTT5-3.3.1-9] [MQTT5-3.3.1-10] [MQTT5-3.3.1-11]
@@ -144,8 +150,8 @@ pub(crate) fn unsubscribe(
 ) {
     let mut reasons = Vec::with_capacity(request.filters.len());
     for text in &request.filters {
-        let removed = Filter::parse(text)
-            .is_ok_and(|filter| shared.unsubscribe(&filter, mailbox.id()));
+        let removed =
+            Filter::parse(text).is_ok_and(|filter| shared.unsubscribe(&filter, mailbox.id()));
         // [MQTT5-3.11.3-1]
         reasons.push(if removed { ReasonCode::Success } else { ReasonCode::NoSubscriptionExisted });
     }

@@ -55,6 +55,12 @@ impl<T: Clone> RetainedIndex<T> {
         self.topics.write().remove(topic)
     }
 
+    /// Takes away what a topic has, if it is what is meant: another may stand there meanwhile.
+    pub fn remove_if(&self, topic: &str, is_meant: impl FnOnce(&T) -> bool) -> Option<T> {
+        let mut topics = self.topics.write();
+        if topics.get(topic).is_some_and(is_meant) { topics.remove(topic) } else { None }
+    }
+
     /// What stands there.
     #[must_use]
     pub fn get(&self, topic: &str) -> Option<T> {

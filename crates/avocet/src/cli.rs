@@ -69,9 +69,7 @@ pub(crate) fn run() -> ExitCode {
             Ok(config) => print(&avocet_config::to_toml(&config)),
             Err(code) => code,
         },
-        Command::Docs { page } if page == "example" => {
-            print(&avocet_config::example::<Config>())
-        }
+        Command::Docs { page } if page == "example" => print(&avocet_config::example::<Config>()),
         Command::Docs { .. } => print(&avocet_config::reference::<Config>()),
     }
 }

@@ -4,7 +4,7 @@ use avocet_broker::{
     Options,
     config::{
         DelayedConfig, ListenersConfig, MqttConfig, NodeConfig, RetainedConfig, Sections,
-        SessionConfig, options,
+        SessionConfig, SysConfig, options,
     },
 };
 use avocet_config::{choice, settings};
@@ -55,6 +55,7 @@ settings! {
         pub session: SessionConfig = SessionConfig::default(),
         pub retained: RetainedConfig = RetainedConfig::default(),
         pub delayed: DelayedConfig = DelayedConfig::default(),
+        pub sys: SysConfig = SysConfig::default(),
     }
 }
 
@@ -70,6 +71,7 @@ impl Config {
             session: &self.session,
             retained: &self.retained,
             delayed: &self.delayed,
+            sys: &self.sys,
         };
         options(&sections, cores)
     }

@@ -274,10 +274,9 @@ fn message_too_large_for_a_client_is_left_out_and_the_next_one_flows() {
 #[test]
 fn acks_have_no_reason_text_for_a_client_that_wants_none_or_has_no_room() {
     let broker = Broker::start(&[]);
-    for (wants_none, properties) in [
-        (true, Properties::new().byte(0x17, 0)),
-        (false, Properties::new().four(0x27, 20)),
-    ] {
+    for (wants_none, properties) in
+        [(true, Properties::new().byte(0x17, 0)), (false, Properties::new().four(0x27, 20))]
+    {
         let mut alice = broker.connect(&Connect::new(V5, "alice").properties(properties));
         alice.send(&avocet_tests::packet::subscribe(V5, 1, &[("$share/g", 0), ("a/#/b", 0)]));
         if let Some(answer) = alice.receive_or_close() {

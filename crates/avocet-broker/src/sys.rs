@@ -1,0 +1,189 @@
+//! `$SYS/brokers/...`: the broker tells about itself with the names EMQ X gave to it. Figures come
+//! at an interval and are retained, so that who subscribes sees them at once; a client's coming and
+//! going is told when it happens.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use avocet_mqtt::{ApplicationMessage, ProtocolVersion, Publish, Transit};
+use avocet_session::DropReason;
+use serde_json::json;
+use tokio::time;
+
+use crate::{
+    MetricsSnapshot,
+    broker::Shared,
+    mailbox::{FlushList, Mailbox},
+    publish,
+};
+
+/// Names of packets in `metrics/packets/`, by the type's number: which directions they have.
+const PACKETS: &[(usize, &str, bool, bool)] = &[
+    (1, "connect", true, false),
+    (2, "connack", false, true),
+    (3, "publish", true, true),
+    (4, "puback", true, true),
+    (5, "pubrec", true, true),
+    (6, "pubrel", true, true),
+    (7, "pubcomp", true, true),
+    (8, "subscribe", true, false),
+    (9, "suback", false, true),
+    (10, "unsubscribe", true, false),
+    (11, "unsuback", false, true),
+    (12, "pingreq", true, false),
+    (13, "pingresp", false, true),
+    (14, "disconnect", true, true),
+    (15, "auth", true, true),
+];
+
+/// Packets that have one direction in EMQ X's list, and one topic without it.
+const ONE_WAY: &[usize] = &[1, 2, 8, 9, 10, 11, 12, 13];
+
+/// Publishes the figures for as long as the broker runs.
+pub(crate) async fn run(shared: Arc<Shared>, interval: Duration) {
+    let started = Instant::now();
+    let mut peaks = Peaks::default();
+    let mut ticks = time::interval(interval);
+    ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let now = Instant::now();
+        let mut list = FlushList::default();
+        let mut say = |name: &str, value: &str| {
+            let topic = format!("$SYS/brokers/{}/{name}", shared.options.node);
+            tell(&shared, &mut list, &topic, value, true, now);
+        };
+        say("version", env!("CARGO_PKG_VERSION"));
+        say("sysdescr", "Avocet");
+        say("uptime", &now.duration_since(started).as_secs().to_string());
+        say("datetime", &humantime::format_rfc3339_seconds(SystemTime::now()).to_string());
+        figures(&shared, &mut peaks, &mut say);
+        counters(&shared, &mut say);
+        tell(&shared, &mut list, "$SYS/brokers", &shared.options.node, true, now);
+        list.flush(&shared, now);
+    }
+}
+
+/// The highest value seen of each `stats/` figure.
+#[derive(Debug, Default)]
+struct Peaks([u64; 7]);
+
+fn figures(shared: &Shared, peaks: &mut Peaks, say: &mut impl FnMut(&str, &str)) {
+    let routes = shared.router.stats();
+    let connections = shared.metrics.connections.load(Ordering::Relaxed);
+    let sessions = shared.metrics.sessions.load(Ordering::Relaxed);
+    let now = [
+        ("clients", connections),
+        ("sessions", sessions),
+        ("subscriptions", routes.subscriptions as u64),
+        ("subscribers", sessions),
+        ("topics", routes.filters as u64),
+        ("routes", routes.filters as u64),
+        ("retained", shared.retained.len() as u64),
+    ];
+    for ((name, count), peak) in now.iter().zip(&mut peaks.0) {
+        *peak = (*peak).max(*count);
+        say(&format!("stats/{name}/count"), &count.to_string());
+        say(&format!("stats/{name}/max"), &peak.to_string());
+    }
+}
+
+fn counters(shared: &Shared, say: &mut impl FnMut(&str, &str)) {
+    let metrics = shared.metrics.snapshot();
+    let mut count = |name: &str, value: u64| say(&format!("metrics/{name}"), &value.to_string());
+    count("bytes/received", metrics.bytes_received);
+    count("bytes/sent", metrics.bytes_sent);
+    count("packets/received", metrics.packets_received.iter().sum());
+    count("packets/sent", metrics.packets_sent.iter().sum());
+    for &(kind, name, received, sent) in PACKETS {
+        if ONE_WAY.contains(&kind) {
+            let counts = if received { metrics.packets_received } else { metrics.packets_sent };
+            count(&format!("packets/{name}"), counts[kind]);
+            continue;
+        }
+        if received {
+            count(&format!("packets/{name}/received"), metrics.packets_received[kind]);
+        }
+        if sent {
+            count(&format!("packets/{name}/sent"), metrics.packets_sent[kind]);
+        }
+    }
+    messages(shared, &metrics, &mut count);
+}
+
+fn messages(shared: &Shared, metrics: &MetricsSnapshot, count: &mut impl FnMut(&str, u64)) {
+    count("messages/received", metrics.messages_received.iter().sum());
+    count("messages/sent", metrics.messages_sent.iter().sum());
+    count("messages/retained", shared.retained.len() as u64);
+    // Who publishes what nobody wants has lost nothing.
+    let lost = DropReason::ALL.iter().filter(|reason| **reason != DropReason::NoSubscribers);
+    count("messages/dropped", lost.map(|reason| shared.drops.total(*reason)).sum());
+    for qos in 0..3 {
+        count(&format!("messages/qos{qos}/received"), metrics.messages_received[qos]);
+        count(&format!("messages/qos{qos}/sent"), metrics.messages_sent[qos]);
+    }
+}
+
+/// A client has connected.
+pub(crate) fn connected(shared: &Shared, list: &mut FlushList, mailbox: &Mailbox, now: Instant) {
+    let topic = client_topic(shared, mailbox, "connected");
+    if !shared.is_wanted(&topic) {
+        return;
+    }
+    let text = {
+        let inner = mailbox.lock();
+        let peer = inner.link.as_ref().and_then(|link| link.peer);
+        json!({
+            "clientid": &**mailbox.client_id(),
+            "ipaddress": peer.map(|peer| peer.ip().to_string()),
+            "username": inner.link.as_ref().and_then(|link| link.username.as_deref()),
+            "session": !inner.session.is_clean(),
+            "protocol": inner.session.version().map(ProtocolVersion::level),
+            "connack": 0,
+            "ts": unix_seconds(),
+        })
+        .to_string()
+    };
+    tell(shared, list, &topic, &text, false, now);
+}
+
+/// A client's connection has ended.
+pub(crate) fn disconnected(
+    shared: &Shared,
+    list: &mut FlushList,
+    mailbox: &Mailbox,
+    reason: &str,
+    now: Instant,
+) {
+    let topic = client_topic(shared, mailbox, "disconnected");
+    if shared.is_wanted(&topic) {
+        let client_id = &**mailbox.client_id();
+        let text = json!({ "clientid": client_id, "reason": reason, "ts": unix_seconds() });
+        let text = text.to_string();
+        tell(shared, list, &topic, &text, false, now);
+    }
+}
+
+fn client_topic(shared: &Shared, mailbox: &Mailbox, what: &str) -> String {
+    format!("$SYS/brokers/{}/clients/{}/{what}", shared.options.node, mailbox.client_id())
+}
+
+fn tell(
+    shared: &Shared,
+    list: &mut FlushList,
+    topic: &str,
+    value: &str,
+    retain: bool,
+    now: Instant,
+) {
+    let mut publish = Publish::new(topic, value.as_bytes());
+    publish.retain = retain;
+    let message: Arc<ApplicationMessage> = Arc::clone(Transit::new(&publish, now).share());
+    publish::publish_message(shared, list, &message, None, now);
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
