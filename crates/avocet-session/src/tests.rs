@@ -6,3 +6,4 @@ mod script;
 mod wire;
 
 mod handshake;
+mod inbound;
