@@ -179,10 +179,11 @@ impl Session {
         }
         let bridge = self.is_bridge();
         for subscription in &mut subscribe.subscriptions {
-            if subscription.options.no_local && subscription.filter.starts_with("$share/") {
+            let shared = subscription.filter.starts_with("$share/");
+            if subscription.options.no_local && shared {
                 return violation("No Local on a shared subscription"); // [MQTT5-3.8.3-4]
             }
-            subscription.options.no_local |= bridge;
+            subscription.options.no_local |= bridge && !shared;
             subscription.options.retain_as_published |= bridge;
         }
         actions.push(Action::Subscribe(subscribe));

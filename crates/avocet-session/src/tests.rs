@@ -5,5 +5,10 @@ mod message;
 mod script;
 mod wire;
 
+mod alias;
 mod handshake;
 mod inbound;
+mod outbound;
+mod queue;
+mod resume;
+mod subscribe;

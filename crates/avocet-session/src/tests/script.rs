@@ -13,7 +13,7 @@ use super::{
     message::Message,
     wire::{Wire, action_line, close_line},
 };
-use crate::{Delivery, Limits, Session, Terms, handshake};
+use crate::{Delivery, Detached, Limits, Session, Terms, handshake};
 
 /// A session, its client and a clock.
 #[derive(Debug)]
@@ -119,6 +119,16 @@ impl Script {
         }
         self.wire.lines.extend(lines);
         self
+    }
+
+    /// The connection is cut, and what the session says of it is all that counts.
+    pub(super) fn detaches(&mut self) -> Detached {
+        self.session.as_mut().expect("a session").detach()
+    }
+
+    /// The client is not to get this any more.
+    pub(super) fn forgets(&mut self, filter: &str) -> bool {
+        self.session.as_mut().expect("a session").forget(filter)
     }
 
     /// The session ends.
