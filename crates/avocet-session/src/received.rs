@@ -76,6 +76,11 @@ impl Received {
         true
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     pub(crate) fn outstanding(&self) -> usize {
         self.outstanding
     }
