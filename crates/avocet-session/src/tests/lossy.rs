@@ -18,7 +18,11 @@ enum Event {
     SessionReads(usize),
     BrokerAnswers(usize),
     ClientReads(usize),
-    Room(usize),
+    /// The connection has room again, and the broker notices or does not yet.
+    Room {
+        count: usize,
+        noticed: bool,
+    },
     /// What the broker has not answered it answers to the session without a connection, or never.
     Cut {
         answered: bool,
@@ -39,7 +43,7 @@ fn event() -> impl Strategy<Value = Event> {
         4 => (1..9usize).prop_map(Event::SessionReads),
         4 => (1..9usize).prop_map(Event::BrokerAnswers),
         4 => (1..9usize).prop_map(Event::ClientReads),
-        1 => (0..9usize).prop_map(Event::Room),
+        2 => (0..9usize, any::<bool>()).prop_map(|(count, noticed)| Event::Room { count, noticed }),
         1 => any::<bool>().prop_map(|answered| Event::Cut { answered }),
         2 => (1..5u16).prop_map(|window| Event::Connect { window }),
     ]
@@ -77,7 +81,7 @@ proptest! {
                 Event::SessionReads(count) => network.session_reads(count),
                 Event::BrokerAnswers(count) => network.broker_answers(count),
                 Event::ClientReads(count) => network.client_reads(count),
-                Event::Room(count) => network.room(count),
+                Event::Room { count, noticed } => network.room(count, noticed),
                 Event::Cut { answered } => network.cut(answered),
                 Event::Connect { window } => network.connect(window),
             }

@@ -66,6 +66,29 @@ fn message_does_not_overtake_those_that_wait() {
     });
 }
 
+/// [MQTT3-4.6.0-6] [MQTT5-4.6.0-5]
+#[test]
+fn message_does_not_overtake_those_that_wait_for_room() {
+    Script::each(|s| {
+        s.open().has_room(0).brings(message(Q0, "a", "1")).brings(message(Q1, "a", "2"));
+        s.gives(&["queued", "queued"]).gains_room(9);
+        s.brings(message(Q0, "a", "3")).brings(message(Q1, "a", "4")).gives(&["queued", "queued"]);
+        s.has_room(9).gives(&[
+            "PUBLISH q0 t=a p=1",
+            "PUBLISH q1 id=1 t=a p=2",
+            "PUBLISH q0 t=a p=3",
+            "PUBLISH q1 id=2 t=a p=4",
+        ]);
+        // Nor those that are to be sent again.
+        s.has_room(0).cut().open().gains_room(9).brings(message(Q1, "a", "5")).gives(&["queued"]);
+        s.has_room(9).gives(&[
+            "PUBLISH q1 id=1 dup t=a p=2",
+            "PUBLISH q1 id=2 dup t=a p=4",
+            "PUBLISH q1 id=3 t=a p=5",
+        ]);
+    });
+}
+
 #[test]
 fn full_queue_drops_qos_0_first_then_the_oldest() {
     Script::each(|s| {

@@ -215,6 +215,12 @@ impl Script {
         self
     }
 
+    /// The same, but the broker has not noticed yet.
+    pub(super) fn gains_room(&mut self, room: usize) -> &mut Self {
+        self.wire.room = room;
+        self
+    }
+
     pub(super) fn after(&mut self, seconds: u64) -> &mut Self {
         self.now += Duration::from_secs(seconds);
         self

@@ -79,7 +79,15 @@ impl Client {
                 self.received.remove(&released.packet_id);
                 send(Packet::Pubcomp(ack(released)));
             }
-            other => panic!("not expected: {other:?}"),
+            Packet::Connect(_)
+            | Packet::Subscribe(_)
+            | Packet::Suback(_)
+            | Packet::Unsubscribe(_)
+            | Packet::Unsuback(_)
+            | Packet::Pingreq
+            | Packet::Pingresp
+            | Packet::Disconnect(_)
+            | Packet::Auth(_) => panic!("not expected: {packet:?}"),
         }
         self.send_waiting(send);
     }

@@ -164,9 +164,11 @@ impl Network {
         }
     }
 
-    pub(super) fn room(&mut self, room: usize) {
+    pub(super) fn room(&mut self, room: usize, noticed: bool) {
         self.to_client.room = room;
-        self.session.pump(self.now, &mut self.to_client);
+        if noticed {
+            self.session.pump(self.now, &mut self.to_client);
+        }
     }
 
     pub(super) fn cut(&mut self, answered: bool) {
@@ -200,7 +202,7 @@ impl Network {
     /// The connection holds until nothing is under way.
     pub(super) fn comes_to_rest(&mut self) {
         self.connect(1);
-        self.room(ALL);
+        self.room(ALL, true);
         while self.to_session.len() + self.to_client.packets.len() + self.unanswered.len() > 0 {
             self.session_reads(ALL);
             self.broker_answers(ALL);
