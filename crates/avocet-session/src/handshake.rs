@@ -194,8 +194,9 @@ impl Admission {
             (!limits.shared_subscription_available).then_some(false);
         connack.server_keep_alive =
             (self.keep_alive != connect.keep_alive).then_some(self.keep_alive);
+        // [MQTT5-3.1.2-28]
         connack.response_information =
-            limits.response_information.clone().filter(|_| connect.request_response_information); // [MQTT5-3.1.2-28]
+            limits.response_information.clone().filter(|_| connect.request_response_information);
         connack
     }
 }

@@ -23,7 +23,7 @@ fn connect_is_answered_with_one_connack_and_the_terms() {
     });
 }
 
-/// [MQTT3-3.2.2-2] [MQTT3-3.2.2-3] [MQTT5-3.2.2-2] [MQTT5-3.2.2-3]
+/// [MQTT3-3.2.2-2] [MQTT3-3.2.2-3] [MQTT5-3.2.2-3]
 #[test]
 fn session_present_is_what_the_broker_says() {
     Script::each(|s| {
@@ -109,7 +109,7 @@ fn retained_will_is_refused_where_retain_is_not_available() {
     });
 }
 
-/// [MQTT3-3.1.4-1] [MQTT5-3.1.4-1] [MQTT5-3.3.2-2]
+/// [MQTT5-3.1.4-1]
 #[test]
 fn will_topic_with_a_wildcard_is_refused() {
     Script::each(|s| {

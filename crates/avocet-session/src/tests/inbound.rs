@@ -334,7 +334,7 @@ fn auth_without_a_method_in_connect_ends_the_connection() {
     });
 }
 
-/// [MQTT5-3.14.4-1] [MQTT3-3.2.2-5]
+/// [MQTT5-3.14.4-1]
 #[test]
 fn nothing_is_taken_and_nothing_said_after_the_server_closed() {
     Script::each(|s| {

@@ -235,7 +235,6 @@ fn budget_is_given_back_when_messages_are_sent_dropped_or_expire() {
     });
 }
 
-/// [MQTT5-4.1.0-2]
 #[test]
 fn end_drops_what_waited_and_gives_the_budget_back() {
     Script::each(|s| {

@@ -106,7 +106,7 @@ fn bridge_gets_nothing_back_and_keeps_retain() {
     });
 }
 
-/// [MQTT5-3.9.2-1] [MQTT5-3.1.2-24] [MQTT5-3.11.2-1]
+/// [MQTT5-3.1.2-24]
 #[test]
 fn answer_too_large_for_the_client_is_not_sent() {
     Script::v5(|s| {
