@@ -22,8 +22,9 @@ enum Event {
 fn event() -> impl Strategy<Value = Event> {
     let session = || 0..2usize;
     prop_oneof![
-        8 => (session(), 0..3u8, 0..200usize, any::<bool>())
-            .prop_map(|(session, qos, bytes, shared)| Event::Brings { session, qos, bytes, shared }),
+        8 => (session(), 0..3u8, 0..200usize, any::<bool>()).prop_map(
+            |(session, qos, bytes, shared)| Event::Brings { session, qos, bytes, shared }
+        ),
         2 => (session(), 1..20u16).prop_map(|(session, id)| Event::Puback(session, id)),
         1 => (session(), 0..4usize).prop_map(|(session, room)| Event::Room(session, room)),
         1 => session().prop_map(Event::Connect),
