@@ -45,7 +45,8 @@ settings! {
         /// Connections at once. More are closed as soon as they come.
         pub max_connections: u32 = 1_024_000,
         /// How long a client may take until its CONNECT has come.
-        pub connect_timeout: Duration = Duration::from_secs(10), in Duration::from_millis(100)..=Duration::from_secs(600),
+        pub connect_timeout: Duration = Duration::from_secs(10),
+            in Duration::from_millis(100)..=Duration::from_secs(600),
     }
 }
 

@@ -13,7 +13,8 @@
 //! - `subscribe`: filters entered and removed, retained messages sent;
 //! - `retained`, `timers`, `wheel`: what waits for its time;
 //! - [`config`]: the sections of the configuration; [`Options`]: what they mean;
-//! - `sys`: what the broker tells about itself in `$SYS/`; `drops`, `metrics`: what is counted; `broker`: all of it started and stopped.
+//! - `sys`: what the broker tells about itself in `$SYS/`;
+//! - `drops`, `metrics`: what is counted; `broker`: all of it started and stopped.
 
 mod broker;
 pub mod config;

@@ -342,10 +342,10 @@ impl Way<'_> {
     ) {
         let Some(terms) = destination.for_publisher(self.from.map(Subscriber::id)) else { return };
         let rap = terms.retain_as_published;
-        self.into_output(transits, &destination.subscriber, rap, &terms.identifiers, list);
+        self.deliver_raw(transits, &destination.subscriber, rap, &terms.identifiers, list);
     }
 
-    fn into_output(
+    fn deliver_raw(
         &self,
         transits: &[Transit<'_>],
         mailbox: &Mailbox,
@@ -422,7 +422,7 @@ impl Way<'_> {
         if member.fastlane {
             let transits = std::slice::from_ref(transit);
             let rap = options.retain_as_published;
-            return self.into_output(transits, &member.subscriber, rap, identifiers, list);
+            return self.deliver_raw(transits, &member.subscriber, rap, identifiers, list);
         }
         let terms = Terms {
             qos: options.qos,

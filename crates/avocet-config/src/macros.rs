@@ -11,7 +11,7 @@ mod kinds;
 ///     /// What MQTT allows on this broker.
 ///     pub struct MqttConfig {
 ///         /// The largest packet a client may send.
-///         pub max_packet_size: Size = Size::mebibytes(1), in Size::bytes(128)..=Size::mebibytes(256),
+///         pub max_packet_size: Size = Size::mebibytes(1), in Size::bytes(128)..,
 ///         /// How many QoS 1 and 2 messages may be in flight to one client.
 ///         pub max_inflight: u16 = 32, in 1..=65535,
 ///         /// The file with the words, if any.

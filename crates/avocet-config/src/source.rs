@@ -264,7 +264,8 @@ fn split_word(word: &str) -> Option<(&str, &str, Vec<String>)> {
     }
 }
 
-/// The whole key of the last line of `text`, which sets `key` again: the header above it says the rest.
+/// The whole key of the last line of `text`, which sets `key` again: the header above it says the
+/// rest.
 fn duplicate(text: &str, key: &str) -> String {
     let mut lines = text.lines().rev();
     let line = lines.next().unwrap_or_default().trim_start();

@@ -2,7 +2,8 @@
 //!
 //! - [`packet`]: one type, [`Packet`], and one file for each control packet;
 //! - [`codec`]: bytes to [`Packet`] and back, the protocol version being a value;
-//! - [`property`]: the properties of 5.0, their identifiers, and those of a PUBLISH that are passed on;
+//! - [`property`]: the properties of 5.0, their identifiers, and those of a PUBLISH that are passed
+//!   on;
 //! - [`message`]: an application message, borrowed while in transit and owned once it has to wait;
 //! - [`topic`]: the rules of topic names and topic filters;
 //! - [`reason`], [`qos`], [`version`], [`id`]: the small words.

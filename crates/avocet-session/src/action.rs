@@ -7,8 +7,9 @@ use avocet_mqtt::{Auth, PacketId, Publish, QoS, ReasonCode, Subscribe, Unsubscri
 /// Something only the broker can do. The session has checked it as far as one client can.
 #[derive(Debug, PartialEq)]
 pub enum Action<'a> {
-    /// Route this message, then call [`Session::handle_published`](crate::Session::handle_published)
-    /// if it has a packet identifier.
+    /// Route this message, then call
+    /// [`Session::handle_published`](crate::Session::handle_published) if it has a packet
+    /// identifier.
     Publish(Inbound<'a>),
     /// Enter these subscriptions, then call
     /// [`Session::handle_subscribed`](crate::Session::handle_subscribed).

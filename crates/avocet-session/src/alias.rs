@@ -9,37 +9,43 @@ use hashbrown::HashMap;
 #[derive(Debug)]
 pub(crate) struct InboundAliases {
     maximum: u16,
-    topics: Vec<Option<Arc<str>>>,
+    topics: HashMap<NonZeroU16, Arc<str>>,
 }
 
-/// An alias of zero, above the maximum, or never given.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct InvalidAlias;
+/// Why an alias cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InvalidAlias {
+    AboveMaximum,
+    Unknown,
+}
 
 impl InboundAliases {
     pub(crate) fn new(maximum: u16) -> Self {
-        Self { maximum, topics: Vec::new() }
+        Self { maximum, topics: HashMap::new() }
     }
 
     /// Notes the topic for an alias, replacing an older one.
     pub(crate) fn set(&mut self, alias: NonZeroU16, topic: &str) -> Result<(), InvalidAlias> {
-        if alias.get() > self.maximum {
-            return Err(InvalidAlias); // [MQTT5-3.3.2-9]
-        }
-        let index = usize::from(alias.get() - 1);
-        if index >= self.topics.len() {
-            self.topics.resize(index + 1, None);
-        }
-        if self.topics[index].as_deref() != Some(topic) {
-            self.topics[index] = Some(Arc::from(topic));
+        self.check(alias)?;
+        match self.topics.get_mut(&alias) {
+            Some(old) if **old == *topic => {}
+            Some(old) => *old = Arc::from(topic),
+            None => {
+                self.topics.insert(alias, Arc::from(topic));
+            }
         }
         Ok(())
     }
 
     /// The topic an alias stands for.
     pub(crate) fn topic(&self, alias: NonZeroU16) -> Result<Arc<str>, InvalidAlias> {
-        let index = usize::from(alias.get() - 1);
-        self.topics.get(index).cloned().flatten().ok_or(InvalidAlias)
+        self.check(alias)?;
+        self.topics.get(&alias).cloned().ok_or(InvalidAlias::Unknown)
+    }
+
+    /// [MQTT5-3.3.2-9] [MQTT5-3.3.2-12]
+    fn check(&self, alias: NonZeroU16) -> Result<(), InvalidAlias> {
+        if alias.get() <= self.maximum { Ok(()) } else { Err(InvalidAlias::AboveMaximum) }
     }
 }
 

@@ -26,6 +26,11 @@ impl Budget {
         false
     }
 
+    /// Whether `bytes` are to be had, for now.
+    pub(crate) fn has(&self, bytes: u64) -> bool {
+        self.used().saturating_add(bytes) <= self.bytes_max
+    }
+
     /// Returns what [`take`](Self::take) took.
     pub fn give_back(&self, bytes: u64) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);

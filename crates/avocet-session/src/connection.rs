@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use avocet_mqtt::{ProtocolVersion, Will};
 
-use crate::alias::{InboundAliases, OutboundAliases};
+use crate::{
+    alias::{InboundAliases, OutboundAliases},
+    answer::Answers,
+};
 
 /// The connection's half of a session.
 #[derive(Debug)]
@@ -22,11 +25,29 @@ pub(crate) struct Connection {
     pub(crate) silence_max: Option<Duration>,
     pub(crate) inbound_aliases: InboundAliases,
     pub(crate) outbound_aliases: OutboundAliases,
-    /// QoS 1 messages handed to the broker and not answered.
-    pub(crate) publishes_pending: usize,
+    pub(crate) answers: Answers,
     /// The method of enhanced authentication the client began with.
     pub(crate) authentication_method: Option<Box<str>>,
     pub(crate) will: Option<Box<Will>>,
-    /// DISCONNECT came or the broker closed: nothing more is taken.
-    pub(crate) closing: bool,
+    /// CONNECT asked for a session that outlives the connection, whatever was granted.
+    pub(crate) outlives: bool,
+    pub(crate) phase: Phase,
+}
+
+/// How far a connection is from its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// It goes on.
+    Open,
+    /// The client has sent DISCONNECT: nothing more is taken, and no new message sent.
+    ClientLeft,
+    /// The server has ended it: nothing more is sent at all ([MQTT5-3.14.4-1]).
+    ServerClosed,
+}
+
+impl Connection {
+    /// Whether packets are taken and messages sent.
+    pub(crate) fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
 }

@@ -1,8 +1,8 @@
 //! The first packet: whether a CONNECT becomes a session, and on which terms (section 3.1).
 
-use std::sync::Arc;
+use std::{num::NonZeroU32, sync::Arc};
 
-use avocet_mqtt::{Connack, Connect, ProtocolVersion, ReasonCode, Will, topic};
+use avocet_mqtt::{Connack, Connect, Packet, ProtocolVersion, ReasonCode, Will, codec, topic};
 
 use crate::Limits;
 
@@ -30,13 +30,23 @@ pub struct Refusal {
     pub detail: &'static str,
     /// Where to go instead.
     pub server_reference: Option<String>,
+    /// Bytes of the largest packet the client takes.
+    packet_bytes_max: Option<NonZeroU32>,
 }
 
 impl Refusal {
     /// A refusal with a code and a sentence.
     #[must_use]
     pub fn new(reason: ReasonCode, detail: &'static str) -> Self {
-        Self { reason, detail, server_reference: None }
+        Self { reason, detail, server_reference: None, packet_bytes_max: None }
+    }
+
+    /// The same for the sender of this CONNECT, whose Maximum Packet Size the answer will keep to.
+    /// [`admit`] has done so.
+    #[must_use]
+    pub fn to(mut self, connect: &Connect) -> Self {
+        self.packet_bytes_max = connect.maximum_packet_size;
+        self
     }
 
     /// The CONNACK that says so. Session Present is never set in it ([MQTT3-3.2.2-4],
@@ -44,9 +54,10 @@ impl Refusal {
     #[must_use]
     pub fn connack(&self) -> Connack {
         let mut connack = Connack::new(false, self.reason);
-        connack.reason_string = Some(self.detail.to_owned());
         connack.server_reference.clone_from(&self.server_reference);
-        connack
+        let silent = connack.clone();
+        connack.reason_string = Some(self.detail.to_owned());
+        if fits(&connack, self.packet_bytes_max) { connack } else { silent } // [MQTT5-3.2.2-19]
     }
 }
 
@@ -60,24 +71,8 @@ pub fn admit(
     limits: &Limits,
     assign: impl FnOnce() -> String,
 ) -> Result<Admission, Refusal> {
-    if let Some((reason, reference)) = &limits.redirect {
-        return Err(Refusal {
-            reason: *reason,
-            detail: "this server sends its clients elsewhere",
-            server_reference: Some(reference.clone()),
-        });
-    }
-    check_client_id(&connect, limits)?;
-    if let Some(will) = &connect.will {
-        check_will(will, limits)?;
-    }
+    check(&connect, limits).map_err(|refusal| refusal.to(&connect))?;
     let v5 = connect.version >= ProtocolVersion::V5;
-    if v5 && connect.authentication_method.is_some() {
-        return Err(Refusal::new(
-            ReasonCode::BadAuthenticationMethod, // [MQTT5-4.12.0-1]
-            "the authentication method is not known here",
-        ));
-    }
     let assigned = connect.client_id.is_empty();
     if assigned {
         connect.client_id = assign(); // [MQTT3-3.1.3-6] [MQTT5-3.1.3-6]
@@ -89,13 +84,39 @@ pub fn admit(
     };
     let max = limits.keep_alive_max;
     let too_long = max > 0 && (connect.keep_alive == 0 || connect.keep_alive > max);
-    Ok(Admission {
+    let admission = Admission {
         client_id: Arc::from(connect.client_id.as_str()),
         assigned,
         expiry_interval: asked.min(limits.session_expiry_interval_max),
         keep_alive: if v5 && too_long { max } else { connect.keep_alive },
         connect,
-    })
+    };
+    let connect = &admission.connect;
+    if !fits(&admission.connack(false, limits), connect.maximum_packet_size) {
+        // [MQTT5-3.1.2-24] forbids the CONNACK, and [MQTT5-3.2.0-1] all else.
+        let detail = "the maximum packet size leaves no room for a CONNACK";
+        return Err(Refusal::new(ReasonCode::PacketTooLarge, detail).to(connect));
+    }
+    Ok(admission)
+}
+
+fn check(connect: &Connect, limits: &Limits) -> Result<(), Refusal> {
+    if let Some((reason, reference)) = &limits.redirect {
+        let mut refusal = Refusal::new(*reason, "this server sends its clients elsewhere");
+        refusal.server_reference = Some(reference.clone());
+        return Err(refusal);
+    }
+    check_client_id(connect, limits)?;
+    if let Some(will) = &connect.will {
+        check_will(will, limits)?;
+    }
+    if connect.version >= ProtocolVersion::V5 && connect.authentication_method.is_some() {
+        return Err(Refusal::new(
+            ReasonCode::BadAuthenticationMethod, // [MQTT5-4.12.0-1]
+            "the authentication method is not known here",
+        ));
+    }
+    Ok(())
 }
 
 fn check_client_id(connect: &Connect, limits: &Limits) -> Result<(), Refusal> {
@@ -128,7 +149,19 @@ fn check_will(will: &Will, limits: &Limits) -> Result<(), Refusal> {
         // [MQTT5-3.2.2-13]
         return Err(Refusal::new(ReasonCode::RetainNotSupported, "retain is not supported"));
     }
+    let text = will.properties.borrow().payload_format_indicator() == Some(1);
+    if limits.check_payload_format && text && std::str::from_utf8(&will.payload).is_err() {
+        let detail = "the will payload is not UTF-8";
+        return Err(Refusal::new(ReasonCode::PayloadFormatInvalid, detail));
+    }
     Ok(())
+}
+
+/// Only 5.0 speaks of sizes, so this is its CONNACK.
+fn fits(connack: &Connack, packet_bytes_max: Option<NonZeroU32>) -> bool {
+    let bytes =
+        || codec::encoded_len(ProtocolVersion::V5, &Packet::Connack(Box::new(connack.clone())));
+    packet_bytes_max.is_none_or(|max| bytes() <= usize::try_from(max.get()).unwrap_or(usize::MAX))
 }
 
 impl Admission {
@@ -161,8 +194,9 @@ impl Admission {
             (!limits.shared_subscription_available).then_some(false);
         connack.server_keep_alive =
             (self.keep_alive != connect.keep_alive).then_some(self.keep_alive);
+        // [MQTT5-3.1.2-28]
         connack.response_information =
-            limits.response_information.clone().filter(|_| connect.request_response_information); // [MQTT5-3.1.2-28]
+            limits.response_information.clone().filter(|_| connect.request_response_information);
         connack
     }
 }

@@ -38,6 +38,18 @@ struct Entry {
     sent_here: bool,
 }
 
+impl Entry {
+    /// Whether another member of such a shared subscription may have it.
+    fn is_anyones(&self, wanted: impl Fn(&str) -> bool) -> bool {
+        match &self.stage {
+            Stage::Published(waiting) => {
+                waiting.qos < QoS::ExactlyOnce && waiting.shared.as_deref().is_some_and(wanted)
+            }
+            Stage::Released => false,
+        }
+    }
+}
+
 /// What the broker has sent and the client has not acknowledged.
 #[derive(Debug)]
 pub(crate) struct Inflight {
@@ -48,6 +60,8 @@ pub(crate) struct Inflight {
     count: usize,
     /// Entries sent on the present connection: what the client's Receive Maximum bounds.
     outstanding: usize,
+    /// All entries before this index are holes or sent on the present connection.
+    resend_from: usize,
 }
 
 /// An acknowledgement that fits no message.
@@ -61,7 +75,7 @@ pub(crate) enum Mismatch {
 
 impl Default for Inflight {
     fn default() -> Self {
-        Self { ring: VecDeque::new(), first_id: 1, count: 0, outstanding: 0 }
+        Self { ring: VecDeque::new(), first_id: 1, count: 0, outstanding: 0, resend_from: 0 }
     }
 }
 
@@ -84,13 +98,16 @@ impl Inflight {
             && self.ring.len() < ring_max
     }
 
-    /// Enters a message that is being sent and names it.
-    pub(crate) fn push(&mut self, waiting: Waiting) -> PacketId {
-        let id = self.id_at(self.ring.len());
+    /// The identifier that the next message gets.
+    pub(crate) fn next_id(&self) -> PacketId {
+        self.id_at(self.ring.len()) // [MQTT3-2.3.1-4] [MQTT5-2.2.1-4]
+    }
+
+    /// Enters a message that was sent as [`Self::next_id`].
+    pub(crate) fn push(&mut self, waiting: Waiting) {
         self.ring.push_back(Some(Entry { stage: Stage::Published(waiting), sent_here: true }));
         self.count += 1;
         self.outstanding += 1;
-        id // [MQTT3-2.3.1-4] [MQTT5-2.2.1-4]
     }
 
     /// PUBACK, or a PUBREC that refuses: the message is done.
@@ -111,6 +128,9 @@ impl Inflight {
             Stage::Published(_) => return Err(Mismatch::WrongStage),
             Stage::Released => return Ok(None),
         }
+        // The PUBREL goes out on this connection, even if the PUBLISH was of an earlier one.
+        self.outstanding += usize::from(!entry.sent_here);
+        entry.sent_here = true;
         match std::mem::replace(&mut entry.stage, Stage::Released) {
             Stage::Published(waiting) => Ok(Some(waiting)),
             Stage::Released => Ok(None),
@@ -131,6 +151,7 @@ impl Inflight {
     /// The connection is gone: everything has to be sent again on the next one.
     pub(crate) fn disconnected(&mut self) {
         self.outstanding = 0;
+        self.resend_from = 0;
         for entry in self.ring.iter_mut().flatten() {
             entry.sent_here = false;
         }
@@ -143,16 +164,27 @@ impl Inflight {
         if self.count == self.outstanding {
             return None;
         }
+        let sent = |entry: &Option<Entry>| entry.as_ref().is_none_or(|entry| entry.sent_here);
+        while sent(self.ring.get(self.resend_from)?) {
+            self.resend_from += 1;
+        }
+        let id = self.id_at(self.resend_from);
+        let entry = self.ring[self.resend_from].as_mut()?;
         let full = self.outstanding >= usize::from(window);
-        let index = self.ring.iter().position(|entry| matches!(entry, Some(e) if !e.sent_here))?;
-        let id = self.id_at(index);
-        let entry = self.ring[index].as_mut()?;
         if full && matches!(entry.stage, Stage::Published(_)) {
             return None;
         }
         entry.sent_here = true;
         self.outstanding += 1;
+        self.resend_from += 1;
         Some((id, &entry.stage))
+    }
+
+    /// Takes out a message that cannot be sent.
+    pub(crate) fn discard(&mut self, id: PacketId) {
+        if let Some(index) = self.index_of(id) {
+            self.remove(index);
+        }
     }
 
     /// Takes all messages out, in order.
@@ -165,23 +197,17 @@ impl Inflight {
     }
 
     /// Takes out the QoS 1 messages that such a shared subscription brought; another member gets
-    /// them. QoS 2 stays with its client ([MQTT5-4.8.2-4], [MQTT5-4.8.2-5]).
+    /// them. QoS 2 is completed with this client or not at all ([MQTT5-4.8.2-4],
+    /// [MQTT5-4.8.2-5]).
     pub(crate) fn drain_shared(&mut self, wanted: impl Fn(&str) -> bool) -> Vec<Waiting> {
-        let shared = |entry: &Option<Entry>| match entry {
-            Some(Entry { stage: Stage::Published(waiting), .. }) => {
-                waiting.qos == QoS::AtLeastOnce && waiting.shared.as_deref().is_some_and(&wanted)
+        let mut taken = Vec::new();
+        for index in (0..self.ring.len()).rev() {
+            if self.ring[index].as_ref().is_some_and(|entry| entry.is_anyones(&wanted))
+                && let Some(Stage::Published(waiting)) = self.remove(index)
+            {
+                taken.push(waiting);
             }
-            Some(Entry { stage: Stage::Released, .. }) | None => false,
-        };
-        let indices: Vec<usize> =
-            (0..self.ring.len()).rev().filter(|i| shared(&self.ring[*i])).collect();
-        let mut taken: Vec<Waiting> = indices
-            .into_iter()
-            .filter_map(|index| match self.remove(index) {
-                Some(Stage::Published(waiting)) => Some(waiting),
-                Some(Stage::Released) | None => None,
-            })
-            .collect();
+        }
         taken.reverse();
         taken
     }
@@ -201,6 +227,7 @@ impl Inflight {
         while let Some(None) = self.ring.front() {
             self.first_id = self.id_at(1).get();
             self.ring.pop_front();
+            self.resend_from = self.resend_from.saturating_sub(1);
         }
         Some(entry.stage)
     }

@@ -12,8 +12,10 @@
 //! There is no I/O, no clock and no lock here: time is an argument, the caller owns the bytes, and
 //! a session knows no other session.
 
+mod acknowledgement;
 mod action;
 mod alias;
+mod answer;
 mod budget;
 mod connection;
 mod drop_reason;

@@ -8,7 +8,7 @@ use avocet_mqtt::{
 };
 
 use crate::{
-    DropReason, Outlet, Session,
+    DropReason, Outlet, QueueFull, Session,
     alias::Naming,
     connection::Connection,
     inflight::{Inflight, Stage, Waiting},
@@ -64,7 +64,7 @@ impl Session {
         let qos = transit.qos().min(terms.qos); // [MQTT3-3.8.4-6] [MQTT5-3.8.4-8]
         // [MQTT3-3.3.1-8] [MQTT3-3.3.1-9] [MQTT5-3.3.1-8] [MQTT5-3.3.1-12] [MQTT5-3.3.1-13]
         let retain = terms.retained || (terms.retain_as_published && transit.retain());
-        let Some(connection) = &mut self.connection else {
+        let Some(connection) = self.connection.as_mut().filter(|c| c.is_open()) else {
             if qos == QoS::AtMostOnce && !self.limits.queue_qos0 {
                 out.dropped(transit.topic(), DropReason::Offline);
                 return Delivery::Dropped;
@@ -93,79 +93,62 @@ impl Session {
         if qos == QoS::AtMostOnce {
             return transmit(connection, publish, transit.owned(), out);
         }
-        let waiting = waiting(transit, terms, qos, retain);
-        send_acknowledged(connection, &mut self.inflight, publish, waiting, out)
+        publish.packet_id = Some(self.inflight.next_id());
+        let delivery = transmit(connection, publish, Some(transit.share()), out);
+        if delivery == Delivery::Sent {
+            self.inflight.push(waiting(transit, terms, qos, retain));
+        }
+        delivery
     }
 
-    /// Whether [`handle_delivery`](Self::handle_delivery) would refuse a QoS 1 or 2 message.
+    /// Whether [`handle_delivery`](Self::handle_delivery) would refuse a QoS 1 or 2 message of so
+    /// many bytes of topic, properties and payload; as far as can be told without the outlet.
     #[must_use]
     pub fn would_refuse(&self, bytes: usize) -> bool {
-        self.outbox.would_refuse(bytes, &self.limits)
+        let at_once = self.outbox.is_empty()
+            && self.connection.as_ref().is_some_and(|connection| {
+                connection.is_open() && self.inflight.has_window(connection.window)
+            });
+        !at_once && self.outbox.would_refuse(bytes, &self.limits)
     }
 
     /// Writes what waits, as far as the connection and the window allow. To be called when the
     /// connection has room again; acknowledgements do it themselves.
     pub fn pump<O: Outlet>(&mut self, now: Instant, out: &mut O) {
-        let Some(connection) = &mut self.connection else { return };
+        let Some(connection) = self.connection.as_mut().filter(|c| c.is_open()) else { return };
         let window = connection.window;
         while out.has_room() {
             let Some((id, stage)) = self.inflight.resend(window) else { break };
-            match stage {
-                Stage::Released => out.send(&Packet::Pubrel(Ack::new(id, ReasonCode::Success))),
-                Stage::Published(waiting) => {
-                    let transit = Transit::from_shared(&waiting.message);
-                    let mut publish = transit.to_publish_again(now);
-                    publish.dup = true; // [MQTT3-3.3.1-1] [MQTT5-3.3.1-1]
-                    publish.qos = waiting.qos;
-                    publish.retain = waiting.retain;
-                    publish.packet_id = Some(id);
-                    publish.subscription_identifiers = Cow::Borrowed(&waiting.identifiers);
-                    transmit(connection, publish, Some(&waiting.message), out);
+            let delivery = match stage {
+                Stage::Released => {
+                    out.send(&Packet::Pubrel(Ack::new(id, ReasonCode::Success)));
+                    Delivery::Sent
                 }
+                Stage::Published(waiting) => send_again(connection, id, waiting, now, out),
+            };
+            if delivery == Delivery::Dropped {
+                self.inflight.discard(id); // [MQTT5-3.1.2-25]
             }
         }
         while out.has_room() {
             let open = self.inflight.has_window(window);
             let Some(waiting) = self.outbox.pop(open, &self.limits) else { break };
-            self.send_waiting(waiting, now, out);
-        }
-    }
-
-    /// Sends a message that waited.
-    fn send_waiting<O: Outlet>(&mut self, waiting: Waiting, now: Instant, out: &mut O) {
-        let Some(connection) = &mut self.connection else { return };
-        let message = Arc::clone(&waiting.message);
-        let transit = Transit::from_shared(&message);
-        let Some(mut publish) = transit.to_publish(now) else {
-            out.dropped(transit.topic(), DropReason::Expired); // [MQTT5-3.3.2-5]
-            return;
-        };
-        let identifiers = waiting.identifiers.clone();
-        publish.qos = waiting.qos;
-        publish.retain = waiting.retain;
-        publish.subscription_identifiers = Cow::Borrowed(&identifiers);
-        if waiting.qos == QoS::AtMostOnce {
-            transmit(connection, publish, Some(&message), out);
-        } else {
-            send_acknowledged(connection, &mut self.inflight, publish, waiting, out);
+            send_waiting(connection, &mut self.inflight, waiting, now, out);
         }
     }
 
     fn queue<O: Outlet>(&mut self, waiting: Waiting, out: &mut O) -> Delivery {
-        let message = Arc::clone(&waiting.message);
-        let qos = waiting.qos;
         let evicted = |gone: &Waiting| out.dropped(gone.message.topic(), DropReason::QueueFull);
-        match self.outbox.push(waiting, &self.limits, evicted) {
-            Pushed::Queued => Delivery::Queued,
-            Pushed::Full if qos == QoS::AtMostOnce => {
-                out.dropped(message.topic(), DropReason::QueueFull);
-                Delivery::Dropped
-            }
-            Pushed::Full => {
-                out.dropped(message.topic(), DropReason::Refused);
-                Delivery::Refused
-            }
+        let Pushed::Full(waiting) = self.outbox.push(waiting, &self.limits, evicted) else {
+            return Delivery::Queued;
+        };
+        let topic = waiting.message.topic();
+        if waiting.qos == QoS::AtMostOnce || self.limits.queue_full == QueueFull::DropOldest {
+            out.dropped(topic, DropReason::QueueFull);
+            return Delivery::Dropped;
         }
+        out.dropped(topic, DropReason::Refused);
+        Delivery::Refused
     }
 
     /// Takes out what another member of a shared subscription may have: all that was not sent, and
@@ -207,22 +190,46 @@ fn waiting(transit: &Transit<'_>, terms: &Terms<'_>, qos: QoS, retain: bool) -> 
     }
 }
 
-/// Sends a QoS 1 or 2 message for the first time and keeps it until it is acknowledged.
-fn send_acknowledged<O: Outlet>(
+/// Sends a message that waited.
+fn send_waiting<O: Outlet>(
     connection: &mut Connection,
     inflight: &mut Inflight,
-    mut publish: Publish<'_>,
     waiting: Waiting,
+    now: Instant,
+    out: &mut O,
+) {
+    let transit = Transit::from_shared(&waiting.message);
+    let Some(mut publish) = transit.to_publish(now) else {
+        return out.dropped(transit.topic(), DropReason::Expired); // [MQTT5-3.3.2-5]
+    };
+    drop(transit);
+    let acknowledged = waiting.qos > QoS::AtMostOnce;
+    publish.qos = waiting.qos;
+    publish.retain = waiting.retain;
+    publish.packet_id = acknowledged.then(|| inflight.next_id());
+    publish.subscription_identifiers = Cow::Borrowed(&waiting.identifiers);
+    let delivery = transmit(connection, publish, Some(&waiting.message), out);
+    if acknowledged && delivery == Delivery::Sent {
+        inflight.push(waiting);
+    }
+}
+
+/// Sends a message on this connection that was sent on an earlier one.
+fn send_again<O: Outlet>(
+    connection: &mut Connection,
+    id: PacketId,
+    waiting: &Waiting,
+    now: Instant,
     out: &mut O,
 ) -> Delivery {
-    publish.packet_id = Some(PacketId::MAX);
-    if !fits(connection, &publish, 0) {
-        out.dropped(publish.topic, DropReason::PacketTooLarge); // [MQTT5-3.1.2-25]
-        return Delivery::Dropped;
-    }
-    let message = Arc::clone(&waiting.message);
-    publish.packet_id = Some(inflight.push(waiting));
-    transmit(connection, publish, Some(&message), out)
+    // [MQTT5-4.3.3-7]: it may have expired since.
+    let mut publish = Transit::from_shared(&waiting.message).to_publish_again(now);
+    publish.dup = true; // [MQTT3-3.3.1-1] [MQTT5-3.3.1-1]
+    publish.qos = waiting.qos;
+    publish.retain = waiting.retain;
+    publish.packet_id = Some(id);
+    publish.subscription_identifiers = Cow::Borrowed(&waiting.identifiers);
+    transmit(connection, publish, Some(&waiting.message), out)
 }
 
 /// Writes a PUBLISH under the connection's terms: its alias, its Maximum Packet Size.

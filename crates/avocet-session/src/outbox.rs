@@ -13,6 +13,9 @@ use crate::{Limits, QueueFull, inflight::Waiting};
 /// What an entry costs beside its message's bytes: this record, roughly.
 const ENTRY_BYTES: usize = 64;
 
+/// Below this many places memory is not given back each time the queue runs empty.
+const CAPACITY_KEPT: usize = 16;
+
 /// Waiting messages.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
@@ -20,6 +23,8 @@ pub(crate) struct Outbox {
     acknowledged: VecDeque<(u64, Waiting)>,
     sequence: u64,
     bytes: usize,
+    /// Of these, the bytes of QoS 0.
+    qos0_bytes: usize,
 }
 
 /// What became of a message that should have waited.
@@ -28,7 +33,7 @@ pub(crate) enum Pushed {
     /// It waits.
     Queued,
     /// It does not: there is no room.
-    Full,
+    Full(Waiting),
 }
 
 impl Outbox {
@@ -51,8 +56,7 @@ impl Outbox {
     /// Whether a QoS 1/2 message of so many bytes would be refused.
     pub(crate) fn would_refuse(&self, bytes: usize, limits: &Limits) -> bool {
         limits.queue_full == QueueFull::Refuse
-            && self.qos0.is_empty()
-            && !self.fits(bytes + ENTRY_BYTES, limits)
+            && !self.can_hold(QoS::AtLeastOnce, bytes + ENTRY_BYTES, limits)
     }
 
     /// Adds at the end. `evicted` is called for each message that makes room.
@@ -63,17 +67,24 @@ impl Outbox {
         mut evicted: impl FnMut(&Waiting),
     ) -> Pushed {
         let bytes = cost(&waiting);
+        // Nothing is evicted for a message that does not fit even so.
+        if !self.can_hold(waiting.qos, bytes, limits) {
+            return Pushed::Full(waiting);
+        }
         while !(self.fits(bytes, limits) && limits.budget.take(bytes as u64)) {
             match self.make_room(waiting.qos, limits) {
                 Some(gone) => evicted(&gone),
-                None => return Pushed::Full,
+                None => return Pushed::Full(waiting),
             }
         }
         self.bytes += bytes;
         self.sequence += 1;
-        let queue =
-            if waiting.qos == QoS::AtMostOnce { &mut self.qos0 } else { &mut self.acknowledged };
-        queue.push_back((self.sequence, waiting));
+        if waiting.qos == QoS::AtMostOnce {
+            self.qos0_bytes += bytes;
+            self.qos0.push_back((self.sequence, waiting));
+        } else {
+            self.acknowledged.push_back((self.sequence, waiting));
+        }
         Pushed::Queued
     }
 
@@ -108,19 +119,49 @@ impl Outbox {
         limits: &Limits,
         wanted: impl Fn(&str) -> bool,
     ) -> Vec<Waiting> {
-        let mut shared = VecDeque::new();
+        let is_wanted =
+            |(_, waiting): &(u64, Waiting)| waiting.shared.as_deref().is_some_and(&wanted);
+        let mut shared = Vec::new();
         for queue in [&mut self.qos0, &mut self.acknowledged] {
-            for entry in std::mem::take(queue) {
-                let taken = entry.1.shared.as_deref().is_some_and(&wanted);
-                let to = if taken { &mut shared } else { &mut *queue };
-                to.push_back(entry);
+            if queue.iter().any(is_wanted) {
+                let (taken, left): (VecDeque<_>, _) =
+                    std::mem::take(queue).into_iter().partition(is_wanted);
+                *queue = left;
+                shared.extend(taken);
             }
         }
         for (_, waiting) in &shared {
             self.took(waiting, limits);
         }
-        shared.make_contiguous().sort_by_key(|(sequence, _)| *sequence);
+        shared.sort_by_key(|(sequence, _)| *sequence);
         shared.into_iter().map(|(_, waiting)| waiting).collect()
+    }
+
+    /// Takes out all QoS 0.
+    pub(crate) fn drain_qos0(&mut self, limits: &Limits) -> VecDeque<(u64, Waiting)> {
+        let taken = std::mem::take(&mut self.qos0);
+        for (_, waiting) in &taken {
+            self.took(waiting, limits);
+        }
+        taken
+    }
+
+    /// Gives all of the budget back.
+    pub(crate) fn clear(&mut self, limits: &Limits) {
+        limits.budget.give_back(self.bytes as u64);
+        *self = Self::default();
+    }
+
+    /// Whether there is room, or can be made, for a message of this QoS.
+    fn can_hold(&self, qos: QoS, bytes: usize, limits: &Limits) -> bool {
+        let (len, freed) = match (qos, limits.queue_full) {
+            (QoS::AtMostOnce, _) => (self.len(), 0),
+            (_, QueueFull::Refuse) => (self.acknowledged.len(), self.qos0_bytes),
+            (_, QueueFull::DropOldest) => (0, self.bytes),
+        };
+        len < limits.queue_messages_max
+            && self.bytes - freed + bytes <= limits.queue_bytes_max
+            && limits.budget.has((bytes as u64).saturating_sub(freed as u64))
     }
 
     fn fits(&self, bytes: usize, limits: &Limits) -> bool {
@@ -143,11 +184,19 @@ impl Outbox {
     fn took(&mut self, waiting: &Waiting, limits: &Limits) {
         let bytes = cost(waiting);
         self.bytes -= bytes;
-        limits.budget.give_back(bytes as u64);
-        if self.is_empty() {
-            self.qos0.shrink_to_fit();
-            self.acknowledged.shrink_to_fit();
+        if waiting.qos == QoS::AtMostOnce {
+            self.qos0_bytes -= bytes;
         }
+        limits.budget.give_back(bytes as u64);
+        if self.is_empty() && self.qos0.capacity() + self.acknowledged.capacity() > CAPACITY_KEPT {
+            self.shrink();
+        }
+    }
+
+    /// Gives memory back that is not needed.
+    pub(crate) fn shrink(&mut self) {
+        self.qos0.shrink_to_fit();
+        self.acknowledged.shrink_to_fit();
     }
 }
 

@@ -12,9 +12,20 @@ enum Stage {
     Received,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    stage: Stage,
+    /// Its PUBLISH came on the present connection.
+    came_here: bool,
+}
+
 /// The identifiers whose message must not be routed again.
 #[derive(Debug, Default)]
-pub(crate) struct Received(HashMap<PacketId, Stage>);
+pub(crate) struct Received {
+    entries: HashMap<PacketId, Entry>,
+    /// Entries that came on the present connection: what our Receive Maximum bounds.
+    outstanding: usize,
+}
 
 /// What a PUBLISH with QoS 2 is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,21 +40,29 @@ pub(crate) enum Arrival {
 
 impl Received {
     pub(crate) fn arrive(&mut self, id: PacketId) -> Arrival {
-        match self.0.get(&id) {
-            None => {
-                self.0.insert(id, Stage::Routing);
-                Arrival::First
-            }
-            Some(Stage::Routing) => Arrival::StillRouting,
-            Some(Stage::Received) => Arrival::Again,
+        let mut arrival = Arrival::First;
+        let entry = self
+            .entries
+            .entry(id)
+            .and_modify(|entry| {
+                arrival = match entry.stage {
+                    Stage::Routing => Arrival::StillRouting,
+                    Stage::Received => Arrival::Again,
+                };
+            })
+            .or_insert(Entry { stage: Stage::Routing, came_here: false });
+        if !entry.came_here {
+            entry.came_here = true;
+            self.outstanding += 1;
         }
+        arrival
     }
 
     /// The broker has taken the message. False if it was released meanwhile.
     pub(crate) fn routed(&mut self, id: PacketId) -> bool {
-        match self.0.get_mut(&id) {
-            Some(stage) => {
-                *stage = Stage::Received;
+        match self.entries.get_mut(&id) {
+            Some(entry) => {
+                entry.stage = Stage::Received;
                 true
             }
             None => false,
@@ -52,19 +71,27 @@ impl Received {
 
     /// The exchange is over. False if there was none.
     pub(crate) fn release(&mut self, id: PacketId) -> bool {
-        self.0.remove(&id).is_some()
+        let Some(entry) = self.entries.remove(&id) else { return false };
+        self.outstanding -= usize::from(entry.came_here);
+        true
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
-    /// Gives memory back while nothing is under way. A message whose routing the connection's end
-    /// cut short counts as received: it was handed to the broker.
-    pub(crate) fn settle(&mut self) {
-        for stage in self.0.values_mut() {
-            *stage = Stage::Received;
+    pub(crate) fn outstanding(&self) -> usize {
+        self.outstanding
+    }
+
+    /// The connection is gone; gives memory back. A message whose routing its end cut short counts
+    /// as received: it was handed to the broker.
+    pub(crate) fn disconnected(&mut self) {
+        self.outstanding = 0;
+        for entry in self.entries.values_mut() {
+            *entry = Entry { stage: Stage::Received, came_here: false };
         }
-        self.0.shrink_to_fit();
+        self.entries.shrink_to_fit();
     }
 }

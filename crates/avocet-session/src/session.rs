@@ -11,9 +11,10 @@ use avocet_mqtt::{
 };
 
 use crate::{
-    Admission, CloseReason, Limits, Outlet, Undelivered,
+    Admission, CloseReason, DropReason, Limits, Outlet, Undelivered,
     alias::{InboundAliases, OutboundAliases},
-    connection::Connection,
+    answer::Answers,
+    connection::{Connection, Phase},
     inflight::Inflight,
     outbox::Outbox,
     received::Received,
@@ -151,12 +152,13 @@ impl Session {
         now: Instant,
         out: &mut O,
     ) {
+        debug_assert!(self.connection.is_none(), "the will of the last connection would be lost");
         let connack = admission.connack(session_present, &self.limits);
         let connect = admission.connect;
         let inflight_max = self.limits.inflight_max.get();
         self.expiry_interval = admission.expiry_interval;
         self.inflight.disconnected();
-        self.received.settle();
+        self.received.disconnected();
         self.connection = Some(Box::new(Connection {
             version: connect.version,
             bridge: connect.bridge,
@@ -171,12 +173,18 @@ impl Session {
             outbound_aliases: OutboundAliases::new(
                 connect.topic_alias_maximum.min(self.limits.outbound_topic_alias_maximum),
             ),
-            publishes_pending: 0,
+            answers: Answers::default(),
             authentication_method: connect.authentication_method.map(Into::into),
             will: connect.will.map(Box::new),
-            closing: false,
+            outlives: connect.session_expiry_interval.is_some_and(|asked| asked > 0),
+            phase: Phase::Open,
         }));
         self.send_fitting(Packet::Connack(Box::new(connack)), out);
+        if !self.limits.queue_qos0 {
+            for (_, waiting) in self.outbox.drain_qos0(&self.limits) {
+                out.dropped(waiting.message.topic(), DropReason::Offline);
+            }
+        }
         self.pump(now, out);
     }
 
@@ -184,7 +192,8 @@ impl Session {
     pub fn detach(&mut self) -> Detached {
         let will = self.connection.take().and_then(|mut connection| connection.will.take());
         self.inflight.disconnected();
-        self.received.settle();
+        self.received.disconnected();
+        self.outbox.shrink();
         let expires_after = match self.expiry_interval {
             u32::MAX => None,
             seconds => Some(Duration::from_secs(u64::from(seconds))),
@@ -198,6 +207,7 @@ impl Session {
         let undelivered = self.take_shared();
         self.drop_waiting(out);
         self.subscriptions = Subscriptions::default();
+        self.received = Received::default();
         undelivered
     }
 
@@ -256,13 +266,13 @@ impl Session {
         detail: &'static str,
         out: &mut O,
     ) -> Option<CloseReason> {
-        let connection = self.connection.as_mut().filter(|connection| !connection.closing)?;
-        connection.closing = true;
+        let connection = self.connection.as_ref().filter(|connection| connection.is_open())?;
         if connection.version >= ProtocolVersion::V5 {
             let mut disconnect = Disconnect::new(reason);
             disconnect.reason_string = Some(detail.to_owned());
             self.send_fitting(Packet::Disconnect(Box::new(disconnect)), out);
         }
+        self.connection.as_mut()?.phase = Phase::ServerClosed;
         Some(CloseReason::Server { reason, detail })
     }
 
@@ -270,6 +280,9 @@ impl Session {
     /// ([MQTT5-3.2.2-19], [MQTT5-3.9.2-1], [MQTT5-3.14.2-3]), then the packet ([MQTT5-3.1.2-24]).
     pub(crate) fn send_fitting<O: Outlet>(&self, mut packet: Packet<'_>, out: &mut O) {
         let Some(connection) = &self.connection else { return };
+        if connection.phase == Phase::ServerClosed {
+            return;
+        }
         let version = connection.version;
         if let Some(max) = connection.packet_bytes_max
             && codec::encoded_len(version, &packet) > max
@@ -280,6 +293,13 @@ impl Session {
             }
         }
         out.send(&packet);
+    }
+}
+
+/// The budget is the node's: a session that is dropped without an end must not keep its share.
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.outbox.clear(&self.limits);
     }
 }
 

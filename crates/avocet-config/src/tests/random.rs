@@ -61,7 +61,9 @@ fn pieces() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn random_text_never_panics(file in pieces(), word in pieces(), name in pieces(), value in pieces()) {
+    fn random_text_never_panics(
+        file in pieces(), word in pieces(), name in pieces(), value in pieces()
+    ) {
         let sources = text(&file)
             .with_set([word])
             .with_environment([(format!("AVOCET__{name}"), value)]);

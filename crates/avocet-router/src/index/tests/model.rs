@@ -48,7 +48,8 @@ proptest! {
                 Act::Subscribe { client, filter, entry } => {
                     let filter = Filter::parse(&filter).unwrap();
                     let before = model.insert((client, filter.to_string()), entry);
-                    let expected = if before.is_some() { Inserted::Replaced } else { Inserted::New };
+                    let was = before.is_some();
+                    let expected = if was { Inserted::Replaced } else { Inserted::New };
                     prop_assert_eq!(router.subscribe(&filter, Client(client), entry), expected);
                 }
                 Act::Unsubscribe { client, filter } => {

@@ -1,0 +1,140 @@
+//! Our answers to what the client published, in the order of its messages.
+
+use std::collections::VecDeque;
+
+use avocet_mqtt::{Ack, Packet, PacketId, ProtocolVersion, QoS, ReasonCode};
+
+use crate::{CloseReason, Outlet, Session};
+
+/// What the connection still owes its client. The broker answers in order; what the session can
+/// answer alone waits until the broker is done with all that came before.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    /// QoS 1 messages that came and are not answered.
+    pub(crate) qos1: usize,
+    /// Messages handed to the broker, and those it has answered.
+    handed: u64,
+    answered: u64,
+    /// Answers of our own, each after so many of the broker's.
+    early: VecDeque<(u64, PacketId, QoS, ReasonCode)>,
+}
+
+impl Answers {
+    /// A message goes to the broker.
+    pub(crate) fn expect(&mut self) {
+        self.handed += 1;
+    }
+
+    /// Answers that wait for the broker's.
+    pub(crate) fn waiting(&self) -> usize {
+        self.early.len()
+    }
+
+    /// The broker has answered. False if no message of this connection can be meant.
+    fn note(&mut self) -> bool {
+        let expected = self.answered < self.handed;
+        self.answered += u64::from(expected);
+        expected
+    }
+
+    fn next_early(&mut self) -> Option<(PacketId, QoS, ReasonCode)> {
+        let (_, id, qos, reason) =
+            self.early.pop_front_if(|(after, ..)| *after <= self.answered)?;
+        Some((id, qos, reason))
+    }
+}
+
+impl Session {
+    /// The broker has routed a message of QoS 1 or 2, or refuses it: the client gets its answer.
+    /// Called in the order of the messages ([MQTT3-4.6.0-2], [MQTT3-4.6.0-3], [MQTT5-4.6.0-2],
+    /// [MQTT5-4.6.0-3]). What it returns ends the connection.
+    pub fn handle_published<O: Outlet>(
+        &mut self,
+        id: PacketId,
+        qos: QoS,
+        reason: ReasonCode,
+        out: &mut O,
+    ) -> Option<CloseReason> {
+        let known = self.settle(id, qos, reason);
+        let connection = self.connection.as_mut()?;
+        // An answer to a message of an earlier connection is of no use on this one.
+        if !connection.answers.note() {
+            return None;
+        }
+        if connection.version < ProtocolVersion::V5 && reason == ReasonCode::QuotaExceeded {
+            // 3.1.1 cannot say no; without an acknowledgement the client keeps the message.
+            return self.close(reason, "the message cannot be taken now", out);
+        }
+        if known {
+            self.answer(id, qos, reason, out);
+        }
+        while let Some((id, qos, reason)) =
+            self.connection.as_mut().and_then(|connection| connection.answers.next_early())
+        {
+            self.answer(id, qos, reason, out);
+        }
+        None
+    }
+
+    /// Refuses a message that the broker has not seen.
+    pub(crate) fn refuse<O: Outlet>(
+        &mut self,
+        id: PacketId,
+        qos: QoS,
+        reason: ReasonCode,
+        out: &mut O,
+    ) {
+        self.settle(id, qos, reason);
+        self.answer_in_turn(id, qos, reason, out);
+    }
+
+    /// Answers at once, or after all that the broker has still to answer.
+    pub(crate) fn answer_in_turn<O: Outlet>(
+        &mut self,
+        id: PacketId,
+        qos: QoS,
+        reason: ReasonCode,
+        out: &mut O,
+    ) {
+        let Some(connection) = &mut self.connection else { return };
+        let answers = &mut connection.answers;
+        if answers.answered < answers.handed {
+            answers.early.push_back((answers.handed, id, qos, reason));
+        } else {
+            self.answer(id, qos, reason, out);
+        }
+    }
+
+    /// Notes what became of a message. False if its exchange is over already.
+    fn settle(&mut self, id: PacketId, qos: QoS, reason: ReasonCode) -> bool {
+        match qos {
+            QoS::ExactlyOnce if reason.is_error() => self.received.release(id),
+            QoS::ExactlyOnce => self.received.routed(id),
+            QoS::AtLeastOnce | QoS::AtMostOnce => true,
+        }
+    }
+
+    fn answer<O: Outlet>(&mut self, id: PacketId, qos: QoS, reason: ReasonCode, out: &mut O) {
+        let Some(connection) = &mut self.connection else { return };
+        let mut ack = Ack::new(id, reason);
+        if reason.is_error() && connection.problem_information {
+            ack.reason_string = Some(reason.text().into()); // [MQTT5-3.1.2-29]
+        }
+        match qos {
+            QoS::AtMostOnce => {}
+            // [MQTT3-3.3.4-1] [MQTT5-3.3.4-1]
+            QoS::AtLeastOnce => {
+                connection.answers.qos1 = connection.answers.qos1.saturating_sub(1);
+                self.send_fitting(Packet::Puback(ack), out);
+            }
+            QoS::ExactlyOnce => self.send_fitting(Packet::Pubrec(ack), out),
+        }
+    }
+
+    pub(crate) fn handle_pubrel<O: Outlet>(&mut self, ack: &Ack, out: &mut O) {
+        let known = self.received.release(ack.packet_id);
+        let reason = if known { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
+        // [MQTT3-4.3.3-2] [MQTT5-4.3.3-11]
+        out.send(&Packet::Pubcomp(Ack::new(ack.packet_id, reason)));
+    }
+}

@@ -1,0 +1,121 @@
+//! Whatever happens, a queue stays within its bounds and the budget is what the queues hold.
+
+use std::sync::Arc;
+
+use avocet_mqtt::{Connect, Packet, ProtocolVersion, Publish, QoS, Transit};
+use proptest::prelude::*;
+
+use super::{message::puback, script::origin, wire::Wire};
+use crate::{Budget, Limits, QueueFull, Session, Terms, handshake};
+
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Brings { session: usize, qos: u8, bytes: usize, shared: bool },
+    Puback(usize, u16),
+    Room(usize, usize),
+    Connect(usize),
+    Cut(usize),
+    End(usize),
+    Drop(usize),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let session = || 0..2usize;
+    prop_oneof![
+        8 => (session(), 0..3u8, 0..200usize, any::<bool>()).prop_map(
+            |(session, qos, bytes, shared)| Event::Brings { session, qos, bytes, shared }
+        ),
+        2 => (session(), 1..20u16).prop_map(|(session, id)| Event::Puback(session, id)),
+        1 => (session(), 0..4usize).prop_map(|(session, room)| Event::Room(session, room)),
+        1 => session().prop_map(Event::Connect),
+        1 => session().prop_map(Event::Cut),
+        1 => session().prop_map(Event::End),
+        1 => session().prop_map(Event::Drop),
+    ]
+}
+
+const BUDGET: u64 = 700;
+const MESSAGES: usize = 4;
+const BYTES: usize = 500;
+const PAYLOAD: [u8; 200] = [0; 200];
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 512,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn budget_is_what_the_queues_hold(
+        refuse in any::<bool>(),
+        events in prop::collection::vec(event(), 0..100),
+    ) {
+        let queue_full = if refuse { QueueFull::Refuse } else { QueueFull::DropOldest };
+        let limits = Arc::new(Limits {
+            budget: Budget::new(BUDGET),
+            queue_messages_max: MESSAGES,
+            queue_bytes_max: BYTES,
+            queue_full,
+            inflight_max: 2.try_into().unwrap(),
+            ..Limits::default()
+        });
+        let new = || Session::new(Arc::from("c"), Arc::clone(&limits));
+        let mut sessions = [new(), new()];
+        for event in events {
+            happen(event, &mut sessions, &limits);
+            let mut used = 0;
+            for session in &sessions {
+                let (messages, bytes) = session.queued();
+                prop_assert!(messages <= MESSAGES && bytes <= BYTES);
+                used += bytes as u64;
+            }
+            prop_assert!(used <= BUDGET);
+            prop_assert_eq!(limits.budget.used(), used);
+        }
+        drop(sessions);
+        prop_assert_eq!(limits.budget.used(), 0);
+    }
+}
+
+fn happen(event: Event, sessions: &mut [Session; 2], limits: &Arc<Limits>) {
+    let now = origin();
+    let version = ProtocolVersion::V3_1_1;
+    let mut wire = Wire { version, packet_bytes_max: usize::MAX, room: 2, lines: Vec::new() };
+    match event {
+        Event::Brings { session, qos, bytes, shared } => {
+            let mut publish = Publish::new("t", &PAYLOAD[..bytes]);
+            publish.qos = QoS::from_bits(qos).unwrap();
+            let shared = shared.then(|| Arc::from("$share/g/t"));
+            let terms = Terms {
+                qos: QoS::ExactlyOnce,
+                retain_as_published: false,
+                identifiers: &[],
+                shared: shared.as_ref(),
+                retained: false,
+            };
+            let transit = Transit::new(&publish, now);
+            sessions[session].handle_delivery(&transit, &terms, now, &mut wire);
+        }
+        Event::Puback(session, id) => {
+            let packet: Packet<'_> = puback(id);
+            sessions[session].handle_packet(packet, now, &mut Vec::new(), &mut wire);
+        }
+        Event::Room(session, room) => {
+            wire.room = room;
+            sessions[session].pump(now, &mut wire);
+        }
+        Event::Connect(session) => {
+            sessions[session].detach();
+            let mut connect = Connect::new(version, "c");
+            connect.clean_start = false;
+            let admission = handshake::admit(Box::new(connect), limits, String::new).unwrap();
+            sessions[session].attach(admission, true, now, &mut wire);
+        }
+        Event::Cut(session) => drop(sessions[session].detach()),
+        Event::End(session) => drop(sessions[session].end(&mut wire)),
+        Event::Drop(session) => {
+            sessions[session] = Session::new(Arc::from("c"), Arc::clone(limits));
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Session, client, broker, and the two directions of the connection between them.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    num::NonZeroU16,
+    sync::Arc,
+    time::Instant,
+};
+
+use avocet_mqtt::{
+    ApplicationMessage, Codec, Connect, Packet, PacketId, ProtocolVersion, Publish, QoS,
+    ReasonCode, Transit, codec,
+};
+
+use super::client::{Client, RECEIVE_MAXIMUM};
+use crate::{
+    Action, Delivery, DropReason, Limits, Outlet, Session, Terms, handshake, tests::script::origin,
+};
+
+const ALL: usize = usize::MAX;
+
+/// What the session sends; also sees to the identifiers and the window.
+#[derive(Debug)]
+struct Wire {
+    version: ProtocolVersion,
+    packets: VecDeque<Vec<u8>>,
+    room: usize,
+    window: usize,
+    /// Identifiers of messages that the session has sent and got no last answer for.
+    in_use: BTreeSet<PacketId>,
+    /// Those whose PUBLISH was sent on this connection.
+    outstanding: BTreeSet<PacketId>,
+}
+
+impl Outlet for Wire {
+    fn send(&mut self, packet: &Packet<'_>) {
+        let mut bytes = Vec::new();
+        codec::encode(self.version, packet, &mut bytes);
+        self.packets.push_back(bytes);
+    }
+
+    fn send_publish(&mut self, publish: &Publish<'_>, _: Option<&Arc<ApplicationMessage>>) {
+        assert!(self.has_room(), "a PUBLISH without room");
+        self.room -= 1;
+        if let Some(id) = publish.packet_id {
+            let first = self.in_use.insert(id);
+            assert_eq!(first, !publish.dup, "DUP says that an identifier is in use: {publish:?}");
+            assert!(self.outstanding.insert(id), "twice on one connection: {publish:?}");
+            assert!(self.outstanding.len() <= self.window, "more than the window: {publish:?}");
+        }
+        self.send(&Packet::Publish(publish.clone()));
+    }
+
+    fn has_room(&self) -> bool {
+        self.room > 0
+    }
+
+    fn dropped(&mut self, topic: &str, reason: DropReason) {
+        panic!("dropped: {topic} {reason}");
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Network {
+    now: Instant,
+    limits: Arc<Limits>,
+    session: Session,
+    client: Client,
+    to_client: Wire,
+    to_session: VecDeque<Vec<u8>>,
+    /// Messages that the broker has routed and not answered.
+    unanswered: VecDeque<(PacketId, QoS)>,
+    routed: Vec<(QoS, String)>,
+    /// What the client has published, and what the broker has brought.
+    published: Vec<(QoS, String)>,
+    brought: Vec<(QoS, String)>,
+}
+
+impl Network {
+    pub(super) fn new(version: ProtocolVersion) -> Self {
+        let receive_maximum = NonZeroU16::new(u16::try_from(RECEIVE_MAXIMUM).unwrap()).unwrap();
+        let limits = Arc::new(Limits { receive_maximum, ..Limits::default() });
+        let to_client = Wire {
+            version,
+            packets: VecDeque::new(),
+            room: 9,
+            window: 0,
+            in_use: BTreeSet::new(),
+            outstanding: BTreeSet::new(),
+        };
+        Self {
+            now: origin(),
+            session: Session::new(Arc::from("c"), Arc::clone(&limits)),
+            limits,
+            client: Client::default(),
+            to_client,
+            to_session: VecDeque::new(),
+            unanswered: VecDeque::new(),
+            routed: Vec::new(),
+            published: Vec::new(),
+            brought: Vec::new(),
+        }
+    }
+
+    pub(super) fn client_publishes(&mut self, qos: QoS) {
+        let payload = self.published.len().to_string();
+        self.published.push((qos, payload.clone()));
+        let Self { client, to_session, to_client, .. } = self;
+        client.publish(qos, payload, &mut |packet| write(to_client.version, &packet, to_session));
+    }
+
+    pub(super) fn broker_brings(&mut self, qos: QoS) {
+        let payload = self.brought.len().to_string();
+        let mut publish = Publish::new("t", payload.as_bytes());
+        publish.qos = qos;
+        let transit = Transit::new(&publish, self.now);
+        let terms = Terms {
+            qos: QoS::ExactlyOnce,
+            retain_as_published: false,
+            identifiers: &[],
+            shared: None,
+            retained: false,
+        };
+        let delivery =
+            self.session.handle_delivery(&transit, &terms, self.now, &mut self.to_client);
+        assert!(matches!(delivery, Delivery::Sent | Delivery::Queued));
+        self.brought.push((qos, payload));
+    }
+
+    pub(super) fn session_reads(&mut self, count: usize) {
+        for bytes in self.to_session.drain(..count.min(self.to_session.len())) {
+            let mut codec = Codec::with_version(self.to_client.version, u32::MAX);
+            let (packet, _) = codec.decode(&bytes).unwrap().unwrap();
+            if let Packet::Puback(ack) | Packet::Pubcomp(ack) = &packet {
+                self.to_client.in_use.remove(&ack.packet_id);
+                self.to_client.outstanding.remove(&ack.packet_id);
+            }
+            let mut actions = Vec::new();
+            self.session.handle_packet(packet, self.now, &mut actions, &mut self.to_client);
+            for action in actions {
+                let Action::Publish(inbound) = action else { panic!("not expected: {action:?}") };
+                let payload = String::from_utf8(inbound.publish.payload.to_vec()).unwrap();
+                self.routed.push((inbound.publish.qos, payload));
+                self.unanswered.extend(inbound.receipt());
+            }
+        }
+    }
+
+    pub(super) fn broker_answers(&mut self, count: usize) {
+        for (id, qos) in self.unanswered.drain(..count.min(self.unanswered.len())) {
+            let reason = ReasonCode::Success;
+            let close = self.session.handle_published(id, qos, reason, &mut self.to_client);
+            assert_eq!(close, None);
+        }
+    }
+
+    pub(super) fn client_reads(&mut self, count: usize) {
+        let Self { client, to_session, to_client, .. } = self;
+        let version = to_client.version;
+        for bytes in to_client.packets.drain(..count.min(to_client.packets.len())) {
+            let mut codec = Codec::with_version(version, u32::MAX);
+            let (packet, _) = codec.decode(&bytes).unwrap().unwrap();
+            client.handle(&packet, &mut |packet| write(version, &packet, to_session));
+        }
+    }
+
+    pub(super) fn room(&mut self, room: usize, noticed: bool) {
+        self.to_client.room = room;
+        if noticed {
+            self.session.pump(self.now, &mut self.to_client);
+        }
+    }
+
+    pub(super) fn cut(&mut self, answered: bool) {
+        self.session.detach();
+        self.client.connected = false;
+        self.to_session.clear();
+        self.to_client.packets.clear();
+        self.to_client.outstanding.clear();
+        if answered {
+            self.broker_answers(ALL);
+        }
+        self.unanswered.clear();
+    }
+
+    pub(super) fn connect(&mut self, window: u16) {
+        if self.session.is_connected() {
+            return;
+        }
+        let mut connect = Connect::new(self.to_client.version, "c");
+        connect.clean_start = false;
+        if connect.version == ProtocolVersion::V5 {
+            connect.session_expiry_interval = Some(u32::MAX);
+            connect.receive_maximum = NonZeroU16::new(window);
+        }
+        let window = connect.receive_maximum.unwrap_or(self.limits.inflight_max);
+        self.to_client.window = window.get().into();
+        let admission = handshake::admit(Box::new(connect), &self.limits, String::new).unwrap();
+        self.session.attach(admission, true, self.now, &mut self.to_client);
+    }
+
+    /// The connection holds until nothing is under way.
+    pub(super) fn comes_to_rest(&mut self) {
+        self.connect(1);
+        self.room(ALL, true);
+        while self.to_session.len() + self.to_client.packets.len() + self.unanswered.len() > 0 {
+            self.session_reads(ALL);
+            self.broker_answers(ALL);
+            self.client_reads(ALL);
+        }
+    }
+
+    /// Nothing is left over, and everything arrived as often as its QoS promises.
+    pub(super) fn check(&self) {
+        assert!(self.client.is_at_rest(), "{:?}", self.client);
+        assert_eq!((self.session.inflight(), self.session.queued()), (0, (0, 0)));
+        assert!(self.session.received.is_empty(), "{:?}", self.session.received);
+        assert!(!self.session.has_waiting());
+        assert_eq!(self.limits.budget.used(), 0);
+        assert!(self.to_client.in_use.is_empty());
+        arrived(&self.published, &self.routed);
+        arrived(&self.brought, &self.client.got);
+    }
+}
+
+fn arrived(sent: &[(QoS, String)], got: &[(QoS, String)]) {
+    for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        let numbers = |all: &[(QoS, String)]| -> Vec<usize> {
+            let of_this = all.iter().filter(|(this, _)| *this == qos);
+            of_this.map(|(_, payload)| payload.parse().unwrap()).collect()
+        };
+        let (sent, mut got) = (numbers(sent), numbers(got));
+        if qos == QoS::AtLeastOnce {
+            // Again, but never before its time.
+            let mut seen = BTreeSet::new();
+            got.retain(|number| seen.insert(*number));
+        }
+        assert!(got.is_sorted_by(|a, b| a < b), "{qos:?} in order: {got:?}");
+        match qos {
+            QoS::AtMostOnce => assert!(got.iter().all(|number| sent.contains(number))),
+            QoS::AtLeastOnce | QoS::ExactlyOnce => assert_eq!(got, sent, "{qos:?}"),
+        }
+    }
+}
+
+fn write(version: ProtocolVersion, packet: &Packet<'_>, to: &mut VecDeque<Vec<u8>>) {
+    let mut bytes = Vec::new();
+    codec::encode(version, packet, &mut bytes);
+    to.push_back(bytes);
+}

@@ -1,0 +1,253 @@
+//! A conversation with one session, and the exact list of what it brings about.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use avocet_mqtt::{
+    Connect, Packet, PacketId, ProtocolVersion, QoS, ReasonCode, Subscribe, Transit,
+};
+
+use super::{
+    message::Message,
+    wire::{Wire, action_line, close_line},
+};
+use crate::{Delivery, Detached, Limits, Session, Terms, handshake};
+
+/// A session, its client and a clock.
+#[derive(Debug)]
+pub(super) struct Script {
+    pub(super) version: ProtocolVersion,
+    now: Instant,
+    limits: Arc<Limits>,
+    connect: Connect,
+    session: Option<Session>,
+    wire: Wire,
+}
+
+impl Script {
+    /// Plays it for every version.
+    pub(super) fn each(play: impl Fn(&mut Self)) {
+        Self::v3(&play);
+        Self::v5(play);
+    }
+
+    /// Plays it for 3.1 and 3.1.1.
+    pub(super) fn v3(play: impl Fn(&mut Self)) {
+        Self::play(ProtocolVersion::V3_1, &play);
+        Self::play(ProtocolVersion::V3_1_1, play);
+    }
+
+    /// Plays it for 5.0.
+    pub(super) fn v5(play: impl Fn(&mut Self)) {
+        Self::play(ProtocolVersion::V5, play);
+    }
+
+    /// Whatever happened, all of the budget is there again at the end.
+    fn play(version: ProtocolVersion, play: impl Fn(&mut Self)) {
+        let mut connect = Connect::new(version, "c");
+        connect.clean_start = false;
+        connect.session_expiry_interval = (version == ProtocolVersion::V5).then_some(3600);
+        let wire = Wire { version, packet_bytes_max: usize::MAX, room: 1000, lines: Vec::new() };
+        let mut script = Self {
+            version,
+            now: origin(),
+            limits: Arc::new(Limits::default()),
+            connect,
+            session: None,
+            wire,
+        };
+        play(&mut script);
+        script.gives(&[]);
+        let limits = Arc::clone(&script.limits);
+        drop(script);
+        assert_eq!(limits.budget.used(), 0, "bytes of the budget that nobody has");
+    }
+
+    /// Changes what the operator allows; before the first connection.
+    pub(super) fn limits(&mut self, change: impl FnOnce(&mut Limits)) -> &mut Self {
+        assert!(self.session.is_none());
+        change(Arc::get_mut(&mut self.limits).unwrap());
+        self
+    }
+
+    /// Changes what the client says in its next CONNECT.
+    pub(super) fn connecting(&mut self, change: impl FnOnce(&mut Connect)) -> &mut Self {
+        change(&mut self.connect);
+        self
+    }
+
+    /// Connects: the first time to a new session, then to the same.
+    pub(super) fn connects(&mut self) -> &mut Self {
+        let connect = Box::new(self.connect.clone());
+        let packet_bytes_max = connect.maximum_packet_size.map_or(usize::MAX, |n| n.get() as usize);
+        self.wire.packet_bytes_max = packet_bytes_max;
+        let admission = match handshake::admit(connect, &self.limits, || "assigned".to_owned()) {
+            Ok(admission) => admission,
+            Err(refusal) => {
+                self.wire.lines.push(format!("refused {:02X}", refusal.reason.byte()));
+                return self;
+            }
+        };
+        let present = self.session.is_some();
+        let (client_id, limits) = (Arc::clone(&admission.client_id), Arc::clone(&self.limits));
+        let session = self.session.get_or_insert_with(|| Session::new(client_id, limits));
+        session.attach(admission, present, self.now, &mut self.wire);
+        self
+    }
+
+    /// Connects, and takes the CONNACK for granted.
+    pub(super) fn open(&mut self) -> &mut Self {
+        self.gives(&[]);
+        self.connects();
+        assert!(self.wire.lines[0].starts_with("CONNACK"), "{:?}", self.wire.lines);
+        self.wire.lines.remove(0);
+        self
+    }
+
+    /// The connection is cut.
+    pub(super) fn cut(&mut self) -> &mut Self {
+        let detached = self.session.as_mut().expect("a session").detach();
+        let mut lines = Vec::new();
+        if let Some(will) = detached.will {
+            lines.push(format!("will t={}", will.topic));
+        }
+        for undelivered in detached.undelivered {
+            let (message, subscription) = (&undelivered.message, &undelivered.subscription);
+            lines.push(format!("undelivered {subscription} t={}", message.topic()));
+        }
+        self.wire.lines.extend(lines);
+        self
+    }
+
+    /// The connection is cut, and what the session says of it is all that counts.
+    pub(super) fn detaches(&mut self) -> Detached {
+        self.session.as_mut().expect("a session").detach()
+    }
+
+    /// The client is not to get this any more.
+    pub(super) fn forgets(&mut self, filter: &str) -> bool {
+        self.session.as_mut().expect("a session").forget(filter)
+    }
+
+    /// The session ends.
+    pub(super) fn ends(&mut self) -> &mut Self {
+        let session = self.session.as_mut().expect("a session");
+        for undelivered in session.end(&mut self.wire) {
+            let (message, subscription) = (&undelivered.message, &undelivered.subscription);
+            let line = format!("undelivered {subscription} t={}", message.topic());
+            self.wire.lines.push(line);
+        }
+        self
+    }
+
+    /// The session is dropped without having been ended.
+    pub(super) fn is_dropped(&mut self) -> &mut Self {
+        self.session = None;
+        self
+    }
+
+    /// The client sends a packet.
+    pub(super) fn sends(&mut self, packet: Packet<'static>) -> &mut Self {
+        let session = self.session.as_mut().expect("a session");
+        let mut actions = Vec::new();
+        session.handle_packet(packet, self.now, &mut actions, &mut self.wire);
+        self.wire.lines.extend(actions.iter().map(action_line));
+        self
+    }
+
+    /// The broker has done with a PUBLISH.
+    pub(super) fn routed(&mut self, qos: QoS, number: u16, reason: ReasonCode) -> &mut Self {
+        let session = self.session.as_mut().expect("a session");
+        let id = PacketId::new(number).expect("not zero");
+        let close = session.handle_published(id, qos, reason, &mut self.wire);
+        self.wire.lines.extend(close.map(close_line));
+        self
+    }
+
+    /// The broker has done with a SUBSCRIBE.
+    pub(super) fn subscribed(&mut self, request: &Subscribe, reasons: &[ReasonCode]) -> &mut Self {
+        let session = self.session.as_mut().expect("a session");
+        session.handle_subscribed(request, reasons, &mut self.wire);
+        self
+    }
+
+    /// The broker has done with an UNSUBSCRIBE.
+    pub(super) fn unsubscribed(&mut self, number: u16, reasons: &[ReasonCode]) -> &mut Self {
+        let session = self.session.as_mut().expect("a session");
+        let id = PacketId::new(number).expect("not zero");
+        session.handle_unsubscribed(id, reasons.to_vec(), &mut self.wire);
+        self
+    }
+
+    /// The broker has a message for the client.
+    pub(super) fn brings(&mut self, message: Message) -> &mut Self {
+        let transit = Transit::new(&message.publish, self.now);
+        let terms = Terms {
+            qos: message.granted,
+            retain_as_published: message.retain_as_published,
+            identifiers: &message.identifiers,
+            shared: message.shared.as_ref(),
+            retained: message.retained,
+        };
+        let session = self.session.as_mut().expect("a session");
+        match session.handle_delivery(&transit, &terms, self.now, &mut self.wire) {
+            Delivery::Sent | Delivery::Dropped => {}
+            Delivery::Queued => self.wire.lines.push("queued".to_owned()),
+            Delivery::Refused => self.wire.lines.push("refused".to_owned()),
+        }
+        self
+    }
+
+    /// The broker ends the connection.
+    pub(super) fn closes(&mut self, reason: ReasonCode) -> &mut Self {
+        let session = self.session.as_mut().expect("a session");
+        let close = session.close(reason, "why", &mut self.wire);
+        self.wire.lines.extend(close.map(close_line));
+        self
+    }
+
+    /// The connection takes so many more PUBLISHes.
+    pub(super) fn has_room(&mut self, room: usize) -> &mut Self {
+        self.wire.room = room;
+        self.session.as_mut().expect("a session").pump(self.now, &mut self.wire);
+        self
+    }
+
+    /// The same, but the broker has not noticed yet.
+    pub(super) fn gains_room(&mut self, room: usize) -> &mut Self {
+        self.wire.room = room;
+        self
+    }
+
+    pub(super) fn after(&mut self, seconds: u64) -> &mut Self {
+        self.now += Duration::from_secs(seconds);
+        self
+    }
+
+    /// All that came out since the last time, in order. A line that begins with `3: ` or `5: ` is
+    /// expected of these versions only.
+    pub(super) fn gives(&mut self, expected: &[&str]) -> &mut Self {
+        let other = if self.version == ProtocolVersion::V5 { "3: " } else { "5: " };
+        let this = if self.version == ProtocolVersion::V5 { "5: " } else { "3: " };
+        let lines = expected.iter().filter(|line| !line.starts_with(other));
+        let lines: Vec<&str> = lines.map(|line| line.strip_prefix(this).unwrap_or(line)).collect();
+        assert_eq!(self.wire.lines, lines, "{:?}: left is what came out", self.version);
+        self.wire.lines.clear();
+        self
+    }
+
+    pub(super) fn session(&self) -> &Session {
+        self.session.as_ref().expect("a session")
+    }
+
+    pub(super) fn budget_used(&self) -> u64 {
+        self.limits.budget.used()
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "some instant to count from; it is nowhere shown")]
+pub(super) fn origin() -> Instant {
+    Instant::now()
+}

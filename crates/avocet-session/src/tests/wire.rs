@@ -1,0 +1,193 @@
+//! What a session sends, in words: each packet is encoded, decoded as its client would, and put
+//! down as one line.
+
+use std::{fmt::Write, sync::Arc};
+
+use avocet_mqtt::{
+    Ack, ApplicationMessage, Codec, Connack, Packet, ProtocolVersion, Publish, ReasonCode, codec,
+};
+
+use crate::{Action, CloseReason, DropReason, Outlet};
+
+/// The client's end of the connection.
+#[derive(Debug)]
+pub(super) struct Wire {
+    pub(super) version: ProtocolVersion,
+    /// The client's Maximum Packet Size.
+    pub(super) packet_bytes_max: usize,
+    /// How many more PUBLISHes fit.
+    pub(super) room: usize,
+    pub(super) lines: Vec<String>,
+}
+
+impl Wire {
+    fn write(&mut self, packet: &Packet<'_>) {
+        let mut bytes = Vec::new();
+        codec::encode(self.version, packet, &mut bytes);
+        assert!(bytes.len() <= self.packet_bytes_max, "too large for its client: {packet:?}");
+        let mut client = Codec::with_version(self.version, u32::MAX);
+        let decoded = client.decode(&bytes).unwrap();
+        let (packet, len) = decoded.expect("a whole packet");
+        assert_eq!(len, bytes.len());
+        self.lines.push(packet_line(&packet));
+    }
+}
+
+impl Outlet for Wire {
+    fn send(&mut self, packet: &Packet<'_>) {
+        self.write(packet);
+    }
+
+    fn send_publish(&mut self, publish: &Publish<'_>, owned: Option<&Arc<ApplicationMessage>>) {
+        assert!(self.has_room(), "a PUBLISH without room");
+        assert!(owned.is_none_or(|message| message.payload() == publish.payload));
+        self.room -= 1;
+        self.write(&Packet::Publish(publish.clone()));
+    }
+
+    fn has_room(&self) -> bool {
+        self.room > 0
+    }
+
+    fn dropped(&mut self, topic: &str, reason: DropReason) {
+        self.lines.push(format!("drop {reason} t={topic}"));
+    }
+}
+
+fn packet_line(packet: &Packet<'_>) -> String {
+    match packet {
+        Packet::Connack(connack) => connack_line(connack),
+        Packet::Publish(publish) => format!("PUBLISH {}", publish_words(publish)),
+        Packet::Puback(ack) => ack_line("PUBACK", ack),
+        Packet::Pubrec(ack) => ack_line("PUBREC", ack),
+        Packet::Pubrel(ack) => ack_line("PUBREL", ack),
+        Packet::Pubcomp(ack) => ack_line("PUBCOMP", ack),
+        Packet::Suback(suback) => {
+            format!("SUBACK {}{}", suback.packet_id, reason_words(&suback.reasons))
+        }
+        Packet::Unsuback(unsuback) => {
+            format!("UNSUBACK {}{}", unsuback.packet_id, reason_words(&unsuback.reasons))
+        }
+        Packet::Pingresp => "PINGRESP".to_owned(),
+        Packet::Disconnect(disconnect) => {
+            assert_eq!(disconnect.session_expiry_interval, None, "[MQTT5-3.14.2-2]");
+            let text = if disconnect.reason_string.is_some() { " text" } else { "" };
+            format!("DISCONNECT {:02X}{text}", disconnect.reason.byte())
+        }
+        Packet::Connect(_)
+        | Packet::Subscribe(_)
+        | Packet::Unsubscribe(_)
+        | Packet::Pingreq
+        | Packet::Auth(_) => format!("{packet:?}"),
+    }
+}
+
+fn connack_line(connack: &Connack) -> String {
+    let mut line = "CONNACK".to_owned();
+    if connack.reason != ReasonCode::Success {
+        write!(line, " {:02X}", connack.reason.byte()).unwrap();
+    }
+    if connack.session_present {
+        line.push_str(" present");
+    }
+    let mut word = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            write!(line, " {name}={value}").unwrap();
+        }
+    };
+    let flag = |flag: Option<bool>| flag.map(|flag| u8::from(flag).to_string());
+    word("expiry", connack.session_expiry_interval.map(|n| n.to_string()));
+    word("receive", connack.receive_maximum.map(|n| n.to_string()));
+    word("qos", connack.maximum_qos.map(|qos| qos.bits().to_string()));
+    word("retain", flag(connack.retain_available));
+    word("size", connack.maximum_packet_size.map(|n| n.to_string()));
+    word("id", connack.assigned_client_identifier.clone());
+    let aliases = connack.topic_alias_maximum;
+    word("aliases", (aliases > 0).then(|| aliases.to_string()));
+    word("wildcard", flag(connack.wildcard_subscription_available));
+    word("identifiers", flag(connack.subscription_identifier_available));
+    word("shared", flag(connack.shared_subscription_available));
+    word("keep_alive", connack.server_keep_alive.map(|n| n.to_string()));
+    word("response", connack.response_information.clone());
+    word("server", connack.server_reference.clone());
+    word("method", connack.authentication_method.clone());
+    line
+}
+
+pub(super) fn publish_words(publish: &Publish<'_>) -> String {
+    let mut words = format!("q{}", publish.qos.bits());
+    if let Some(id) = publish.packet_id {
+        write!(words, " id={id}").unwrap();
+    }
+    if publish.dup {
+        words.push_str(" dup");
+    }
+    if publish.retain {
+        words.push_str(" retain");
+    }
+    if let Some(seconds) = publish.message_expiry_interval {
+        write!(words, " expiry={seconds}").unwrap();
+    }
+    if let Some(alias) = publish.topic_alias {
+        write!(words, " alias={alias}").unwrap();
+    }
+    for identifier in publish.subscription_identifiers.iter() {
+        write!(words, " sub={}", identifier.value()).unwrap();
+    }
+    for property in publish.properties.iter() {
+        write!(words, " {property:?}").unwrap();
+    }
+    write!(words, " t={} p={}", publish.topic, String::from_utf8_lossy(publish.payload)).unwrap();
+    words
+}
+
+fn ack_line(name: &str, ack: &Ack) -> String {
+    let mut line = format!("{name} {}", ack.packet_id);
+    if ack.reason != ReasonCode::Success {
+        write!(line, " {:02X}", ack.reason.byte()).unwrap();
+    }
+    if ack.reason_string.is_some() {
+        line.push_str(" text");
+    }
+    line
+}
+
+fn reason_words(reasons: &[ReasonCode]) -> String {
+    reasons.iter().map(|reason| format!(" {:02X}", reason.byte())).collect()
+}
+
+pub(super) fn action_line(action: &Action<'_>) -> String {
+    match action {
+        Action::Publish(inbound) => {
+            let mut publish = inbound.publish.clone();
+            publish.topic = inbound.topic();
+            format!("route {}", publish_words(&publish))
+        }
+        Action::Subscribe(subscribe) => {
+            let mut line = format!("subscribe {}", subscribe.packet_id);
+            if let Some(identifier) = subscribe.subscription_identifier {
+                write!(line, " sub={}", identifier.value()).unwrap();
+            }
+            for subscription in &subscribe.subscriptions {
+                let options = &subscription.options;
+                write!(line, " {}:q{}", subscription.filter, options.qos.bits()).unwrap();
+                line.push_str(if options.no_local { ":no_local" } else { "" });
+                line.push_str(if options.retain_as_published { ":as_published" } else { "" });
+            }
+            line
+        }
+        Action::Unsubscribe(unsubscribe) => {
+            format!("unsubscribe {} {}", unsubscribe.packet_id, unsubscribe.filters.join(" "))
+        }
+        Action::Authenticate(auth) => format!("authenticate {:02X}", auth.reason.byte()),
+        Action::Close(close) => close_line(*close),
+    }
+}
+
+pub(super) fn close_line(close: CloseReason) -> String {
+    let by = match close {
+        CloseReason::Client(_) => "client",
+        CloseReason::Server { .. } => "server",
+    };
+    format!("close by {by} {:02X}", close.reason().byte())
+}
