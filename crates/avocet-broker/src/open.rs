@@ -44,7 +44,8 @@ pub(crate) fn open(
         return Err(Refusal::new(
             ReasonCode::NotAuthorized,
             "this listener lets in no client without credentials, and there is no authenticator",
-        ));
+        )
+        .to(&request.connect));
     }
     let admission =
         handshake::admit(request.connect, &shared.limits, || shared.assign_client_id())?;

@@ -80,6 +80,9 @@ impl Session {
         if publish.qos > self.limits.maximum_qos {
             return Err(Violation(ReasonCode::QoSNotSupported, "the QoS is not supported"));
         }
+        if !publish.subscription_identifiers.is_empty() {
+            return violation("a subscription identifier from a client"); // [MQTT5-3.3.4-6]
+        }
         if publish.retain && !self.limits.retain_available {
             return Err(Violation(ReasonCode::RetainNotSupported, "retain is not supported"));
         }
