@@ -101,7 +101,7 @@ settings! {
         /// The largest packet a client may send.
         pub max_packet_size: Size = Size::mebibytes(1), in Size::bytes(128)..=Size::mebibytes(256),
         /// QoS 1 and 2 messages in flight to one client, whatever its Receive Maximum.
-        pub max_inflight: u16 = 32, in 1..=65535,
+        pub max_inflight: u16 = 128, in 1..=65535,
         /// QoS 1 and 2 messages a client of 5.0 may have in flight to the broker: what CONNACK
         /// gives as Receive Maximum.
         pub max_awaiting_rel: u16 = 1024, in 1..=65535,

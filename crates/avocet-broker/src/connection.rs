@@ -16,7 +16,7 @@ use std::{
 use avocet_mqtt::{
     Codec, DecodeError, Packet, ProtocolVersion, ReasonCode, Subscribe, Unsubscribe, codec,
 };
-use avocet_session::{Action, CloseReason, Refusal};
+use avocet_session::{Action, CloseReason, Refusal, Session};
 use tokio::task::yield_now;
 use tracing::{debug, warn};
 
@@ -26,7 +26,7 @@ use crate::{
     mailbox::{FlushList, Mailbox},
     metrics::{KINDS, Metrics},
     open,
-    output::Flushed,
+    output::{Exit, Flushed},
     publish::{self, Backlog},
     shard::{Accepted, Shard},
     subscribe,
@@ -110,7 +110,9 @@ impl Connection {
                 yield_now().await;
             }
             if !self.rest.is_empty() && !self.paused && self.holds_packet() {
-                self.take_rest();
+                let (shard, now) = (Rc::clone(&self.shard), Instant::now());
+                shard.now.set(now);
+                shard.with_flush_list(|list| self.take_rest(now, list));
                 continue;
             }
             match poll_fn(|cx| self.poll_event(cx)).await {
@@ -177,18 +179,21 @@ impl Connection {
 
     fn take_read(&mut self, count: usize) {
         let now = Instant::now();
-        self.watch.heard_at.set(now);
         let shard = Rc::clone(&self.shard);
-        shard.with_flush_list(|list| list.tally.bytes_received += count as u64);
+        shard.now.set(now);
+        self.watch.heard_at.set(now);
         let buffer = shard.read_buffer.borrow();
         let bytes = &buffer[..count];
-        if self.rest.is_empty() {
-            let used = self.take(bytes, now);
-            self.keep(&bytes[used..]);
-        } else {
-            self.rest.extend_from_slice(bytes);
-            self.take_rest();
-        }
+        shard.with_flush_list(|list| {
+            list.tally.bytes_received += count as u64;
+            if self.rest.is_empty() {
+                let used = self.take(bytes, now, list);
+                self.keep(&bytes[used..]);
+            } else {
+                self.rest.extend_from_slice(bytes);
+                self.take_rest(now, list);
+            }
+        });
     }
 
     /// Whether the bytes kept are a whole packet, or none at all.
@@ -200,9 +205,9 @@ impl Connection {
         }
     }
 
-    fn take_rest(&mut self) {
+    fn take_rest(&mut self, now: Instant, list: &mut FlushList) {
         let rest = std::mem::take(&mut self.rest);
-        let used = self.take(&rest, Instant::now());
+        let used = self.take(&rest, now, list);
         if used == 0 {
             self.rest = rest;
         } else {
@@ -221,16 +226,16 @@ impl Connection {
 
     /// Handles the packets in `bytes` and tells how many bytes that took. Fewer than there are
     /// when a packet is not whole, or when the rest has to wait.
-    fn take(&mut self, bytes: &[u8], now: Instant) -> usize {
+    fn take(&mut self, bytes: &[u8], now: Instant, list: &mut FlushList) -> usize {
         let mut used = 0;
         if self.mailbox.is_none() && self.closed.is_none() {
-            match self.take_connect(bytes, now) {
+            match self.take_connect(bytes, now, list) {
                 Some(len) => used = len,
                 None => return 0,
             }
         }
         while used < bytes.len() && self.closed.is_none() && self.backlog.is_empty() {
-            let (len, more) = self.take_batch(&bytes[used..], now);
+            let (len, more) = self.take_batch(&bytes[used..], now, list);
             used += len;
             if !more {
                 break;
@@ -240,35 +245,27 @@ impl Connection {
     }
 
     /// The first packet.
-    fn take_connect(&mut self, bytes: &[u8], now: Instant) -> Option<usize> {
-        match self.codec.decode(bytes) {
-            Ok(None) => None,
+    fn take_connect(&mut self, bytes: &[u8], now: Instant, list: &mut FlushList) -> Option<usize> {
+        let error = match self.codec.decode(bytes) {
+            Ok(None) => return None,
             Ok(Some((Packet::Connect(connect), len))) => {
-                let request =
-                    open::Request { connect, wire: &self.wire, listening: &self.listening, now };
-                let shard = Rc::clone(&self.shard);
-                let opened = shard.with_flush_list(|list| {
-                    list.tally.packets_received[1] += 1;
-                    open::open(&shard.shared, list, request)
-                });
-                match opened {
+                list.tally.packets_received[1] += 1;
+                let (wire, listening) = (&self.wire, &*self.listening);
+                let request = open::Request { connect, wire, listening, now };
+                match open::open(&self.shard.shared, list, request) {
                     Ok(opened) => {
-                        shard.wheel.set(&self.watch, opened.silence_max, now);
+                        self.shard.wheel.set(&self.watch, opened.silence_max, now);
                         self.mailbox = Some(opened.mailbox);
                     }
                     Err(refusal) => self.refuse(&refusal),
                 }
-                Some(len)
+                return Some(len);
             }
-            Ok(Some(_)) => {
-                self.refuse_bytes(DecodeError::FirstPacketNotConnect);
-                Some(bytes.len())
-            }
-            Err(error) => {
-                self.refuse_bytes(error);
-                Some(bytes.len())
-            }
-        }
+            Ok(Some(_)) => DecodeError::FirstPacketNotConnect,
+            Err(error) => error,
+        };
+        self.refuse_bytes(error);
+        Some(bytes.len())
     }
 
     /// Bytes that are no CONNECT: 5.0 is told, 3.1.1 only that its level is not supported
@@ -300,79 +297,38 @@ impl Connection {
 
     /// Lets the session handle packets, as many as can be done together, then does what it asks.
     /// Tells how many bytes that took and whether there may be more to do.
-    fn take_batch(&mut self, bytes: &[u8], now: Instant) -> (usize, bool) {
-        let Some(mailbox) = self.mailbox.clone() else { return (0, false) };
-        let shard = Rc::clone(&self.shard);
-        let mut actions = Vec::new();
-        let mut used = 0;
-        let mut more = true;
-        let mut packets = [0; KINDS];
-        shard.with_flush_list(|list| {
-            mailbox.with(&shard.shared.drops, list, |session, exit| {
-                while used < bytes.len() && !must_wait(bytes[used], &actions) {
-                    match self.codec.decode(&bytes[used..]) {
-                        Ok(Some((packet, len))) => {
-                            packets[usize::from(bytes[used] >> 4)] += 1;
-                            used += len;
-                            session.handle_packet(packet, now, &mut actions, exit);
-                        }
-                        Ok(None) => {
-                            more = false;
-                            break;
-                        }
-                        Err(error) => {
-                            Metrics::add(&shard.shared.metrics.packets_malformed, 1);
-                            let close = session.close(error.reason(), error.text(), exit);
-                            actions.extend(close.map(Action::Close));
-                            break;
-                        }
-                    }
-                    if !exit.keeps_up() {
-                        self.paused = true;
-                        break;
-                    }
-                }
-            });
-            for (all, these) in list.tally.packets_received.iter_mut().zip(packets) {
-                *all += these;
-            }
+    fn take_batch(&mut self, bytes: &[u8], now: Instant, list: &mut FlushList) -> (usize, bool) {
+        let Self { shard, mailbox: Some(mailbox), codec, .. } = self else { return (0, false) };
+        let drops = &shard.shared.drops;
+        let mut actions = shard.take_actions();
+        let mut handled = Handled::default();
+        let mut packets_received = list.tally.packets_received;
+        mailbox.with(drops, list, |session, exit| {
+            handled = handle(codec, session, exit, bytes, now, &mut actions, &mut packets_received);
         });
-        self.perform(&mailbox, actions, now);
-        if self.paused {
-            self.wire.signal(BLOCKED);
+        list.tally.packets_received = packets_received;
+        if !actions.is_empty() {
+            self.closed = perform(shard, mailbox, &mut actions, &mut self.backlog, now, list);
         }
-        (used, more && !self.paused)
-    }
-
-    /// Does what the session asked, in order: what was published, then the rest.
-    fn perform(&mut self, mailbox: &Mailbox, actions: Vec<Action<'_>>, now: Instant) {
-        if actions.is_empty() {
-            return;
+        shard.give_actions(actions);
+        match handled.stop {
+            Stop::Chores => {}
+            Stop::Incomplete => return (handled.used, false),
+            Stop::Malformed => Metrics::add(&shard.shared.metrics.packets_malformed, 1),
+            Stop::NotReading => {
+                self.paused = true;
+                self.wire.signal(BLOCKED);
+                return (handled.used, false);
+            }
         }
-        let shard = Rc::clone(&self.shard);
-        shard.with_flush_list(|list| {
-            let published = matches!(actions[0], Action::Publish(_))
-                .then(|| publish::publish_all(&shard, mailbox, list, &actions, now));
-            if let Some(published) = published {
-                self.backlog = published.backlog;
-                self.closed = self.closed.or(published.close);
-            }
-            for chore in actions.into_iter().filter_map(Chore::of) {
-                if self.backlog.is_empty() {
-                    let close = chore.perform(&shard, mailbox, now, list);
-                    self.closed = self.closed.or(close);
-                } else {
-                    self.backlog.push_back(Backlog::Chore(chore));
-                }
-            }
-        });
+        (handled.used, true)
     }
 
     /// A slice of what a wide fan-out left to do.
     fn work_off(&mut self) {
-        let Some(mailbox) = self.mailbox.clone() else { return self.backlog.clear() };
-        let shard = Rc::clone(&self.shard);
+        let Self { shard, mailbox: Some(mailbox), .. } = self else { return };
         let now = Instant::now();
+        shard.now.set(now);
         shard.with_flush_list(|list| {
             if let Some(Backlog::Run(run)) = self.backlog.front_mut()
                 && !run.deliver_slice(&shard.shared, list, now)
@@ -380,8 +336,8 @@ impl Connection {
                 return;
             }
             let close = match self.backlog.pop_front() {
-                Some(Backlog::Run(run)) => run.answer(&shard.shared, &mailbox, list),
-                Some(Backlog::Chore(chore)) => chore.perform(&shard, &mailbox, now, list),
+                Some(Backlog::Run(run)) => run.answer(&shard.shared, mailbox, list),
+                Some(Backlog::Chore(chore)) => chore.perform(shard, mailbox, now, list),
                 None => None,
             };
             self.closed = self.closed.or(close);
@@ -421,8 +377,69 @@ impl Connection {
     }
 }
 
+/// Why no more packets were handled for now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stop {
+    /// What the session asked for has to be done first, or all is handled.
+    #[default]
+    Chores,
+    /// The next packet is not wholly there.
+    Incomplete,
+    /// The next bytes are no packet.
+    Malformed,
+    /// The client does not read what it is sent.
+    NotReading,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Handled {
+    used: usize,
+    stop: Stop,
+}
+
+/// Decodes packets and lets the session handle them, under the mailbox's lock.
+#[inline]
+fn handle<'b>(
+    codec: &mut Codec,
+    session: &mut Session,
+    exit: &mut Exit<'_>,
+    bytes: &'b [u8],
+    now: Instant,
+    actions: &mut Vec<Action<'b>>,
+    packets_received: &mut [u32; KINDS],
+) -> Handled {
+    let mut used = 0;
+    let mut topic = "";
+    let stop = loop {
+        if used == bytes.len() || must_wait(bytes[used], actions) {
+            break Stop::Chores;
+        }
+        match codec.decode_after(&bytes[used..], topic) {
+            Ok(Some((packet, len))) => {
+                packets_received[usize::from(bytes[used] >> 4)] += 1;
+                if let Packet::Publish(publish) = &packet {
+                    topic = publish.topic;
+                }
+                session.handle_packet(packet, &bytes[used..used + len], now, actions, exit);
+                used += len;
+            }
+            Ok(None) => break Stop::Incomplete,
+            Err(error) => {
+                let close = session.close(error.reason(), error.text(), exit);
+                actions.extend(close.map(Action::Close));
+                break Stop::Malformed;
+            }
+        }
+        if !exit.keeps_up() {
+            break Stop::NotReading;
+        }
+    };
+    Handled { used, stop }
+}
+
 /// Whether the packet that begins with this byte has to wait until what came before is done, so
 /// that its answer comes after theirs. PUBLISH and acknowledgements go on together.
+#[inline]
 fn must_wait(first_byte: u8, actions: &[Action<'_>]) -> bool {
     const TOGETHER_MAX: usize = 1024;
     match actions.last() {
@@ -432,6 +449,26 @@ fn must_wait(first_byte: u8, actions: &[Action<'_>]) -> bool {
         }
         Some(_) => true,
     }
+}
+
+/// Does what the session asked, in order: what was published, then the rest.
+fn perform(
+    shard: &Shard,
+    mailbox: &Mailbox,
+    actions: &mut Vec<Action<'_>>,
+    backlog: &mut VecDeque<Backlog>,
+    now: Instant,
+    list: &mut FlushList,
+) -> Option<CloseReason> {
+    let mut closed = publish::publish_all(shard, mailbox, list, actions, backlog, now);
+    for chore in actions.drain(..).filter_map(Chore::of) {
+        if backlog.is_empty() {
+            closed = closed.or(chore.perform(shard, mailbox, now, list));
+        } else {
+            backlog.push_back(Backlog::Chore(chore));
+        }
+    }
+    closed
 }
 
 /// What a session asked beside publishing.

@@ -12,10 +12,10 @@ use avocet_session::Undelivered;
 
 use crate::{
     broker::Shared,
+    deliver::Way,
     mailbox::{FlushList, Inner, Mailbox},
     metrics::Tally,
-    publish::{self, Way},
-    sys,
+    publish, sys,
     timers::Timer,
     wire::{DETACHED, Wire},
 };
@@ -161,10 +161,11 @@ pub(crate) fn redeliver(
     undelivered: Vec<Undelivered>,
     now: Instant,
 ) {
-    let way = Way { shared, from: None, now, dice: shared.dice() };
+    let way = Way { shared, from: None, now };
+    let first = shared.dice();
     for (turn, Undelivered { subscription, message }) in undelivered.into_iter().enumerate() {
         let transit = Transit::from_shared(&message);
-        let dice = way.dice.wrapping_add(turn as u64);
+        let dice = first.wrapping_add(turn as u64);
         way.deliver_to_subscription(&transit, &subscription, dice, list);
     }
 }

@@ -3,7 +3,8 @@
 //! The way of a message:
 //! - `shard`: a thread with a runtime of its own and the connections that live on it;
 //! - `connection`: the owner of one socket: reads, decodes, lets the session handle each packet;
-//! - `publish`: the publish path, from a decoded PUBLISH to its receivers;
+//! - `publish`: the publish path, from a decoded PUBLISH to its acknowledgement; `deliver`: its
+//!   step from destinations to receivers;
 //! - `mailbox`: the lock around a session and the connection it may have; `output`: the bytes on
 //!   their way to one client; `wire`: its socket, as other threads see it.
 //!
@@ -19,6 +20,7 @@
 mod broker;
 pub mod config;
 mod connection;
+mod deliver;
 mod drops;
 mod leave;
 mod mailbox;

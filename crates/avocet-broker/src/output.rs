@@ -6,7 +6,7 @@
 
 use std::{cell::RefCell, io, sync::Arc};
 
-use avocet_mqtt::{ApplicationMessage, Packet, ProtocolVersion, Publish, codec};
+use avocet_mqtt::{ApplicationMessage, Packet, ProtocolVersion, Publish, QoS, codec};
 use avocet_session::{DropReason, Outlet};
 
 use crate::{drops::Drops, metrics::Tally, wire::Wire};
@@ -140,6 +140,33 @@ impl Output {
         Flushed::Empty
     }
 
+    /// [`append_fastlane`](Self::append_fastlane) for a message that goes on as it came.
+    #[inline]
+    pub(crate) fn append_fastlane_frame(
+        &mut self,
+        frame: &[u8],
+        tally: &mut Tally,
+    ) -> Result<(), DropReason> {
+        if !self.has_room() {
+            return Err(DropReason::SlowConnection);
+        }
+        if frame.len() > self.packet_bytes_max {
+            return Err(DropReason::PacketTooLarge);
+        }
+        self.append_frame(frame, tally);
+        Ok(())
+    }
+
+    #[inline]
+    fn append_frame(&mut self, frame: &[u8], tally: &mut Tally) {
+        tally.publish_sent(QoS::AtMostOnce);
+        self.buffer().extend_from_slice(frame);
+    }
+
+    pub(crate) fn version(&self) -> ProtocolVersion {
+        self.version
+    }
+
     /// Leaves what there is to the owner.
     pub(crate) fn block(&mut self) {
         self.blocked = true;
@@ -186,6 +213,13 @@ impl Outlet for Exit<'_> {
     fn send_publish(&mut self, publish: &Publish<'_>, _owned: Option<&Arc<ApplicationMessage>>) {
         if let Some(output) = &mut self.output {
             output.append_publish(publish, self.tally);
+        }
+    }
+
+    #[inline]
+    fn send_frame(&mut self, frame: &[u8]) {
+        if let Some(output) = &mut self.output {
+            output.append_frame(frame, self.tally);
         }
     }
 

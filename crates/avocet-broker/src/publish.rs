@@ -11,17 +11,16 @@
 //!
 //! A run to many receivers is done in slices, so that others get their turn.
 
-use std::{collections::VecDeque, ops::Range, sync::Arc, time::Instant};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
-use avocet_mqtt::{
-    ApplicationMessage, PacketId, QoS, ReasonCode, SubscriptionIdentifier, Transit, topic,
-};
-use avocet_router::{Choice, Destination, Destinations, Filter, Group, Subscriber, SubscriberId};
-use avocet_session::{Action, CloseReason, DropReason, Inbound, Terms};
+use avocet_mqtt::{ApplicationMessage, PacketId, QoS, ReasonCode, Transit, topic};
+use avocet_router::{Destination, Destinations, Subscriber};
+use avocet_session::{Action, CloseReason, DropReason, Inbound};
 
 use crate::{
     broker::Shared,
     connection::Chore,
+    deliver::Way,
     mailbox::{FlushList, Mailbox},
     shard::{SLICE, Shard},
     timers,
@@ -35,15 +34,6 @@ struct Receipt {
     reason: ReasonCode,
 }
 
-/// Consecutive messages of one publisher with the same destinations.
-#[derive(Debug)]
-struct Run<'m> {
-    topic: &'m str,
-    destinations: Arc<Destinations<Mailbox>>,
-    transits: Vec<Transit<'m>>,
-    receipts: Vec<Receipt>,
-}
-
 /// What a connection has still to do before it takes more packets.
 #[derive(Debug)]
 pub(crate) enum Backlog {
@@ -53,7 +43,7 @@ pub(crate) enum Backlog {
     Chore(Chore),
 }
 
-/// A [`Run`] that owns its messages, on its way through many receivers.
+/// Messages of one topic that own their bytes, on their way through many receivers.
 #[derive(Debug)]
 pub(crate) struct WideRun {
     from: Mailbox,
@@ -64,132 +54,214 @@ pub(crate) struct WideRun {
     receipts: Vec<Receipt>,
 }
 
-/// What became of a batch.
-#[derive(Debug)]
-pub(crate) struct Published {
-    pub(crate) backlog: VecDeque<Backlog>,
-    pub(crate) close: Option<CloseReason>,
-}
-
-/// Publishes all messages among the actions of one connection, in order.
+/// Publishes the messages among the actions of one connection, in order, and answers them. Messages
+/// that follow each other to the same topic are a run: they are looked up once, and each receiver
+/// is locked once for all of them. Once a run is too wide for one turn, it and what follows are put
+/// on the backlog. What is returned ends the connection.
 pub(crate) fn publish_all(
     shard: &Shard,
     from: &Mailbox,
     list: &mut FlushList,
-    actions: &[Action<'_>],
+    actions: &mut [Action<'_>],
+    backlog: &mut VecDeque<Backlog>,
     now: Instant,
-) -> Published {
-    let mut batch =
-        Batch { shard, from, now, run: None, receipts: Vec::new(), backlog: VecDeque::new() };
-    for action in actions {
-        if let Action::Publish(inbound) = action {
-            list.tally.publish_received(inbound.publish.qos);
-            batch.add(inbound, list);
+) -> Option<CloseReason> {
+    let mut at = 0;
+    let mut done = None;
+    while let Some(topic) = topic_of(actions.get(at)) {
+        let is_same = |action: &Action<'_>| topic_of(Some(action)).is_some_and(|t| same(t, topic));
+        let length = actions[at..].iter().take_while(|action| is_same(action)).count();
+        let run = &mut actions[at..at + length];
+        let wide = Run { shard, from, now }.publish(run, list, !backlog.is_empty());
+        if let Some(wide) = wide {
+            done.get_or_insert(at);
+            backlog.push_back(Backlog::Run(wide));
         }
+        at += length;
     }
-    batch.finish_run(list);
-    let close = answer(&shard.shared, from, list, &batch.receipts);
-    Published { backlog: batch.backlog, close }
+    let receipts = actions[..done.unwrap_or(at)].iter().filter_map(receipt_of);
+    answer(&shard.shared, from, list, receipts)
 }
 
-struct Batch<'t, 'm> {
+fn topic_of<'t>(action: Option<&'t Action<'_>>) -> Option<&'t str> {
+    match action {
+        Some(Action::Publish(inbound)) => Some(inbound.transit.topic()),
+        _ => None,
+    }
+}
+
+/// The codec gives messages to the same topic the same text, so this seldom reads it.
+#[inline]
+fn same(a: &str, b: &str) -> bool {
+    std::ptr::eq(a, b) || a == b
+}
+
+fn receipt_of(action: &Action<'_>) -> Option<Receipt> {
+    let Action::Publish(inbound) = action else { return None };
+    let (packet_id, qos) = inbound.receipt()?;
+    Some(Receipt { packet_id, qos, reason: inbound.reason })
+}
+
+/// The messages of a run that are to be delivered.
+fn transits_of<'r, 'm>(run: &'r [Action<'m>]) -> impl Iterator<Item = &'r Transit<'m>> + Clone {
+    run.iter().filter_map(|action| match action {
+        Action::Publish(inbound) if !inbound.reason.is_error() => Some(&inbound.transit),
+        _ => None,
+    })
+}
+
+/// What the steps of the publish path need for one run.
+struct Run<'t> {
     shard: &'t Shard,
     from: &'t Mailbox,
     now: Instant,
-    run: Option<Run<'m>>,
-    receipts: Vec<Receipt>,
-    backlog: VecDeque<Backlog>,
 }
 
-impl<'m> Batch<'_, 'm> {
-    fn add(&mut self, inbound: &'m Inbound<'_>, list: &mut FlushList) {
+impl Run<'_> {
+    /// Publishes messages to one topic; gives back what is too much for one turn. Afterwards each
+    /// message has the reason that its publisher will be told.
+    fn publish(
+        &self,
+        run: &mut [Action<'_>],
+        list: &mut FlushList,
+        waits: bool,
+    ) -> Option<WideRun> {
         let shared = &*self.shard.shared;
-        let topic = inbound.topic();
-        let receipt =
-            |reason| inbound.receipt().map(|(packet_id, qos)| Receipt { packet_id, qos, reason });
-        if topic.starts_with('$') && !may_publish(topic) {
-            shared.drops.note(self.from.client_id(), topic, DropReason::NotAuthorized);
-            return self.answer_only(receipt(ReasonCode::NotAuthorized), list);
-        }
-        if topic::level_count(topic) > shared.options.topic_levels_max {
-            shared.drops.note(self.from.client_id(), topic, DropReason::QuotaExceeded);
-            return self.answer_only(receipt(ReasonCode::TopicNameInvalid), list);
-        }
-        let transit = if inbound.aliased_topic.is_none() {
-            Transit::new(&inbound.publish, self.now)
-        } else {
-            let mut publish = inbound.publish.clone();
-            publish.topic = topic;
-            Transit::new(&publish, self.now)
-        };
-        if topic.starts_with("$delayed/") {
-            let reason = timers::delay(shared, self.from, &transit, self.now);
-            return self.answer_only(receipt(reason), list);
-        }
-        if transit.retain() && shared.retained.store(&transit).is_err() {
-            shared.drops.note(self.from.client_id(), topic, DropReason::QuotaExceeded);
-            if transit.qos() > QoS::AtMostOnce {
-                return self.answer_only(receipt(ReasonCode::QuotaExceeded), list);
+        for action in run.iter_mut() {
+            if let Action::Publish(inbound) = action {
+                list.tally.publish_received(inbound.transit.qos());
             }
         }
-        self.route(topic, list);
-        let Some(run) = &mut self.run else { return };
-        if shared.refuses && would_refuse(run, &transit, self.from.id()) {
-            shared.drops.note(self.from.client_id(), topic, DropReason::Refused);
-            run.receipts.extend(receipt(ReasonCode::QuotaExceeded));
-            return;
+        let topic = topic_of(run.first())?;
+        let delayed = topic.starts_with("$delayed/");
+        let refused = self.refuses(topic);
+        for inbound in run.iter_mut().filter_map(inbound_of) {
+            inbound.reason = match refused {
+                Some(reason) => {
+                    let why = DropReason::NotAuthorized;
+                    shared.drops.note(self.from.client_id(), inbound.transit.topic(), why);
+                    reason
+                }
+                None if delayed => timers::delay(shared, self.from, &inbound.transit, self.now),
+                None => self.retain(&inbound.transit),
+            };
         }
-        let reason = if run.destinations.is_empty() {
-            shared.drops.count(DropReason::NoSubscribers, 1);
-            ReasonCode::NoMatchingSubscribers
-        } else {
-            ReasonCode::Success
-        };
-        run.receipts.extend(receipt(reason));
-        run.transits.push(transit);
-    }
-
-    /// Sees to it that the present run is one for this topic.
-    fn route(&mut self, topic: &'m str, list: &mut FlushList) {
-        if self.run.as_ref().is_some_and(|run| run.topic == topic) {
-            return;
+        if delayed || refused.is_some() {
+            // What is on its way is answered in its turn.
+            return waits.then(|| self.widen(false, Arc::default(), run));
         }
+        let topic = topic_of(run.first())?;
         let mut routes = self.shard.routes.borrow_mut();
-        let destinations = Arc::clone(routes.lookup(&self.shard.shared.router, topic));
-        drop(routes);
-        self.finish_run(list);
-        self.run = Some(Run { topic, destinations, transits: Vec::new(), receipts: Vec::new() });
+        let destinations = routes.lookup(&shared.router, topic);
+        let width = destinations.plain.len() + destinations.fastlane.len();
+        if width > SLICE || waits {
+            let destinations = Arc::clone(destinations);
+            drop(routes);
+            return Some(self.widen(true, destinations, run));
+        }
+        self.deliver(run, destinations, width, list);
+        None
     }
 
-    /// A message that goes nowhere, though its publisher may wait for an answer.
-    fn answer_only(&mut self, receipt: Option<Receipt>, list: &mut FlushList) {
-        self.finish_run(list);
-        match self.backlog.back_mut() {
-            Some(Backlog::Run(run)) => run.receipts.extend(receipt),
-            Some(Backlog::Chore(_)) | None => self.receipts.extend(receipt),
+    /// Why messages to this topic are not taken from this client, if so.
+    fn refuses(&self, topic: &str) -> Option<ReasonCode> {
+        if topic.starts_with('$') && !may_publish(topic) {
+            return Some(ReasonCode::NotAuthorized);
+        }
+        let levels_max = self.shard.shared.options.topic_levels_max;
+        // A topic has no more levels than bytes.
+        let deep = topic.len() >= levels_max && topic::level_count(topic) > levels_max;
+        deep.then_some(ReasonCode::TopicNameInvalid)
+    }
+
+    /// Keeps the message if it is to be retained.
+    fn retain(&self, transit: &Transit<'_>) -> ReasonCode {
+        let shared = &*self.shard.shared;
+        if !transit.retain() || shared.retained.store(transit).is_ok() {
+            return ReasonCode::Success;
+        }
+        let why = DropReason::QuotaExceeded;
+        shared.drops.note(self.from.client_id(), transit.topic(), why);
+        // Who cannot be told has its message delivered at least.
+        match transit.qos() {
+            QoS::AtMostOnce => ReasonCode::Success,
+            QoS::AtLeastOnce | QoS::ExactlyOnce => ReasonCode::QuotaExceeded,
         }
     }
 
-    fn finish_run(&mut self, list: &mut FlushList) {
-        let Some(run) = self.run.take() else { return };
-        let width = run.destinations.plain.len() + run.destinations.fastlane.len();
-        let dice = self.shard.dice();
-        if width > SLICE || !self.backlog.is_empty() {
-            self.backlog.push_back(Backlog::Run(WideRun {
-                from: self.from.clone(),
-                messages: run.transits.iter().map(|transit| Arc::clone(transit.share())).collect(),
-                destinations: run.destinations,
-                next: 0,
-                dice,
-                receipts: run.receipts,
-            }));
+    fn deliver(
+        &self,
+        run: &mut [Action<'_>],
+        destinations: &Destinations<Mailbox>,
+        width: usize,
+        list: &mut FlushList,
+    ) {
+        let shared = &*self.shard.shared;
+        if shared.refuses {
+            self.refuse_if_full(run, destinations);
+        }
+        if destinations.is_empty() {
+            for inbound in run.iter_mut().filter_map(inbound_of) {
+                shared.drops.count(DropReason::NoSubscribers, 1);
+                if !inbound.reason.is_error() {
+                    inbound.reason = ReasonCode::NoMatchingSubscribers;
+                }
+            }
             return;
         }
-        let shared = &*self.shard.shared;
-        let way = Way { shared, from: Some(self.from), now: self.now, dice };
-        way.deliver(&run.transits, &run.destinations, 0..width, list);
-        way.deliver_shared(&run.transits, &run.destinations.groups, list);
-        self.receipts.extend(run.receipts);
+        let way = Way { shared, from: Some(self.from), now: self.now };
+        way.deliver(transits_of(run), destinations, 0..width, list);
+        if !destinations.groups.is_empty() {
+            way.deliver_shared(transits_of(run), &destinations.groups, self.shard.dice(), list);
+        }
+    }
+
+    /// Sets messages aside that a full queue would refuse. Asked before anybody gets them, so that
+    /// a publisher that repeats one does not double it for the others.
+    fn refuse_if_full(&self, run: &mut [Action<'_>], destinations: &Destinations<Mailbox>) {
+        for inbound in run.iter_mut().filter_map(inbound_of) {
+            let transit = &inbound.transit;
+            let bytes =
+                transit.topic().len() + transit.properties().len() + transit.payload().len();
+            let refuses = |destination: &Destination<Mailbox>| {
+                let terms = destination.for_publisher(Some(self.from.id()));
+                terms.is_some_and(|terms| terms.qos > QoS::AtMostOnce)
+                    && destination.subscriber.lock().session.would_refuse(bytes)
+            };
+            if transit.qos() > QoS::AtMostOnce && destinations.plain.iter().any(refuses) {
+                let why = DropReason::Refused;
+                self.shard.shared.drops.note(self.from.client_id(), transit.topic(), why);
+                inbound.reason = ReasonCode::QuotaExceeded;
+            }
+        }
+    }
+
+    /// The same messages, able to wait.
+    fn widen(
+        &self,
+        deliver: bool,
+        destinations: Arc<Destinations<Mailbox>>,
+        run: &[Action<'_>],
+    ) -> WideRun {
+        let messages = transits_of(run).filter(|_| deliver);
+        WideRun {
+            from: self.from.clone(),
+            messages: messages.map(|transit| Arc::clone(transit.share())).collect(),
+            destinations,
+            next: 0,
+            dice: self.shard.dice(),
+            receipts: run.iter().filter_map(receipt_of).collect(),
+        }
+    }
+}
+
+fn inbound_of<'r, 'm>(action: &'r mut Action<'m>) -> Option<&'r mut Inbound<'m>> {
+    match action {
+        Action::Publish(inbound) => Some(inbound),
+        Action::Subscribe(_)
+        | Action::Unsubscribe(_)
+        | Action::Authenticate(_)
+        | Action::Close(_) => None,
     }
 }
 
@@ -204,13 +276,13 @@ impl WideRun {
         let width = self.destinations.plain.len() + self.destinations.fastlane.len();
         let end = (self.next + SLICE).min(width);
         let transits: Vec<_> = self.messages.iter().map(Transit::from_shared).collect();
-        let way = Way { shared, from: Some(&self.from), now, dice: self.dice };
-        way.deliver(&transits, &self.destinations, self.next..end, list);
+        let way = Way { shared, from: Some(&self.from), now };
+        way.deliver(transits.iter(), &self.destinations, self.next..end, list);
         self.next = end;
         if end < width {
             return false;
         }
-        way.deliver_shared(&transits, &self.destinations.groups, list);
+        way.deliver_shared(transits.iter(), &self.destinations.groups, self.dice, list);
         true
     }
 
@@ -221,7 +293,7 @@ impl WideRun {
         from: &Mailbox,
         list: &mut FlushList,
     ) -> Option<CloseReason> {
-        answer(shared, from, list, &self.receipts)
+        answer(shared, from, list, self.receipts.into_iter())
     }
 }
 
@@ -241,10 +313,10 @@ pub(crate) fn publish_message(
     }
     let destinations = shared.router.matches(transit.topic());
     let width = destinations.plain.len() + destinations.fastlane.len();
-    let way = Way { shared, from, now, dice: shared.dice() };
-    let transits = [transit];
-    way.deliver(&transits, &destinations, 0..width, list);
-    way.deliver_shared(&transits, &destinations.groups, list);
+    let way = Way { shared, from, now };
+    let transits = std::iter::once(&transit);
+    way.deliver(transits.clone(), &destinations, 0..width, list);
+    way.deliver_shared(transits, &destinations.groups, shared.dice(), list);
 }
 
 /// Sends the acknowledgements, in the order of the messages.
@@ -252,14 +324,13 @@ fn answer(
     shared: &Shared,
     from: &Mailbox,
     list: &mut FlushList,
-    receipts: &[Receipt],
+    receipts: impl Iterator<Item = Receipt>,
 ) -> Option<CloseReason> {
-    if receipts.is_empty() {
-        return None;
-    }
+    let mut receipts = receipts.peekable();
+    receipts.peek()?;
     from.with(&shared.drops, list, |session, exit| {
-        receipts.iter().fold(None, |close: Option<CloseReason>, receipt| {
-            let Receipt { packet_id, qos, reason } = *receipt;
+        receipts.fold(None, |close: Option<CloseReason>, receipt| {
+            let Receipt { packet_id, qos, reason } = receipt;
             close.or(session.handle_published(packet_id, qos, reason, exit))
         })
     })
@@ -269,170 +340,4 @@ fn answer(
 /// Whether clients may publish to a topic that begins with `$`: `$SYS/` is the broker's own.
 fn may_publish(topic: &str) -> bool {
     topic != "$SYS" && !topic.starts_with("$SYS/")
-}
-
-/// Whether a receiver's queue is full and set to refuse. Asked before anybody gets the message, so
-/// that a publisher that repeats it does not double it for the others.
-fn would_refuse(run: &Run<'_>, transit: &Transit<'_>, from: SubscriberId) -> bool {
-    transit.qos() > QoS::AtMostOnce
-        && run.destinations.plain.iter().any(|destination| {
-            destination.for_publisher(Some(from)).is_some_and(|terms| {
-                let bytes = transit.topic().len() + transit.payload().len();
-                terms.qos > QoS::AtMostOnce
-                    && destination.subscriber.lock().session.would_refuse(bytes)
-            })
-        })
-}
-
-/// Steps 4 to 6, for messages with the same destinations.
-pub(crate) struct Way<'w> {
-    pub(crate) shared: &'w Shared,
-    pub(crate) from: Option<&'w Mailbox>,
-    pub(crate) now: Instant,
-    pub(crate) dice: u64,
-}
-
-impl Way<'_> {
-    fn deliver(
-        &self,
-        transits: &[Transit<'_>],
-        destinations: &Destinations<Mailbox>,
-        range: Range<usize>,
-        list: &mut FlushList,
-    ) {
-        let plain = destinations.plain.len();
-        for index in range {
-            if index < plain {
-                self.deliver_plain(transits, &destinations.plain[index], list);
-            } else {
-                self.deliver_fastlane(transits, &destinations.fastlane[index - plain], list);
-            }
-        }
-    }
-
-    #[inline]
-    fn deliver_plain(
-        &self,
-        transits: &[Transit<'_>],
-        destination: &Destination<Mailbox>,
-        list: &mut FlushList,
-    ) {
-        let Some(terms) = destination.for_publisher(self.from.map(Subscriber::id)) else { return };
-        let terms = Terms {
-            qos: terms.qos,
-            retain_as_published: terms.retain_as_published,
-            identifiers: &terms.identifiers,
-            shared: None,
-            retained: false,
-        };
-        destination.subscriber.with(&self.shared.drops, list, |session, exit| {
-            for transit in transits {
-                session.handle_delivery(transit, &terms, self.now, exit);
-            }
-        });
-    }
-
-    /// `$fastlane/`: from the publisher's bytes into the connection's output, past the session.
-    #[inline]
-    fn deliver_fastlane(
-        &self,
-        transits: &[Transit<'_>],
-        destination: &Destination<Mailbox>,
-        list: &mut FlushList,
-    ) {
-        let Some(terms) = destination.for_publisher(self.from.map(Subscriber::id)) else { return };
-        let rap = terms.retain_as_published;
-        self.deliver_raw(transits, &destination.subscriber, rap, &terms.identifiers, list);
-    }
-
-    fn deliver_raw(
-        &self,
-        transits: &[Transit<'_>],
-        mailbox: &Mailbox,
-        retain_as_published: bool,
-        identifiers: &[SubscriptionIdentifier],
-        list: &mut FlushList,
-    ) {
-        let mut inner = mailbox.lock();
-        let Some(link) = &mut inner.link else { return };
-        for transit in transits {
-            let Some(mut publish) = transit.to_publish(self.now) else {
-                self.shared.drops.note(mailbox.client_id(), transit.topic(), DropReason::Expired);
-                continue;
-            };
-            publish.qos = QoS::AtMostOnce;
-            publish.retain = retain_as_published && transit.retain();
-            publish.subscription_identifiers = identifiers.into();
-            if let Err(reason) = link.output.append_fastlane(&publish, &mut list.tally) {
-                self.shared.drops.note(mailbox.client_id(), transit.topic(), reason);
-            }
-        }
-        mailbox.enlist(&mut inner, list);
-    }
-
-    /// One member of each group gets each message.
-    fn deliver_shared(
-        &self,
-        transits: &[Transit<'_>],
-        groups: &[Arc<Group<Mailbox>>],
-        list: &mut FlushList,
-    ) {
-        for group in groups {
-            for (turn, transit) in transits.iter().enumerate() {
-                self.deliver_to_group(transit, group, self.dice.wrapping_add(turn as u64), list);
-            }
-        }
-    }
-
-    /// [`deliver_to_group`](Self::deliver_to_group), by the subscription's text.
-    pub(crate) fn deliver_to_subscription(
-        &self,
-        transit: &Transit<'_>,
-        subscription: &str,
-        dice: u64,
-        list: &mut FlushList,
-    ) {
-        let group =
-            Filter::parse(subscription).ok().and_then(|filter| self.shared.router.group(&filter));
-        match group {
-            Some(group) => self.deliver_to_group(transit, &group, dice, list),
-            None => self.shared.drops.note(subscription, transit.topic(), DropReason::NoMember),
-        }
-    }
-
-    /// A connected member gets it; if there is none, one that will come back keeps it.
-    pub(crate) fn deliver_to_group(
-        &self,
-        transit: &Transit<'_>,
-        group: &Group<Mailbox>,
-        dice: u64,
-        list: &mut FlushList,
-    ) {
-        let publisher = self.from.map_or("", |mailbox| mailbox.client_id());
-        let choice = Choice { publisher, topic: transit.topic(), dice };
-        let member = group
-            .select(&choice, Mailbox::is_online)
-            .or_else(|| group.select(&choice, |mailbox| !mailbox.is_ended()));
-        let Some(member) = member else {
-            self.shared.drops.note(group.name(), transit.topic(), DropReason::NoMember);
-            return;
-        };
-        let options = member.entry.options;
-        let identifiers = member.entry.identifier.as_slice();
-        if member.fastlane {
-            let transits = std::slice::from_ref(transit);
-            let rap = options.retain_as_published;
-            return self.deliver_raw(transits, &member.subscriber, rap, identifiers, list);
-        }
-        let terms = Terms {
-            qos: options.qos,
-            retain_as_published: options.retain_as_published,
-            identifiers,
-            shared: Some(group.subscription()),
-            retained: false,
-        };
-        member.subscriber.with(&self.shared.drops, list, |session, exit| {
-            session.handle_delivery(transit, &terms, self.now, exit)
-        });
-    }
 }

@@ -18,6 +18,7 @@ use std::{
 };
 
 use avocet_router::RouteCache;
+use avocet_session::Action;
 use tokio::{runtime::LocalRuntime, sync::mpsc, task::yield_now, time};
 use tracing::error;
 
@@ -70,6 +71,10 @@ pub(crate) struct Shard {
     pub(crate) routes: RefCell<RouteCache<Mailbox>>,
     pub(crate) read_buffer: RefCell<Box<[u8]>>,
     pub(crate) wheel: Wheel,
+    /// When the present turn began: a clock read for each turn, not for each use.
+    pub(crate) now: Cell<Instant>,
+    /// The list of actions of the last turn, empty, to be filled again.
+    spare_actions: RefCell<Vec<Action<'static>>>,
     flush_list: RefCell<FlushList>,
     flusher: RefCell<Option<Waker>>,
     dice: Cell<u64>,
@@ -90,6 +95,16 @@ impl Shard {
         result
     }
 
+    /// An empty list of actions with the room that the last one had.
+    pub(crate) fn take_actions<'a>(&self) -> Vec<Action<'a>> {
+        recycle(std::mem::take(&mut *self.spare_actions.borrow_mut()))
+    }
+
+    /// Gives the room of a list back.
+    pub(crate) fn give_actions(&self, actions: Vec<Action<'_>>) {
+        *self.spare_actions.borrow_mut() = recycle(actions);
+    }
+
     /// A number for choices that should differ (splitmix64 of a counter).
     pub(crate) fn dice(&self) -> u64 {
         let state = self.dice.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -98,6 +113,13 @@ impl Shard {
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         mixed ^ (mixed >> 31)
     }
+}
+
+/// The same allocation for a list of things that borrow from elsewhere: the standard library
+/// collects in place.
+fn recycle<'a>(mut actions: Vec<Action<'_>>) -> Vec<Action<'a>> {
+    actions.clear();
+    actions.into_iter().filter_map(|_| None).collect()
 }
 
 /// Starts a shard's thread. It ends when the handle is dropped and its connections are gone.
@@ -119,6 +141,8 @@ pub(crate) fn start(shared: Arc<Shared>, number: usize) -> std::io::Result<Shard
             routes: RefCell::new(RouteCache::new(ROUTE_CACHE_ENTRIES)),
             read_buffer: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
             wheel: Wheel::default(),
+            now: Cell::new(Instant::now()),
+            spare_actions: RefCell::default(),
             flush_list: RefCell::new(FlushList::default()),
             flusher: RefCell::new(None),
             dice: Cell::new(number as u64),
@@ -176,7 +200,7 @@ async fn run_flusher(shard: Rc<Shard>) {
             tally = std::mem::take(&mut list.tally);
             !list.mailboxes.is_empty()
         };
-        let now = Instant::now();
+        let now = shard.now.get();
         for mailbox in slice.drain(..) {
             mailbox.flush(&shard.shared, &mut tally, now);
         }

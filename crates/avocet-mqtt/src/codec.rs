@@ -86,12 +86,27 @@ impl Codec {
         &mut self,
         bytes: &'a [u8],
     ) -> Result<Option<(Packet<'a>, usize)>, DecodeError> {
+        self.decode_after(bytes, "")
+    }
+
+    /// [`decode`](Self::decode) for a reader that has just seen a PUBLISH to `known_topic` and may
+    /// see another: the same bytes need not be looked at twice.
+    ///
+    /// # Errors
+    ///
+    /// As of [`decode`](Self::decode).
+    #[inline(always)]
+    pub fn decode_after<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        known_topic: &'a str,
+    ) -> Result<Option<(Packet<'a>, usize)>, DecodeError> {
         let Some(header) = self.header(bytes)? else { return Ok(None) };
         let Some(body) = bytes.get(header.len..header.frame_len()) else { return Ok(None) };
         if let Some(version) = self.version
             && header.kind() == kind::PUBLISH
         {
-            let head = PublishHead::decode(version, header.flags(), body)?;
+            let head = PublishHead::decode(version, header.flags(), body, known_topic)?;
             if !head.has_properties() {
                 return Ok(Some((Packet::Publish(head.plain()), header.frame_len())));
             }

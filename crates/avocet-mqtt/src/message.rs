@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{ForwardedProperties, Publish, QoS};
+use crate::{ForwardedProperties, ProtocolVersion, Publish, QoS};
 
 /// A message that waits: in an outbox, in flight, retained. One allocation holds exactly its bytes.
 ///
@@ -28,7 +28,7 @@ pub struct ApplicationMessage {
 
 impl ApplicationMessage {
     fn new(transit: &Transit<'_>) -> Self {
-        let topic = crate::codec::cut(transit.topic);
+        let topic = crate::codec::cut(transit.topic());
         let properties = transit.properties;
         let mut bytes = Vec::with_capacity(topic.len() + properties.len() + transit.payload.len());
         bytes.extend_from_slice(topic.as_bytes());
@@ -107,33 +107,97 @@ impl Expiry {
     }
 }
 
+/// A topic name, borrowed or shared.
+#[derive(Clone, Debug)]
+pub enum TopicName<'a> {
+    /// From the bytes that were read, or from a message that waited.
+    Borrowed(&'a str),
+    /// What a topic alias stood for.
+    Shared(Arc<str>),
+}
+
+impl TopicName<'_> {
+    /// The text.
+    #[inline]
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Borrowed(topic) => topic,
+            Self::Shared(topic) => topic,
+        }
+    }
+}
+
+/// The bytes of a PUBLISH that may go to a client as they came: QoS 0, no RETAIN, no topic alias,
+/// no expiry. 5.0 has a form of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    bytes: &'a [u8],
+    v5: bool,
+}
+
+impl<'a> Frame<'a> {
+    /// `bytes` is the whole packet that was decoded as `publish`. `None` if it has to be written
+    /// anew for a receiver.
+    #[inline]
+    #[must_use]
+    pub fn of(bytes: &'a [u8], publish: &Publish<'_>, version: ProtocolVersion) -> Option<Self> {
+        let plain = publish.qos == QoS::AtMostOnce
+            && !publish.retain
+            && publish.topic_alias.is_none()
+            && publish.message_expiry_interval.is_none();
+        plain.then_some(Self { bytes, v5: version >= ProtocolVersion::V5 })
+    }
+
+    /// The bytes, if a client of this version can read them.
+    #[inline]
+    #[must_use]
+    pub fn for_version(self, version: ProtocolVersion) -> Option<&'a [u8]> {
+        (self.v5 == (version >= ProtocolVersion::V5)).then_some(self.bytes)
+    }
+}
+
 /// A message on its way through the broker. It borrows the reader's buffer and becomes owned at
 /// most once, however many receivers have to keep it.
 #[derive(Debug)]
 pub struct Transit<'a> {
-    topic: &'a str,
+    topic: TopicName<'a>,
     payload: &'a [u8],
     properties: ForwardedProperties<'a>,
     qos: QoS,
     retain: bool,
     expires_at: Option<Instant>,
+    frame: Option<Frame<'a>>,
     owned: OnceCell<Arc<ApplicationMessage>>,
 }
 
 impl<'a> Transit<'a> {
-    /// The message of a PUBLISH that came in at `now`. A topic alias has to be resolved before:
-    /// set `publish.topic`. An expiry interval of zero is over at once.
+    /// The message of a PUBLISH that came in at `now`. An expiry interval of zero is over at once.
     #[inline]
     #[must_use]
     pub fn new(publish: &Publish<'a>, now: Instant) -> Self {
+        Self::received(publish, TopicName::Borrowed(publish.topic), None, now)
+    }
+
+    /// [`new`](Self::new) with the topic that an alias stood for, and with the bytes the PUBLISH
+    /// was read from, if these may be passed on.
+    #[inline(always)]
+    #[must_use]
+    pub fn received(
+        publish: &Publish<'a>,
+        topic: TopicName<'a>,
+        frame: Option<Frame<'a>>,
+        now: Instant,
+    ) -> Self {
         let lifetime = publish.message_expiry_interval.map(|s| Duration::from_secs(s.into()));
         Self {
-            topic: publish.topic,
+            topic,
             payload: publish.payload,
             properties: publish.properties,
             qos: publish.qos,
             retain: publish.retain,
             expires_at: lifetime.and_then(|lifetime| now.checked_add(lifetime)),
+            frame,
             owned: OnceCell::new(),
         }
     }
@@ -142,14 +206,22 @@ impl<'a> Transit<'a> {
     #[must_use]
     pub fn from_shared(message: &'a Arc<ApplicationMessage>) -> Self {
         Self {
-            topic: message.topic(),
+            topic: TopicName::Borrowed(message.topic()),
             payload: message.payload(),
             properties: message.properties(),
             qos: message.qos,
             retain: message.retain,
             expires_at: message.expires_at,
+            frame: None,
             owned: OnceCell::from(Arc::clone(message)),
         }
+    }
+
+    /// The bytes a client of this version can be sent as they came.
+    #[inline]
+    #[must_use]
+    pub fn frame(&self, version: ProtocolVersion) -> Option<&'a [u8]> {
+        self.frame.and_then(|frame| frame.for_version(version))
     }
 
     /// The message as one that can wait. The first call copies it, all others give the same.
@@ -161,8 +233,8 @@ impl<'a> Transit<'a> {
     /// Its topic name.
     #[inline]
     #[must_use]
-    pub fn topic(&self) -> &'a str {
-        self.topic
+    pub fn topic(&self) -> &str {
+        self.topic.as_str()
     }
 
     /// Its payload.
@@ -217,9 +289,9 @@ impl<'a> Transit<'a> {
     /// The PUBLISH that carries it on at `now` though it may have expired: the client has begun to
     /// receive it.
     #[must_use]
-    pub fn to_publish_again(&self, now: Instant) -> Publish<'a> {
+    pub fn to_publish_again(&self, now: Instant) -> Publish<'_> {
         self.to_publish(now).unwrap_or_else(|| {
-            let mut publish = Publish::new(self.topic, self.payload);
+            let mut publish = Publish::new(self.topic(), self.payload);
             publish.message_expiry_interval = Some(0);
             publish.properties = self.properties;
             publish
@@ -231,13 +303,13 @@ impl<'a> Transit<'a> {
     /// identifier, alias and subscription identifiers as the receiver needs.
     #[inline]
     #[must_use]
-    pub fn to_publish(&self, now: Instant) -> Option<Publish<'a>> {
+    pub fn to_publish(&self, now: Instant) -> Option<Publish<'_>> {
         let message_expiry_interval = match self.remaining_expiry(now) {
             Expiry::Never => None,
             Expiry::Seconds(seconds) => Some(seconds),
             Expiry::Expired => return None,
         };
-        let mut publish = Publish::new(self.topic, self.payload);
+        let mut publish = Publish::new(self.topic(), self.payload);
         publish.qos = self.qos;
         publish.retain = self.retain;
         publish.message_expiry_interval = message_expiry_interval;

@@ -1,11 +1,9 @@
 //! What a session asks the broker to do.
 
-use std::sync::Arc;
-
-use avocet_mqtt::{Auth, PacketId, Publish, QoS, ReasonCode, Subscribe, Unsubscribe};
+use avocet_mqtt::{Auth, PacketId, QoS, ReasonCode, Subscribe, Transit, Unsubscribe};
 
 /// Something only the broker can do. The session has checked it as far as one client can.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub enum Action<'a> {
     /// Route this message, then call
     /// [`Session::handle_published`](crate::Session::handle_published) if it has a packet
@@ -23,26 +21,22 @@ pub enum Action<'a> {
     Close(CloseReason),
 }
 
-/// A PUBLISH as received, with the topic its alias stands for.
-#[derive(Debug, PartialEq)]
+/// A message as received, and how it has to be answered.
+#[derive(Debug)]
 pub struct Inbound<'a> {
-    /// The packet. Its topic is empty if an alias stood for it.
-    pub publish: Publish<'a>,
-    /// The topic behind the alias.
-    pub aliased_topic: Option<Arc<str>>,
+    /// The message, with its topic even if an alias stood for it.
+    pub transit: Transit<'a>,
+    /// Of QoS 1 and 2.
+    pub packet_id: Option<PacketId>,
+    /// The broker's to set: what the publisher will be told.
+    pub reason: ReasonCode,
 }
 
 impl Inbound<'_> {
-    /// The topic name, however it was sent.
-    #[must_use]
-    pub fn topic(&self) -> &str {
-        self.aliased_topic.as_deref().unwrap_or(self.publish.topic)
-    }
-
     /// What to give back to `handle_published`, if an answer is due.
     #[must_use]
     pub fn receipt(&self) -> Option<(PacketId, QoS)> {
-        self.publish.packet_id.map(|id| (id, self.publish.qos))
+        self.packet_id.map(|id| (id, self.transit.qos()))
     }
 }
 

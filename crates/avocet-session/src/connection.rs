@@ -46,6 +46,14 @@ pub(crate) enum Phase {
 }
 
 impl Connection {
+    /// Whether a PUBLISH may go to the client as it came: nothing of the connection's own is to be
+    /// put in, and it is not too large.
+    #[inline]
+    pub(crate) fn takes_frame(&self, frame: &[u8]) -> bool {
+        !self.outbound_aliases.in_use()
+            && self.packet_bytes_max.is_none_or(|max| frame.len() <= max) // [MQTT5-3.1.2-24]
+    }
+
     /// Whether packets are taken and messages sent.
     pub(crate) fn is_open(&self) -> bool {
         self.phase == Phase::Open

@@ -1,9 +1,10 @@
 //! What comes from the client.
 
-use std::time::Instant;
+use std::{num::NonZeroU16, time::Instant};
 
 use avocet_mqtt::{
-    Disconnect, Packet, PacketId, ProtocolVersion, Publish, QoS, ReasonCode, Subscribe,
+    Disconnect, Packet, PacketId, ProtocolVersion, Publish, QoS, ReasonCode, Subscribe, Transit,
+    message::{Frame, TopicName},
 };
 
 use crate::{
@@ -15,19 +16,53 @@ use crate::{
 pub(crate) struct Violation(ReasonCode, &'static str);
 
 impl Session {
-    /// Takes a packet from the client. What only the broker can do is added to `actions`.
+    /// Takes a packet from the client. What only the broker can do is added to `actions`. `frame`
+    /// is what the packet was decoded from: a PUBLISH that may go on as it came is not written
+    /// anew.
+    #[inline(always)]
     pub fn handle_packet<'a, O: Outlet>(
+        &mut self,
+        packet: Packet<'a>,
+        frame: &'a [u8],
+        now: Instant,
+        actions: &mut Vec<Action<'a>>,
+        out: &mut O,
+    ) {
+        if self.connection.as_ref().is_none_or(|connection| !connection.is_open()) {
+            return;
+        }
+        let handled = match packet {
+            Packet::Publish(publish) => self.handle_publish(&publish, frame, now, actions, out),
+            other => self.handle_other(other, now, actions, out),
+        };
+        if let Err(violation) = handled {
+            self.handle_violation(&violation, actions, out);
+        }
+    }
+
+    #[cold]
+    fn handle_violation<O: Outlet>(
+        &mut self,
+        violation: &Violation,
+        actions: &mut Vec<Action<'_>>,
+        out: &mut O,
+    ) {
+        if let Some(close) = self.close(violation.0, violation.1, out) {
+            actions.push(Action::Close(close));
+        }
+    }
+
+    #[inline(never)]
+    fn handle_other<'a, O: Outlet>(
         &mut self,
         packet: Packet<'a>,
         now: Instant,
         actions: &mut Vec<Action<'a>>,
         out: &mut O,
-    ) {
-        if !self.connection.as_ref().is_some_and(|connection| connection.is_open()) {
-            return;
-        }
-        let handled = match packet {
-            Packet::Publish(publish) => self.handle_publish(publish, actions, out),
+    ) -> Result<(), Violation> {
+        match packet {
+            // Seen to by `handle_packet`.
+            Packet::Publish(_) => Ok(()),
             Packet::Puback(ack) => self.handle_puback(&ack, now, out),
             Packet::Pubrec(ack) => self.handle_pubrec(&ack, now, out),
             Packet::Pubrel(ack) => {
@@ -58,11 +93,6 @@ impl Session {
             Packet::Connack(_) | Packet::Suback(_) | Packet::Unsuback(_) | Packet::Pingresp => {
                 violation("a packet that only a server sends")
             }
-        };
-        if let Err(Violation(reason, detail)) = handled
-            && let Some(close) = self.close(reason, detail, out)
-        {
-            actions.push(Action::Close(close));
         }
     }
 
@@ -70,54 +100,74 @@ impl Session {
         self.connection.as_ref()?.authentication_method.as_deref()
     }
 
+    #[inline(always)]
     fn handle_publish<'a, O: Outlet>(
         &mut self,
-        publish: Publish<'a>,
+        publish: &Publish<'a>,
+        frame: &'a [u8],
+        now: Instant,
         actions: &mut Vec<Action<'a>>,
         out: &mut O,
     ) -> Result<(), Violation> {
+        let topic = self.check_publish(publish)?;
         let Some(connection) = &mut self.connection else { return Ok(()) };
-        if publish.qos > self.limits.maximum_qos {
-            return Err(Violation(ReasonCode::QoSNotSupported, "the QoS is not supported"));
-        }
-        if !publish.subscription_identifiers.is_empty() {
-            return violation("a subscription identifier from a client"); // [MQTT5-3.3.4-6]
-        }
-        if publish.retain && !self.limits.retain_available {
-            return Err(Violation(ReasonCode::RetainNotSupported, "retain is not supported"));
-        }
-        let aliased_topic = match publish.topic_alias {
-            None => None,
-            Some(alias) => {
-                if publish.topic.is_empty() {
-                    Some(connection.inbound_aliases.topic(alias)?)
-                } else {
-                    connection.inbound_aliases.set(alias, publish.topic)?;
-                    None
-                }
-            }
-        };
-        let receipt = publish.packet_id.map(|id| (id, publish.qos));
-        let inbound = Inbound { publish, aliased_topic };
-        if let Some((id, qos)) = receipt
-            && !self.note_arrival(id, qos, out)?
+        let frame = Frame::of(frame, publish, connection.version);
+        let transit = Transit::received(publish, topic, frame, now);
+        if let Some(id) = publish.packet_id
+            && !self.note_arrival(id, publish.qos, out)?
         {
             return Ok(());
         }
-        if self.limits.check_payload_format && !payload_is_what_it_says(&inbound.publish) {
-            out.dropped(inbound.topic(), DropReason::PayloadFormatInvalid);
-            if let Some((id, qos)) = receipt {
-                self.refuse(id, qos, ReasonCode::PayloadFormatInvalid, out);
+        if self.limits.check_payload_format && !payload_is_what_it_says(publish) {
+            out.dropped(transit.topic(), DropReason::PayloadFormatInvalid);
+            if let Some(id) = publish.packet_id {
+                self.refuse(id, publish.qos, ReasonCode::PayloadFormatInvalid, out);
             }
             return Ok(());
         }
-        if receipt.is_some()
+        if publish.packet_id.is_some()
             && let Some(connection) = &mut self.connection
         {
             connection.answers.expect();
         }
-        actions.push(Action::Publish(inbound));
+        let packet_id = publish.packet_id;
+        actions.push(Action::Publish(Inbound { transit, packet_id, reason: ReasonCode::Success }));
         Ok(())
+    }
+
+    /// Whether the client may send this at all, and the topic it means.
+    #[inline(always)]
+    fn check_publish<'a>(&mut self, publish: &Publish<'a>) -> Result<TopicName<'a>, Violation> {
+        if publish.qos > self.limits.maximum_qos {
+            return Err(Violation(ReasonCode::QoSNotSupported, "the QoS is not supported"));
+        }
+        if publish.retain && !self.limits.retain_available {
+            return Err(Violation(ReasonCode::RetainNotSupported, "retain is not supported"));
+        }
+        if !publish.subscription_identifiers.is_empty() {
+            // [MQTT5-3.3.4-6]
+            let detail = "a subscription identifier from a client";
+            return Err(Violation(ReasonCode::ProtocolError, detail));
+        }
+        match publish.topic_alias {
+            None => Ok(TopicName::Borrowed(publish.topic)),
+            Some(alias) => self.resolve_alias(alias, publish.topic),
+        }
+    }
+
+    fn resolve_alias<'a>(
+        &mut self,
+        alias: NonZeroU16,
+        topic: &'a str,
+    ) -> Result<TopicName<'a>, Violation> {
+        let Some(connection) = &mut self.connection else {
+            return Err(Violation(ReasonCode::ProtocolError, "there is no connection"));
+        };
+        if topic.is_empty() {
+            return Ok(TopicName::Shared(connection.inbound_aliases.topic(alias)?));
+        }
+        connection.inbound_aliases.set(alias, topic)?;
+        Ok(TopicName::Borrowed(topic))
     }
 
     /// Notes a QoS 1 or 2 message. False if it needs no more than the answer it has got.

@@ -83,6 +83,15 @@ impl Session {
         if waits {
             return self.queue(waiting(transit, terms, qos, retain), out);
         }
+        if let Some(frame) = transit.frame(connection.version)
+            && qos == QoS::AtMostOnce
+            && !retain
+            && terms.identifiers.is_empty()
+            && connection.takes_frame(frame)
+        {
+            out.send_frame(frame);
+            return Delivery::Sent;
+        }
         let Some(mut publish) = transit.to_publish(now) else {
             out.dropped(transit.topic(), DropReason::Expired); // [MQTT5-3.3.2-5]
             return Delivery::Dropped;
@@ -202,13 +211,13 @@ fn send_waiting<O: Outlet>(
     let Some(mut publish) = transit.to_publish(now) else {
         return out.dropped(transit.topic(), DropReason::Expired); // [MQTT5-3.3.2-5]
     };
-    drop(transit);
     let acknowledged = waiting.qos > QoS::AtMostOnce;
     publish.qos = waiting.qos;
     publish.retain = waiting.retain;
     publish.packet_id = acknowledged.then(|| inflight.next_id());
     publish.subscription_identifiers = Cow::Borrowed(&waiting.identifiers);
     let delivery = transmit(connection, publish, Some(&waiting.message), out);
+    drop(transit);
     if acknowledged && delivery == Delivery::Sent {
         inflight.push(waiting);
     }
@@ -223,7 +232,8 @@ fn send_again<O: Outlet>(
     out: &mut O,
 ) -> Delivery {
     // [MQTT5-4.3.3-7]: it may have expired since.
-    let mut publish = Transit::from_shared(&waiting.message).to_publish_again(now);
+    let transit = Transit::from_shared(&waiting.message);
+    let mut publish = transit.to_publish_again(now);
     publish.dup = true; // [MQTT3-3.3.1-1] [MQTT5-3.3.1-1]
     publish.qos = waiting.qos;
     publish.retain = waiting.retain;

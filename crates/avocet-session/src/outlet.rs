@@ -16,6 +16,9 @@ pub trait Outlet {
     /// a large payload can be counted rather than copied.
     fn send_publish(&mut self, publish: &Publish<'_>, owned: Option<&Arc<ApplicationMessage>>);
 
+    /// Writes a PUBLISH of QoS 0 as it came from its publisher.
+    fn send_frame(&mut self, frame: &[u8]);
+
     /// Whether more messages may be written now. Answers are written regardless: a client gets one
     /// for each packet it sent, and no more is read from it while there is no room.
     fn has_room(&self) -> bool;

@@ -97,21 +97,29 @@ impl<'a> Reader<'a> {
         Ok(text)
     }
 
-    /// Topic name, possibly empty. One pass looks for all that must not be in it.
-    #[inline]
-    pub(crate) fn topic_name(&mut self) -> Result<&'a str, DecodeError> {
+    /// Topic name, possibly empty. One pass looks for all that must not be in it, and none if it
+    /// is `known`, a topic name that was looked at before.
+    #[inline(always)]
+    pub(crate) fn topic_name(&mut self, known: &'a str) -> Result<&'a str, DecodeError> {
         let bytes = self.binary()?;
-        let text = std::str::from_utf8(bytes).map_err(|_| DecodeError::Utf8Invalid)?;
-        if has_forbidden(bytes) {
-            return Err(topic_name_error(bytes));
+        if bytes == known.as_bytes() {
+            return Ok(known);
         }
-        Ok(text)
+        checked_topic_name(bytes)
     }
 
     #[inline]
     pub(crate) fn packet_id(&mut self) -> Result<PacketId, DecodeError> {
         PacketId::new(self.u16()?).ok_or(DecodeError::PacketIdZero) // [MQTT3-2.3.1-1] [MQTT5-2.2.1-3]
     }
+}
+
+fn checked_topic_name(bytes: &[u8]) -> Result<&str, DecodeError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| DecodeError::Utf8Invalid)?;
+    if has_forbidden(bytes) {
+        return Err(topic_name_error(bytes));
+    }
+    Ok(text)
 }
 
 /// Whether U+0000, `+` or `#` is among the bytes; eight are looked at in one step.

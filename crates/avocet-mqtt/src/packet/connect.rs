@@ -305,7 +305,7 @@ impl Will {
         if version >= ProtocolVersion::V5 {
             will.decode_properties(body)?;
         }
-        body.topic_name()?.clone_into(&mut will.topic); // [MQTT3-3.1.3-10] [MQTT5-3.1.3-11]
+        body.topic_name("")?.clone_into(&mut will.topic); // [MQTT3-3.1.3-10] [MQTT5-3.1.3-11]
         if will.topic.is_empty() {
             return Err(DecodeError::TopicNameEmpty); // [MQTT3-4.7.3-1] [MQTT5-4.7.3-1]
         }

@@ -82,11 +82,12 @@ impl<'a> PublishHead<'a> {
         version: ProtocolVersion,
         flags: u8,
         body: &'a [u8],
+        known_topic: &'a str,
     ) -> Result<Self, DecodeError> {
         let mut body = Reader::new(body);
         let dup = flags & DUP != 0;
         let qos = QoS::from_bits(flags >> 1 & 0b11).ok_or(DecodeError::PublishQoSInvalid)?; // [MQTT3-3.3.1-4] [MQTT5-3.3.1-4]
-        let topic = body.topic_name()?; // [MQTT3-3.3.2-1] [MQTT5-3.3.2-1]
+        let topic = body.topic_name(known_topic)?; // [MQTT3-3.3.2-1] [MQTT5-3.3.2-1]
         let packet_id = if qos != QoS::AtMostOnce {
             Some(body.packet_id()?)
         } else if dup {

@@ -99,7 +99,7 @@ fn happen(event: Event, sessions: &mut [Session; 2], limits: &Arc<Limits>) {
         }
         Event::Puback(session, id) => {
             let packet: Packet<'_> = puback(id);
-            sessions[session].handle_packet(packet, now, &mut Vec::new(), &mut wire);
+            sessions[session].handle_packet(packet, &[], now, &mut Vec::new(), &mut wire);
         }
         Event::Room(session, room) => {
             wire.room = room;

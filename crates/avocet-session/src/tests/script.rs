@@ -152,8 +152,9 @@ impl Script {
     pub(super) fn sends(&mut self, packet: Packet<'static>) -> &mut Self {
         let session = self.session.as_mut().expect("a session");
         let mut actions = Vec::new();
-        session.handle_packet(packet, self.now, &mut actions, &mut self.wire);
-        self.wire.lines.extend(actions.iter().map(action_line));
+        session.handle_packet(packet, &[], self.now, &mut actions, &mut self.wire);
+        let now = self.now;
+        self.wire.lines.extend(actions.iter().map(|action| action_line(action, now)));
         self
     }
 

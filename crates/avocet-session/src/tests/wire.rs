@@ -1,7 +1,7 @@
 //! What a session sends, in words: each packet is encoded, decoded as its client would, and put
 //! down as one line.
 
-use std::{fmt::Write, sync::Arc};
+use std::{fmt::Write, sync::Arc, time::Instant};
 
 use avocet_mqtt::{
     Ack, ApplicationMessage, Codec, Connack, Packet, ProtocolVersion, Publish, ReasonCode, codec,
@@ -43,6 +43,10 @@ impl Outlet for Wire {
         assert!(owned.is_none_or(|message| message.payload() == publish.payload));
         self.room -= 1;
         self.write(&Packet::Publish(publish.clone()));
+    }
+
+    fn send_frame(&mut self, frame: &[u8]) {
+        panic!("deliveries of the scripts have no frame: {frame:?}");
     }
 
     fn has_room(&self) -> bool {
@@ -156,11 +160,11 @@ fn reason_words(reasons: &[ReasonCode]) -> String {
     reasons.iter().map(|reason| format!(" {:02X}", reason.byte())).collect()
 }
 
-pub(super) fn action_line(action: &Action<'_>) -> String {
+pub(super) fn action_line(action: &Action<'_>, now: Instant) -> String {
     match action {
         Action::Publish(inbound) => {
-            let mut publish = inbound.publish.clone();
-            publish.topic = inbound.topic();
+            let mut publish = inbound.transit.to_publish_again(now);
+            publish.packet_id = inbound.packet_id;
             format!("route {}", publish_words(&publish))
         }
         Action::Subscribe(subscribe) => {

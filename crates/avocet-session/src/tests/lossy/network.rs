@@ -51,6 +51,10 @@ impl Outlet for Wire {
         self.send(&Packet::Publish(publish.clone()));
     }
 
+    fn send_frame(&mut self, frame: &[u8]) {
+        self.packets.push_back(frame.to_vec());
+    }
+
     fn has_room(&self) -> bool {
         self.room > 0
     }
@@ -136,11 +140,11 @@ impl Network {
                 self.to_client.outstanding.remove(&ack.packet_id);
             }
             let mut actions = Vec::new();
-            self.session.handle_packet(packet, self.now, &mut actions, &mut self.to_client);
+            self.session.handle_packet(packet, &bytes, self.now, &mut actions, &mut self.to_client);
             for action in actions {
                 let Action::Publish(inbound) = action else { panic!("not expected: {action:?}") };
-                let payload = String::from_utf8(inbound.publish.payload.to_vec()).unwrap();
-                self.routed.push((inbound.publish.qos, payload));
+                let payload = String::from_utf8(inbound.transit.payload().to_vec()).unwrap();
+                self.routed.push((inbound.transit.qos(), payload));
                 self.unanswered.extend(inbound.receipt());
             }
         }

@@ -1,0 +1,178 @@
+//! Messages into the outputs and queues of their receivers. Each receiver is locked alone, once for
+//! all messages of a run.
+
+use std::{ops::Range, sync::Arc, time::Instant};
+
+use avocet_mqtt::{QoS, SubscriptionIdentifier, Transit};
+use avocet_router::{Choice, Destination, Destinations, Filter, Group, Subscriber};
+use avocet_session::{DropReason, Terms};
+
+use crate::{
+    broker::Shared,
+    mailbox::{FlushList, Mailbox},
+};
+
+/// Who delivers, and when.
+pub(crate) struct Way<'w> {
+    pub(crate) shared: &'w Shared,
+    pub(crate) from: Option<&'w Mailbox>,
+    pub(crate) now: Instant,
+}
+
+impl Way<'_> {
+    pub(crate) fn deliver<'t, 'm: 't>(
+        &self,
+        transits: impl Iterator<Item = &'t Transit<'m>> + Clone,
+        destinations: &Destinations<Mailbox>,
+        range: Range<usize>,
+        list: &mut FlushList,
+    ) {
+        let plain = destinations.plain.len();
+        for index in range {
+            if index < plain {
+                self.deliver_plain(transits.clone(), &destinations.plain[index], list);
+            } else {
+                self.deliver_fastlane(
+                    transits.clone(),
+                    &destinations.fastlane[index - plain],
+                    list,
+                );
+            }
+        }
+    }
+
+    #[inline]
+    fn deliver_plain<'t, 'm: 't>(
+        &self,
+        transits: impl Iterator<Item = &'t Transit<'m>> + Clone,
+        destination: &Destination<Mailbox>,
+        list: &mut FlushList,
+    ) {
+        let Some(terms) = destination.for_publisher(self.from.map(Subscriber::id)) else { return };
+        let terms = Terms {
+            qos: terms.qos,
+            retain_as_published: terms.retain_as_published,
+            identifiers: &terms.identifiers,
+            shared: None,
+            retained: false,
+        };
+        destination.subscriber.with(&self.shared.drops, list, |session, exit| {
+            for transit in transits {
+                session.handle_delivery(transit, &terms, self.now, exit);
+            }
+        });
+    }
+
+    /// `$fastlane/`: from the publisher's bytes into the connection's output, past the session.
+    #[inline]
+    fn deliver_fastlane<'t, 'm: 't>(
+        &self,
+        transits: impl Iterator<Item = &'t Transit<'m>> + Clone,
+        destination: &Destination<Mailbox>,
+        list: &mut FlushList,
+    ) {
+        let Some(terms) = destination.for_publisher(self.from.map(Subscriber::id)) else { return };
+        let rap = terms.retain_as_published;
+        self.deliver_raw(transits, &destination.subscriber, rap, &terms.identifiers, list);
+    }
+
+    fn deliver_raw<'t, 'm: 't>(
+        &self,
+        transits: impl Iterator<Item = &'t Transit<'m>> + Clone,
+        mailbox: &Mailbox,
+        retain_as_published: bool,
+        identifiers: &[SubscriptionIdentifier],
+        list: &mut FlushList,
+    ) {
+        let mut inner = mailbox.lock();
+        let Some(link) = &mut inner.link else { return };
+        for transit in transits {
+            let appended = match transit.frame(link.output.version()) {
+                Some(frame) if identifiers.is_empty() => {
+                    link.output.append_fastlane_frame(frame, &mut list.tally)
+                }
+                Some(_) | None => match transit.to_publish(self.now) {
+                    Some(mut publish) => {
+                        publish.qos = QoS::AtMostOnce;
+                        publish.retain = retain_as_published && transit.retain();
+                        publish.subscription_identifiers = identifiers.into();
+                        link.output.append_fastlane(&publish, &mut list.tally)
+                    }
+                    None => Err(DropReason::Expired),
+                },
+            };
+            if let Err(reason) = appended {
+                self.shared.drops.note(mailbox.client_id(), transit.topic(), reason);
+            }
+        }
+        mailbox.enlist(&mut inner, list);
+    }
+
+    /// One member of each group gets each message.
+    /// `dice` is for the first message; each that follows adds one.
+    pub(crate) fn deliver_shared<'t, 'm: 't>(
+        &self,
+        transits: impl Iterator<Item = &'t Transit<'m>> + Clone,
+        groups: &[Arc<Group<Mailbox>>],
+        dice: u64,
+        list: &mut FlushList,
+    ) {
+        for group in groups {
+            for (turn, transit) in transits.clone().enumerate() {
+                self.deliver_to_group(transit, group, dice.wrapping_add(turn as u64), list);
+            }
+        }
+    }
+
+    /// [`deliver_to_group`](Self::deliver_to_group), by the subscription's text.
+    pub(crate) fn deliver_to_subscription(
+        &self,
+        transit: &Transit<'_>,
+        subscription: &str,
+        dice: u64,
+        list: &mut FlushList,
+    ) {
+        let group =
+            Filter::parse(subscription).ok().and_then(|filter| self.shared.router.group(&filter));
+        match group {
+            Some(group) => self.deliver_to_group(transit, &group, dice, list),
+            None => self.shared.drops.note(subscription, transit.topic(), DropReason::NoMember),
+        }
+    }
+
+    /// A connected member gets it; if there is none, one that will come back keeps it.
+    pub(crate) fn deliver_to_group(
+        &self,
+        transit: &Transit<'_>,
+        group: &Group<Mailbox>,
+        dice: u64,
+        list: &mut FlushList,
+    ) {
+        let publisher = self.from.map_or("", |mailbox| mailbox.client_id());
+        let choice = Choice { publisher, topic: transit.topic(), dice };
+        let member = group
+            .select(&choice, Mailbox::is_online)
+            .or_else(|| group.select(&choice, |mailbox| !mailbox.is_ended()));
+        let Some(member) = member else {
+            self.shared.drops.note(group.name(), transit.topic(), DropReason::NoMember);
+            return;
+        };
+        let options = member.entry.options;
+        let identifiers = member.entry.identifier.as_slice();
+        if member.fastlane {
+            let transits = std::iter::once(transit);
+            let rap = options.retain_as_published;
+            return self.deliver_raw(transits, &member.subscriber, rap, identifiers, list);
+        }
+        let terms = Terms {
+            qos: options.qos,
+            retain_as_published: options.retain_as_published,
+            identifiers,
+            shared: Some(group.subscription()),
+            retained: false,
+        };
+        member.subscriber.with(&self.shared.drops, list, |session, exit| {
+            session.handle_delivery(transit, &terms, self.now, exit)
+        });
+    }
+}
