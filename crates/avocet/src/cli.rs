@@ -6,7 +6,10 @@ use avocet::config::Config;
 use avocet_config::{Sources, load};
 use clap::{Args, Parser, Subcommand};
 
-use crate::start;
+use crate::{
+    bench::{self, BenchCommand},
+    start,
+};
 
 /// Exit code for a mistake in the configuration.
 const MISTAKEN: u8 = 2;
@@ -39,6 +42,9 @@ enum Command {
     Start(ConfigArgs),
     /// Check the configuration, print what is in effect, and do nothing else.
     Check(ConfigArgs),
+    /// Measure a broker: publishers and subscribers in a closed loop.
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Print the reference of the configuration, as Markdown.
     #[command(hide = true)]
     Docs {
@@ -69,9 +75,8 @@ pub(crate) fn run() -> ExitCode {
             Ok(config) => print(&avocet_config::to_toml(&config)),
             Err(code) => code,
         },
-        Command::Docs { page } if page == "example" => {
-            print(&avocet_config::example::<Config>())
-        }
+        Command::Bench(command) => bench::run(command),
+        Command::Docs { page } if page == "example" => print(&avocet_config::example::<Config>()),
         Command::Docs { .. } => print(&avocet_config::reference::<Config>()),
     }
 }

@@ -29,7 +29,9 @@ impl DataDir {
             .truncate(false)
             .write(true)
             .open(&lock_path)
-            .with_context(|| format!("cannot write to the data directory {shown} (node.data_dir)"))?;
+            .with_context(|| {
+                format!("cannot write to the data directory {shown} (node.data_dir)")
+            })?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { _lock: lock }),
             Err(TryLockError::WouldBlock) => {

@@ -3,4 +3,6 @@
 
 pub mod config;
 
-pub use avocet_broker::{Broker, Dropped, Drops, ListenerOptions, MetricsSnapshot, Options, StartError};
+pub use avocet_broker::{
+    Broker, Dropped, Drops, ListenerOptions, MetricsSnapshot, Options, StartError,
+};
