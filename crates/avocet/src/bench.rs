@@ -8,6 +8,7 @@
 //! - [`yardstick`]: relay and broker side by side.
 
 mod args;
+mod child;
 mod cpu;
 mod engine;
 mod lane;
@@ -22,6 +23,7 @@ mod setup;
 mod shape;
 mod window;
 mod wire;
+mod yardstick;
 
 use std::process::ExitCode;
 
@@ -32,6 +34,7 @@ use self::{
     load::Load,
     relay::RelayArgs,
     shape::Shape,
+    yardstick::YardstickArgs,
 };
 use crate::cli::{complain, print};
 
@@ -49,6 +52,8 @@ pub(crate) enum BenchCommand {
     /// Knows just enough MQTT for pair, fanin and fanout with QoS 0. When it serves, one line on
     /// standard output says so: `ready tcp.default=127.0.0.1:PORT`.
     Relay(RelayArgs),
+    /// Compare this broker with the relay: what a message costs, as a multiple of the floor.
+    Yardstick(YardstickArgs),
 }
 
 /// Runs a scenario.
@@ -58,6 +63,8 @@ pub(crate) fn run(command: BenchCommand) -> ExitCode {
         BenchCommand::Fanin(args) => measure(&args.load, Shape::Fanin, args.publishers),
         BenchCommand::Fanout(args) => measure(&args.load, Shape::Fanout, args.subscribers),
         BenchCommand::Relay(args) => relay::run(&args).map(|()| ExitCode::SUCCESS),
+        BenchCommand::Yardstick(args) => yardstick::run(&args)
+            .map(|is_good| if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
     };
     result.unwrap_or_else(|error| {
         complain(&format_args!("avocet: {error:#}"));

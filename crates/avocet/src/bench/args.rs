@@ -54,6 +54,10 @@ fn many() -> clap::builder::RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(1..=50_000)
 }
 
+pub(super) fn window() -> clap::builder::RangedI64ValueParser<u16> {
+    clap::value_parser!(u16).range(1..=i64::from(WINDOW_MAX))
+}
+
 /// What all loads have in common.
 #[derive(Args, Debug)]
 pub(crate) struct LoadArgs {
@@ -73,8 +77,7 @@ pub(crate) struct LoadArgs {
     #[arg(long)]
     pid: Option<u32>,
     /// How many messages a publisher may have outstanding.
-    #[arg(long, default_value_t = 20,
-          value_parser = clap::value_parser!(u16).range(1..=i64::from(WINDOW_MAX)))]
+    #[arg(long, default_value_t = 20, value_parser = window())]
     window: u16,
     /// Bytes of a payload, at least 12.
     #[arg(long, default_value_t = 16, value_parser = payload_bytes)]

@@ -11,6 +11,7 @@ const INTERVAL: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
 pub(super) struct Progress {
+    name: String,
     until: Until,
     is_shown: bool,
     next: Duration,
@@ -19,7 +20,9 @@ pub(super) struct Progress {
 impl Progress {
     pub(super) fn new(load: &Load) -> Self {
         let is_shown = std::io::stderr().is_terminal();
-        Self { until: load.until, is_shown, next: INTERVAL }
+        let (shape, window, qos) = (load.shape.name(), load.window, load.qos.bits());
+        let name = format!("{shape} window {window} QoS {qos}");
+        Self { name, until: load.until, is_shown, next: INTERVAL }
     }
 
     #[inline]
@@ -35,12 +38,17 @@ impl Progress {
         };
         let (share, rate) = ((share * 100.0).min(100.0), delivered as f64 / seconds);
         // Progress that cannot be shown is no loss.
-        write!(std::io::stderr(), "\r{share:3.0} %  {delivered} delivered, {rate:.0}/s   ").ok();
+        write!(
+            std::io::stderr(),
+            "\r{}  {share:3.0} %  {delivered} delivered, {rate:.0}/s   ",
+            self.name
+        )
+        .ok();
     }
 
     pub(super) fn clear(&self) {
         if self.is_shown {
-            write!(std::io::stderr(), "\r{:60}\r", "").ok();
+            write!(std::io::stderr(), "\r{:79}\r", "").ok();
         }
     }
 }
