@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     bench::{self, BenchCommand},
+    client::{self, PubArgs, SubArgs},
     start,
 };
 
@@ -42,6 +43,10 @@ enum Command {
     Start(ConfigArgs),
     /// Check the configuration, print what is in effect, and do nothing else.
     Check(ConfigArgs),
+    /// Publish messages.
+    Pub(Box<PubArgs>),
+    /// Subscribe and print messages.
+    Sub(Box<SubArgs>),
     /// Measure a broker: publishers and subscribers in a closed loop.
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -75,6 +80,8 @@ pub(crate) fn run() -> ExitCode {
             Ok(config) => print(&avocet_config::to_toml(&config)),
             Err(code) => code,
         },
+        Command::Pub(args) => client::run_pub(&args),
+        Command::Sub(args) => client::run_sub(&args),
         Command::Bench(command) => bench::run(command),
         Command::Docs { page } if page == "example" => print(&avocet_config::example::<Config>()),
         Command::Docs { .. } => print(&avocet_config::reference::<Config>()),

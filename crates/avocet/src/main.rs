@@ -6,6 +6,7 @@ mod bench;
 mod cli;
 mod client;
 mod data_dir;
+mod signals;
 mod start;
 
 use std::process::ExitCode;

@@ -11,6 +11,7 @@ use super::{
     shape::Shape,
     window::WINDOW_MAX,
 };
+use crate::client::qos;
 
 const PAIR_EXAMPLES: &str = "\
 Examples:
@@ -136,12 +137,6 @@ fn payload_bytes(text: &str) -> Result<usize, String> {
         Ok(bytes) if (STAMP_BYTES..=MAX).contains(&bytes) => Ok(bytes),
         _ => Err(format!("a number from {STAMP_BYTES} to {MAX} is needed")),
     }
-}
-
-/// A QoS as people write it.
-pub(crate) fn qos(text: &str) -> Result<QoS, String> {
-    let qos = text.parse().ok().and_then(QoS::from_bits);
-    qos.ok_or_else(|| "QoS is 0, 1 or 2".to_owned())
 }
 
 fn version(text: &str) -> Result<ProtocolVersion, String> {

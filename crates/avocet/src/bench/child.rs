@@ -9,7 +9,8 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use tokio::signal::unix::{SignalKind, signal};
+
+use crate::signals;
 
 /// Holds the processes, and a directory for them to write to.
 #[derive(Debug)]
@@ -37,7 +38,11 @@ impl Children {
         fs::create_dir(&directory)
             .with_context(|| format!("cannot make the directory {}", directory.display()))?;
         let kept = Arc::new(Kept { directory, processes: Mutex::default() });
-        end_on_signal(Arc::clone(&kept))?;
+        let on_signal = Arc::clone(&kept);
+        signals::on_end(move || {
+            on_signal.end();
+            std::process::exit(1);
+        })?;
         Ok(Self { kept })
     }
 
@@ -98,26 +103,6 @@ fn ready_port(line: &str) -> Option<u16> {
     let mut words = line.strip_prefix("ready ")?.split_ascii_whitespace();
     let address = words.find_map(|word| word.strip_prefix("tcp.default="))?;
     address.rsplit(':').next()?.parse().ok()
-}
-
-/// On Ctrl-C and the like, first the children end, then we.
-fn end_on_signal(kept: Arc<Kept>) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    let entered = runtime.enter();
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    drop(entered);
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        runtime.block_on(async {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        });
-        kept.end();
-        std::process::exit(1);
-    })?;
-    Ok(())
 }
 
 #[cfg(test)]

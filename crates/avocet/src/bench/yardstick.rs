@@ -11,13 +11,16 @@ use clap::Args;
 
 use self::table::Table;
 use super::{
-    args::{qos, seconds, window},
+    args::{seconds, window},
     child::{Children, Serving},
     load::{self, Load, Until},
     outcome::Outcome,
     shape::Shape,
 };
-use crate::cli::{complain, print};
+use crate::{
+    cli::{complain, print},
+    client::qos,
+};
 
 const PAIRS: u32 = 50;
 const FANIN_PUBLISHERS: u32 = 100;

@@ -2,14 +2,16 @@
 
 use std::{
     io::{self, ErrorKind, Read, Write},
-    net::{TcpStream, ToSocketAddrs},
+    net::{Shutdown, TcpStream, ToSocketAddrs},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, anyhow, bail};
-use avocet_mqtt::{
-    Codec, Connack, Connect, Disconnect, Packet, ProtocolVersion, ReasonCode, encode,
-};
+use avocet_mqtt::{Codec, Connack, Connect, Packet, ProtocolVersion, ReasonCode, encode};
 
 /// How long a broker may take to let us in or to answer.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,6 +27,7 @@ pub(crate) struct Connection {
     buffer: Vec<u8>,
     /// Bytes at the beginning of the buffer that have been handed out.
     taken: usize,
+    is_ended: Arc<AtomicBool>,
     out: Vec<u8>,
     /// When something was last sent.
     pub(crate) sent_at: Instant,
@@ -42,6 +45,7 @@ impl Connection {
             codec: Codec::with_version(version, u32::MAX),
             buffer: Vec::new(),
             taken: 0,
+            is_ended: Arc::default(),
             out: Vec::new(),
             sent_at: Instant::now(),
         };
@@ -78,20 +82,28 @@ impl Connection {
 
     /// The next packet; `None` when the time is over.
     pub(crate) fn receive(&mut self, until: Option<Instant>) -> anyhow::Result<Option<Packet<'_>>> {
-        if !self.fill(until)? {
-            return Ok(None);
-        }
+        if self.wait(until)? { self.take().map(Some) } else { Ok(None) }
+    }
+
+    /// The packet that [`Self::wait`] waited for.
+    pub(crate) fn take(&mut self) -> anyhow::Result<Packet<'_>> {
         let decoded = self.codec.decode(&self.buffer).context("the broker sent something wrong")?;
-        let Some((packet, taken)) = decoded else { return Ok(None) };
+        let (packet, taken) = decoded.ok_or_else(|| anyhow!("there is no packet"))?;
         self.taken = taken;
         if let Packet::Disconnect(disconnect) = packet {
             bail!(refusal("the broker disconnects", disconnect.reason, disconnect.reason_string));
         }
-        Ok(Some(packet))
+        Ok(packet)
     }
 
-    /// Reads until there is a whole packet. False: the time is over.
-    fn fill(&mut self, until: Option<Instant>) -> anyhow::Result<bool> {
+    /// Whether there is a whole packet without waiting.
+    pub(crate) fn has_packet(&self) -> bool {
+        let bytes = &self.buffer[self.taken..];
+        matches!(self.codec.frame_len(bytes), Ok(Some(wanted)) if wanted <= bytes.len())
+    }
+
+    /// Reads until there is a whole packet. False: the time is over, or it was told to end.
+    pub(crate) fn wait(&mut self, until: Option<Instant>) -> anyhow::Result<bool> {
         self.buffer.drain(..std::mem::take(&mut self.taken));
         loop {
             let wanted = self.codec.frame_len(&self.buffer);
@@ -109,6 +121,7 @@ impl Connection {
             let read = (&self.socket).read(&mut self.buffer[start..]);
             self.buffer.truncate(start + read.as_ref().copied().unwrap_or(0));
             match read {
+                Ok(0) if self.is_ended() => return Ok(false),
                 Ok(0) => bail!("the broker closed the connection"),
                 Ok(_) => {}
                 Err(error) => match error.kind() {
@@ -131,15 +144,35 @@ impl Connection {
         }
     }
 
-    /// Says goodbye.
-    pub(crate) fn close(mut self, reason: ReasonCode) -> anyhow::Result<()> {
-        self.send(&Packet::Disconnect(Box::new(Disconnect::new(reason))))
+    /// Lets another thread end the waiting; what is read until then is still given out.
+    pub(crate) fn ender(&self) -> anyhow::Result<Ender> {
+        Ok(Ender { socket: self.socket.try_clone()?, is_ended: Arc::clone(&self.is_ended) })
+    }
+
+    /// Whether an [`Ender`] has ended it.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.is_ended.load(Ordering::Relaxed)
     }
 
     /// The socket, and what was read from it but not handed out.
     pub(crate) fn into_parts(mut self) -> (TcpStream, Vec<u8>) {
         self.buffer.drain(..self.taken);
         (self.socket, self.buffer)
+    }
+}
+
+/// Ends the waiting of a connection.
+#[derive(Debug)]
+pub(crate) struct Ender {
+    socket: TcpStream,
+    is_ended: Arc<AtomicBool>,
+}
+
+impl Ender {
+    pub(crate) fn end(&self) {
+        self.is_ended.store(true, Ordering::Relaxed);
+        // A socket that is closed already waits no more either.
+        self.socket.shutdown(Shutdown::Read).ok();
     }
 }
 
