@@ -60,7 +60,7 @@ fn upper(index: usize) -> u64 {
         return index;
     }
     let (shift, step) = (index / STEPS - 1, index % STEPS);
-    ((STEPS + step + 1) << shift) - 1
+    ((STEPS + step) << shift) + ((1 << shift) - 1)
 }
 
 #[cfg(test)]

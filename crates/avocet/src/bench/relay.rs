@@ -236,7 +236,17 @@ impl Relay {
             }
             Packet::Pingreq => Packet::Pingresp,
             Packet::Disconnect(_) => bail!("the client left"),
-            other => bail!("the relay does not know {other:?}"),
+            Packet::Connack(_)
+            | Packet::Publish(_)
+            | Packet::Puback(_)
+            | Packet::Pubrec(_)
+            | Packet::Pubrel(_)
+            | Packet::Pubcomp(_)
+            | Packet::Suback(_)
+            | Packet::Unsubscribe(_)
+            | Packet::Unsuback(_)
+            | Packet::Pingresp
+            | Packet::Auth(_) => bail!("the relay does not know that packet"),
         };
         let mut encoded = Vec::new();
         encode(version, &answer, &mut encoded);

@@ -49,7 +49,7 @@ pub(crate) struct ClientArgs {
     #[arg(long)]
     will_topic: Option<String>,
     /// Payload of that message.
-    #[arg(long, requires = "will_topic")]
+    #[arg(long, requires = "will_topic", allow_hyphen_values = true)]
     will_payload: Option<String>,
     /// QoS of that message.
     #[arg(long, requires = "will_topic", default_value = "0", value_parser = qos)]

@@ -124,10 +124,8 @@ impl Connection {
                 Ok(0) if self.is_ended() => return Ok(false),
                 Ok(0) => bail!("the broker closed the connection"),
                 Ok(_) => {}
-                Err(error) => match error.kind() {
-                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {}
-                    _ => return Err(lost(error)),
-                },
+                Err(error) if is_passing(&error) => {}
+                Err(error) => return Err(lost(error)),
             }
         }
     }
@@ -188,6 +186,11 @@ fn dial(host: &str, port: u16) -> anyhow::Result<TcpStream> {
     }
     let failure = failure.unwrap_or_else(|| ErrorKind::AddrNotAvailable.into());
     Err(failure).with_context(|| format!("cannot connect to {host}:{port}"))
+}
+
+/// Whether reading may be tried again.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
 
 fn lost(error: io::Error) -> anyhow::Error {

@@ -47,7 +47,7 @@ pub(crate) struct PubArgs {
     #[arg(short, long)]
     topic: String,
     /// The payload.
-    #[arg(short, long, group = "payload")]
+    #[arg(short, long, group = "payload", allow_hyphen_values = true)]
     pub(super) message: Option<String>,
     /// A file that is the payload.
     #[arg(short, long, group = "payload")]
@@ -212,7 +212,18 @@ impl<'a> Publisher<'a> {
                 self.conversation.send(&Packet::Pubrel(release))?;
             }
             // Nothing else is for a publisher.
-            _ => {}
+            Packet::Connect(_)
+            | Packet::Connack(_)
+            | Packet::Publish(_)
+            | Packet::Pubrel(_)
+            | Packet::Subscribe(_)
+            | Packet::Suback(_)
+            | Packet::Unsubscribe(_)
+            | Packet::Unsuback(_)
+            | Packet::Pingreq
+            | Packet::Pingresp
+            | Packet::Disconnect(_)
+            | Packet::Auth(_) => {}
         }
         Ok(true)
     }

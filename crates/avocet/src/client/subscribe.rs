@@ -196,7 +196,18 @@ impl Subscriber<'_> {
             }
             Packet::Suback(suback) => return self.handle_suback(suback),
             // Nothing else is for a subscriber.
-            _ => None,
+            Packet::Connect(_)
+            | Packet::Connack(_)
+            | Packet::Puback(_)
+            | Packet::Pubrec(_)
+            | Packet::Pubcomp(_)
+            | Packet::Subscribe(_)
+            | Packet::Unsubscribe(_)
+            | Packet::Unsuback(_)
+            | Packet::Pingreq
+            | Packet::Pingresp
+            | Packet::Disconnect(_)
+            | Packet::Auth(_) => None,
         };
         if let Some(answer) = answer {
             self.conversation.send(&answer)?;
