@@ -31,6 +31,7 @@ Examples:
   avocet check -c avocet.toml                      say what is wrong with a file, and no more
   avocet sub -t 'room/+/temperature'               print what is published there
   avocet pub -t room/1/temperature -m 21.5         publish a message
+  avocet bench pair --pid $(pidof avocet)          measure the broker that runs
 
 Without a command, `avocet` is `avocet start`.";
 

@@ -120,10 +120,8 @@ impl fmt::Display for Outcome {
         let (version, qos) = (version_name(load.version), load.qos.bits());
         let (name, window, bytes) = (load.shape.name(), load.window, load.payload_bytes);
         let lane = if load.is_fastlane { ", $fastlane" } else { "" };
-        writeln!(
-            f,
-            "{name}: {from} to {to}, window {window}, QoS {qos}, {bytes} bytes, MQTT {version}{lane}"
-        )?;
+        write!(f, "{name}: {from} to {to}, window {window}, QoS {qos}, ")?;
+        writeln!(f, "{bytes} bytes, MQTT {version}{lane}")?;
         let (delivered, seconds) = (costs.delivered, costs.elapsed.as_secs_f64());
         let rate = costs.rate();
         writeln!(f, "  delivered   {delivered} in {seconds:.2} s, {rate:.0} messages/s")?;
