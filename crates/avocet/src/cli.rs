@@ -6,7 +6,11 @@ use avocet::config::Config;
 use avocet_config::{Sources, load};
 use clap::{Args, Parser, Subcommand};
 
-use crate::start;
+use crate::{
+    bench::{self, BenchCommand},
+    client::{self, PubArgs, SubArgs},
+    start,
+};
 
 /// Exit code for a mistake in the configuration.
 const MISTAKEN: u8 = 2;
@@ -27,6 +31,7 @@ Examples:
   avocet check -c avocet.toml                      say what is wrong with a file, and no more
   avocet sub -t 'room/+/temperature'               print what is published there
   avocet pub -t room/1/temperature -m 21.5         publish a message
+  avocet bench pair --pid $(pidof avocet)          measure the broker that runs
 
 Without a command, `avocet` is `avocet start`.";
 
@@ -39,6 +44,13 @@ enum Command {
     Start(ConfigArgs),
     /// Check the configuration, print what is in effect, and do nothing else.
     Check(ConfigArgs),
+    /// Publish messages.
+    Pub(Box<PubArgs>),
+    /// Subscribe and print messages.
+    Sub(Box<SubArgs>),
+    /// Measure a broker: publishers and subscribers in a closed loop.
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Print the reference of the configuration, as Markdown.
     #[command(hide = true)]
     Docs {
@@ -69,6 +81,9 @@ pub(crate) fn run() -> ExitCode {
             Ok(config) => print(&avocet_config::to_toml(&config)),
             Err(code) => code,
         },
+        Command::Pub(args) => client::run_pub(&args),
+        Command::Sub(args) => client::run_sub(&args),
+        Command::Bench(command) => bench::run(command),
         Command::Docs { page } if page == "example" => print(&avocet_config::example::<Config>()),
         Command::Docs { .. } => print(&avocet_config::reference::<Config>()),
     }

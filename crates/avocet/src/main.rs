@@ -2,8 +2,11 @@
 //!
 //! Exit codes: 0 good; 2 a mistake in the configuration or on the command line; 1 anything else.
 
+mod bench;
 mod cli;
+mod client;
 mod data_dir;
+mod signals;
 mod start;
 
 use std::process::ExitCode;

@@ -1,0 +1,57 @@
+use clap::Parser;
+
+use super::*;
+use crate::bench::BenchCommand;
+
+#[derive(Debug, Parser)]
+struct Bench {
+    #[command(subcommand)]
+    command: BenchCommand,
+}
+
+fn load(line: &str) -> Result<Load, clap::Error> {
+    Ok(match Bench::try_parse_from(line.split(' '))?.command {
+        BenchCommand::Pair(args) => args.load.load(Shape::Pair, args.pairs),
+        BenchCommand::Fanin(args) => args.load.load(Shape::Fanin, args.publishers),
+        BenchCommand::Fanout(args) => args.load.load(Shape::Fanout, args.subscribers),
+        BenchCommand::Relay(_) | BenchCommand::Yardstick(_) => panic!("{line} is no load"),
+    })
+}
+
+#[test]
+fn options_arrive_in_the_load() {
+    let load = load(
+        "bench pair --pairs 7 --window 64 --qos 2 --mqtt 5.0 --size 100 --messages 9 --fastlane",
+    );
+    let load = load.unwrap();
+    assert_eq!((load.count, load.window, load.payload_bytes), (7, 64, 100));
+    assert_eq!((load.qos, load.version), (QoS::ExactlyOnce, ProtocolVersion::V5));
+    assert!(load.is_fastlane);
+    assert!(matches!(load.until, Until::Delivered(9)));
+}
+
+#[test]
+fn shapes_have_their_sides() {
+    let sides = |line| load(line).map(|load| (load.publishers(), load.subscribers())).unwrap();
+    assert_eq!(sides("bench pair"), (50, 50));
+    assert_eq!(sides("bench fanin --publishers 9"), (9, 1));
+    assert_eq!(sides("bench fanout --subscribers 9"), (1, 9));
+}
+
+#[test]
+fn nonsense_is_wrong_usage() {
+    let lines = [
+        "bench pair --window 0",
+        "bench pair --window 40000",
+        "bench pair --size 11",
+        "bench pair --qos 3",
+        "bench pair --mqtt 4",
+        "bench pair --seconds -1",
+        "bench pair --seconds 1 --messages 1",
+        "bench fanin --subscribers 1",
+        "bench",
+    ];
+    for line in lines {
+        assert_eq!(load(line).unwrap_err().exit_code(), 2, "{line}");
+    }
+}

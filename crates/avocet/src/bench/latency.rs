@@ -1,0 +1,67 @@
+//! How long messages took: a histogram of fixed size, each value known to within 3 %.
+
+/// Steps between a power of two and the next.
+const STEPS: u64 = 32;
+const STEP_BITS: u32 = STEPS.trailing_zeros();
+const CELLS: usize = (STEPS as usize) * (64 - STEP_BITS as usize + 1);
+
+#[derive(Debug)]
+pub(super) struct Latencies {
+    cells: Box<[u64]>,
+    count: u64,
+    min: u64,
+}
+
+impl Latencies {
+    pub(super) fn new() -> Self {
+        Self { cells: vec![0; CELLS].into(), count: 0, min: u64::MAX }
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::new();
+    }
+
+    #[inline]
+    pub(super) fn add(&mut self, nanoseconds: u64) {
+        self.cells[cell(nanoseconds)] += 1;
+        self.count += 1;
+        self.min = self.min.min(nanoseconds);
+    }
+
+    pub(super) fn min(&self) -> Option<u64> {
+        (self.count > 0).then_some(self.min)
+    }
+
+    /// The value that `share` of all (0 to 1) do not exceed, rounded up by at most 1/32 of it.
+    pub(super) fn percentile(&self, share: f64) -> Option<u64> {
+        let rank = ((self.count as f64 * share).ceil() as u64).max(1);
+        let mut seen = 0;
+        let index = self.cells.iter().position(|count| {
+            seen += count;
+            seen >= rank
+        })?;
+        Some(upper(index))
+    }
+}
+
+#[inline]
+fn cell(value: u64) -> usize {
+    if value < STEPS {
+        return value as usize;
+    }
+    let shift = 63 - value.leading_zeros() - STEP_BITS;
+    ((u64::from(shift) + 1) * STEPS + (value >> shift) - STEPS) as usize
+}
+
+/// The largest value of a cell.
+fn upper(index: usize) -> u64 {
+    let index = index as u64;
+    if index < STEPS {
+        return index;
+    }
+    let (shift, step) = (index / STEPS - 1, index % STEPS);
+    ((STEPS + step) << shift) + ((1 << shift) - 1)
+}
+
+#[cfg(test)]
+mod tests;

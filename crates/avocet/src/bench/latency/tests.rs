@@ -1,0 +1,31 @@
+use super::*;
+
+#[test]
+fn nothing_has_no_percentile() {
+    let latencies = Latencies::new();
+    assert_eq!((latencies.min(), latencies.percentile(0.5)), (None, None));
+}
+
+#[test]
+fn percentiles_are_right_to_within_their_step() {
+    let mut latencies = Latencies::new();
+    (1..=1000).rev().for_each(|value| latencies.add(value * 1000));
+    assert_eq!(latencies.min(), Some(1000));
+    for (share, exact) in [(0.5, 500_000), (0.99, 990_000), (1.0, 1_000_000), (0.0, 1000)] {
+        let found = latencies.percentile(share).unwrap();
+        assert!((exact..=exact + exact / 32).contains(&found), "{share}: {found}");
+    }
+    latencies.clear();
+    assert_eq!(latencies.percentile(0.5), None);
+}
+
+#[test]
+fn every_value_has_a_cell_that_holds_it() {
+    let powers = (0..64).map(|bit| 1_u64 << bit);
+    for value in powers.flat_map(|power| [power - 1, power, power + power / 3]).chain([u64::MAX]) {
+        let index = cell(value);
+        assert!(index < CELLS);
+        assert!(value <= upper(index), "{value} is above its cell");
+        assert!(index == 0 || upper(index - 1) < value, "{value} is below its cell");
+    }
+}

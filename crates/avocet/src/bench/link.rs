@@ -1,0 +1,179 @@
+//! A non-blocking socket with what waits to be written to it and what was read but is no whole
+//! packet; and the epoll instance that watches many of them.
+
+use std::{
+    io::{self, ErrorKind, Read, Write},
+    net::TcpStream,
+    os::fd::{AsFd, OwnedFd},
+    time::Duration,
+};
+
+use rustix::{
+    buffer::spare_capacity,
+    event::{Timespec, epoll},
+};
+
+/// Bytes read at once.
+pub(super) const READ_BYTES: usize = 64 * 1024;
+
+/// A buffer that grew beyond this is given back when it is empty.
+const KEPT_BYTES_MAX: usize = 256 * 1024;
+
+/// Events taken at once.
+const EVENTS: usize = 1024;
+
+/// Watches sockets, each known by a number. Level triggered: a read that did not empty the socket
+/// is continued in the next turn, so that none has to be made only to see that nothing is left.
+pub(super) struct Poller {
+    epoll: OwnedFd,
+    events: Vec<epoll::Event>,
+}
+
+impl Poller {
+    pub(super) fn new() -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        Ok(Self { epoll, events: Vec::with_capacity(EVENTS) })
+    }
+
+    pub(super) fn add(&self, socket: &impl AsFd, number: u64) -> io::Result<()> {
+        let number = epoll::EventData::new_u64(number);
+        Ok(epoll::add(&self.epoll, socket, number, epoll::EventFlags::IN)?)
+    }
+
+    fn watch(&self, link: &Link, number: u64) -> io::Result<()> {
+        let mut flags = epoll::EventFlags::IN;
+        flags.set(epoll::EventFlags::OUT, link.is_blocked);
+        Ok(epoll::modify(&self.epoll, &link.socket, epoll::EventData::new_u64(number), flags)?)
+    }
+
+    /// Waits, and puts the sockets that are ready into `ready`.
+    pub(super) fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        ready: &mut Vec<Ready>,
+    ) -> io::Result<()> {
+        let timeout = timeout.map(|timeout| Timespec {
+            tv_sec: timeout.as_secs().cast_signed(),
+            tv_nsec: timeout.subsec_nanos().into(),
+        });
+        self.events.clear();
+        ready.clear();
+        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        ready.extend(self.events.iter().map(|event| {
+            let flags = event.flags;
+            Ready {
+                number: event.data.u64(),
+                readable: flags != epoll::EventFlags::OUT,
+                writable: flags.contains(epoll::EventFlags::OUT),
+            }
+        }));
+        Ok(())
+    }
+}
+
+/// A socket that can be read from (or has ended) or written to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ready {
+    pub(super) number: u64,
+    pub(super) readable: bool,
+    pub(super) writable: bool,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Link {
+    socket: TcpStream,
+    rest: Vec<u8>,
+    out: Vec<u8>,
+    written: usize,
+    is_blocked: bool,
+    /// Whether it stands on the list of those to be flushed at the end of the turn.
+    pub(super) is_queued: bool,
+}
+
+impl Link {
+    /// `rest`: what was read already.
+    pub(super) fn new(socket: TcpStream, rest: Vec<u8>) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        socket.set_nodelay(true)?;
+        Ok(Self { socket, rest, out: Vec::new(), written: 0, is_blocked: false, is_queued: false })
+    }
+
+    pub(super) fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
+    /// What is to be sent at the end of the turn.
+    #[inline]
+    pub(super) fn out(&mut self) -> &mut Vec<u8> {
+        &mut self.out
+    }
+
+    /// Reads once. The bytes stand in `scratch` after what earlier reads left over, so that packets
+    /// are whole there; answers how many there are together.
+    #[inline]
+    pub(super) fn read(&mut self, scratch: &mut Vec<u8>) -> io::Result<usize> {
+        let kept = self.rest.len();
+        if scratch.len() < kept + READ_BYTES {
+            scratch.resize(kept + READ_BYTES, 0);
+        }
+        scratch[..kept].copy_from_slice(&self.rest);
+        loop {
+            match (&self.socket).read(&mut scratch[kept..]) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(count) => {
+                    self.rest.clear();
+                    return Ok(kept + count);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.rest.clear();
+                    return Ok(kept);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Keeps what no whole packet could be made of.
+    #[inline]
+    pub(super) fn keep(&mut self, rest: &[u8]) {
+        self.rest.extend_from_slice(rest);
+    }
+
+    /// Writes what there is, once; says the poller when the rest has to wait.
+    pub(super) fn flush(&mut self, poller: &Poller, number: u64) -> io::Result<()> {
+        while self.written < self.out.len() {
+            match (&self.socket).write(&self.out[self.written..]) {
+                Ok(count) => self.written += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if !self.is_blocked {
+                        self.is_blocked = true;
+                        poller.watch(self, number)?;
+                    }
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.written = 0;
+        self.out.clear();
+        if self.out.capacity() > KEPT_BYTES_MAX {
+            self.out = Vec::new();
+        }
+        if self.is_blocked {
+            self.is_blocked = false;
+            poller.watch(self, number)?;
+        }
+        Ok(())
+    }
+
+    /// Bytes that could not yet be written.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.out.len() - self.written
+    }
+}

@@ -1,0 +1,115 @@
+//! What load is asked for, and running it: warm-up, the measured time, and the drain after it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use avocet_mqtt::{ProtocolVersion, QoS};
+
+use super::{
+    cpu,
+    engine::Engine,
+    outcome::{Costs, Outcome},
+    progress::Progress,
+    shape::Shape,
+};
+
+/// A closed loop of publishers and subscribers.
+#[derive(Clone, Debug)]
+pub(super) struct Load {
+    pub(super) shape: Shape,
+    /// How many there are on the side of the many.
+    pub(super) count: u32,
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) username: Option<String>,
+    pub(super) password: Option<String>,
+    /// The broker's process, if its cost is to be measured.
+    pub(super) pid: Option<u32>,
+    /// Messages outstanding for each publisher.
+    pub(super) window: u16,
+    pub(super) payload_bytes: usize,
+    pub(super) qos: QoS,
+    pub(super) version: ProtocolVersion,
+    pub(super) is_fastlane: bool,
+    pub(super) warm_up: Duration,
+    pub(super) until: Until,
+    /// How long nothing may arrive before what is missing counts as lost.
+    pub(super) patience: Duration,
+}
+
+/// How long is measured.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Until {
+    Elapsed(Duration),
+    Delivered(u64),
+}
+
+impl Load {
+    pub(super) fn publishers(&self) -> u32 {
+        self.shape.publishers(self.count)
+    }
+
+    pub(super) fn subscribers(&self) -> u32 {
+        self.shape.subscribers(self.count)
+    }
+}
+
+/// Processor times at one moment.
+#[derive(Clone, Copy, Debug)]
+struct Meter {
+    at: Instant,
+    delivered: u64,
+    broker: Option<Duration>,
+    own: Duration,
+    machine: Duration,
+}
+
+impl Meter {
+    fn read(load: &Load, delivered: u64) -> anyhow::Result<Self> {
+        let broker = load.pid.map(cpu::of_process).transpose()?;
+        let (own, machine) = (cpu::own(), cpu::of_machine()?);
+        Ok(Self { at: Instant::now(), delivered, broker, own, machine })
+    }
+
+    fn costs_until(&self, end: &Self) -> Costs {
+        let (own, machine) = (end.own - self.own, end.machine.saturating_sub(self.machine));
+        let broker = end.broker.zip(self.broker).map(|(end, start)| end.saturating_sub(start));
+        Costs {
+            delivered: end.delivered - self.delivered,
+            elapsed: end.at - self.at,
+            broker,
+            own,
+            others: machine.saturating_sub(own).saturating_sub(broker.unwrap_or_default()),
+        }
+    }
+}
+
+/// Runs the load against a broker that is there.
+pub(super) fn run(load: &Load) -> anyhow::Result<Outcome> {
+    let mut engine = Engine::open(load)?;
+    let mut progress = Progress::new(load);
+    let warm = Instant::now() + load.warm_up;
+    engine.open_windows()?;
+    while Instant::now() < warm && !engine.is_stalled() {
+        engine.turn()?;
+    }
+    engine.clear_latencies();
+    let start = Meter::read(load, engine.delivered())?;
+    loop {
+        engine.turn()?;
+        let (elapsed, delivered) = (start.at.elapsed(), engine.delivered() - start.delivered);
+        progress.show(elapsed, delivered);
+        let is_over = match load.until {
+            Until::Elapsed(duration) => elapsed >= duration,
+            Until::Delivered(count) => delivered >= count,
+        };
+        if is_over || engine.is_stalled() {
+            break;
+        }
+    }
+    let costs = start.costs_until(&Meter::read(load, engine.delivered())?);
+    let latency = engine.latency();
+    engine.drain().context("while waiting for the last messages")?;
+    progress.clear();
+    Ok(Outcome { load: load.clone(), costs, latency, faults: engine.faults() })
+}

@@ -1,0 +1,148 @@
+//! What a run found, for people and for scripts.
+
+use std::{fmt, time::Duration};
+
+use avocet_mqtt::ProtocolVersion;
+use serde_json::json;
+
+use super::{lane::Faults, load::Load};
+
+/// The result of one run.
+#[derive(Clone, Debug)]
+pub(super) struct Outcome {
+    pub(super) load: Load,
+    pub(super) costs: Costs,
+    pub(super) latency: Option<Latency>,
+    pub(super) faults: Faults,
+}
+
+/// What was used in the measured time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Costs {
+    pub(super) delivered: u64,
+    pub(super) elapsed: Duration,
+    /// Processor time of the broker, if its process was named.
+    pub(super) broker: Option<Duration>,
+    /// Processor time of this process.
+    pub(super) own: Duration,
+    /// Processor time of everything else on the machine.
+    pub(super) others: Duration,
+}
+
+/// Nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Latency {
+    pub(super) min: u64,
+    pub(super) median: u64,
+    pub(super) p99: u64,
+}
+
+impl Costs {
+    pub(super) fn rate(&self) -> f64 {
+        self.delivered as f64 / self.elapsed.as_secs_f64()
+    }
+
+    fn per_message(&self, time: Duration) -> f64 {
+        time.as_secs_f64() * 1e6 / self.delivered.max(1) as f64
+    }
+
+    /// Microseconds of the broker for each delivered message.
+    pub(super) fn broker_us(&self) -> Option<f64> {
+        self.broker.map(|time| self.per_message(time))
+    }
+
+    /// Microseconds of this process for each delivered message.
+    pub(super) fn own_us(&self) -> f64 {
+        self.per_message(self.own)
+    }
+
+    /// How many processors everything else kept busy.
+    fn others_busy(&self) -> f64 {
+        self.others.as_secs_f64() / self.elapsed.as_secs_f64()
+    }
+}
+
+pub(super) fn version_name(version: ProtocolVersion) -> &'static str {
+    match version {
+        ProtocolVersion::V3_1 => "3.1",
+        ProtocolVersion::V3_1_1 => "3.1.1",
+        ProtocolVersion::V5 => "5.0",
+    }
+}
+
+impl Outcome {
+    /// Whether every message came once and in order, and there were some.
+    pub(super) fn is_good(&self) -> bool {
+        self.faults.is_none() && self.costs.delivered > 0
+    }
+
+    pub(super) fn to_json(&self) -> serde_json::Value {
+        let Self { load, costs, latency, faults } = self;
+        let us = |nanoseconds: u64| round(nanoseconds as f64 / 1e3);
+        json!({
+            "scenario": load.shape.name(),
+            "publishers": load.publishers(),
+            "subscribers": load.subscribers(),
+            "window": load.window,
+            "payload_bytes": load.payload_bytes,
+            "qos": load.qos.bits(),
+            "mqtt": version_name(load.version),
+            "fastlane": load.is_fastlane,
+            "seconds": round(costs.elapsed.as_secs_f64()),
+            "delivered": costs.delivered,
+            "messages_per_second": costs.rate().round(),
+            "broker_cpu_us_per_message": costs.broker_us().map(round),
+            "own_cpu_us_per_message": round(costs.own_us()),
+            "others_busy_processors": round(costs.others_busy()),
+            "latency_us": latency.map(|latency| json!({
+                "min": us(latency.min),
+                "median": us(latency.median),
+                "p99": us(latency.p99),
+            })),
+            "lost": faults.lost,
+            "doubled": faults.doubled,
+            "out_of_order": faults.out_of_order,
+            "unexpected": faults.unexpected,
+            "refused": faults.refused,
+        })
+    }
+}
+
+/// To four digits after the point.
+pub(super) fn round(value: f64) -> f64 {
+    (value * 1e4).round() / 1e4
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { load, costs, latency, faults } = self;
+        let (from, to) = (load.publishers(), load.subscribers());
+        let (version, qos) = (version_name(load.version), load.qos.bits());
+        let (name, window, bytes) = (load.shape.name(), load.window, load.payload_bytes);
+        let lane = if load.is_fastlane { ", $fastlane" } else { "" };
+        write!(f, "{name}: {from} to {to}, window {window}, QoS {qos}, ")?;
+        writeln!(f, "{bytes} bytes, MQTT {version}{lane}")?;
+        let (delivered, seconds) = (costs.delivered, costs.elapsed.as_secs_f64());
+        let rate = costs.rate();
+        writeln!(f, "  delivered   {delivered} in {seconds:.2} s, {rate:.0} messages/s")?;
+        if let Some(us) = costs.broker_us() {
+            writeln!(f, "  broker      {us:.3} us of processor time for a message")?;
+        }
+        let (own, others) = (costs.own_us(), costs.others_busy());
+        writeln!(f, "  this tool   {own:.3} us; others kept {others:.2} processors busy")?;
+        if let Some(Latency { min, median, p99 }) = latency {
+            let us = |nanoseconds: &u64| *nanoseconds as f64 / 1e3;
+            let (min, median, p99) = (us(min), us(median), us(p99));
+            writeln!(f, "  latency     min {min:.0} us, median {median:.0} us, p99 {p99:.0} us")?;
+        }
+        if !faults.is_none() {
+            let Faults { lost, doubled, out_of_order, unexpected, refused } = faults;
+            writeln!(
+                f,
+                "  WRONG       {lost} lost, {doubled} doubled, {out_of_order} out of order, \
+                 {unexpected} unexpected, {refused} refused"
+            )?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,52 @@
+use std::time::Duration;
+
+use avocet_mqtt::{Codec, Packet};
+
+use super::*;
+use crate::bench::{load::Until, shape::Shape};
+
+fn load(version: ProtocolVersion, qos: QoS) -> Load {
+    Load {
+        shape: Shape::Pair,
+        count: 3,
+        host: String::new(),
+        port: 0,
+        username: None,
+        password: None,
+        pid: None,
+        window: 2,
+        payload_bytes: 16,
+        qos,
+        version,
+        is_fastlane: false,
+        warm_up: Duration::ZERO,
+        until: Until::Delivered(1),
+        patience: Duration::ZERO,
+    }
+}
+
+#[test]
+fn frames_are_good_and_carry_their_number() {
+    for version in [ProtocolVersion::V3_1, ProtocolVersion::V3_1_1, ProtocolVersion::V5] {
+        for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
+            let mut publisher = Publisher::new(&load(version, qos), 2);
+            let mut bytes = Vec::new();
+            assert!(publisher.fill(0, &mut bytes));
+            assert!(!publisher.fill(0, &mut bytes));
+            let mut codec = Codec::with_version(version, u32::MAX);
+            let mut rest = &bytes[..];
+            for sequence in 0..2 {
+                let Some((Packet::Publish(publish), len)) = codec.decode(rest).unwrap() else {
+                    panic!("no PUBLISH");
+                };
+                assert_eq!(stamp(publish.payload), Some((2, sequence)));
+                assert_eq!((publish.topic, publish.payload.len()), ("bench/pair/2", 16));
+                let packet_id = publish.packet_id.map(PacketId::get);
+                let expected = (qos != QoS::AtMostOnce).then_some(sequence as u16 + 1);
+                assert_eq!(packet_id, expected);
+                rest = &rest[len..];
+            }
+            assert!(rest.is_empty());
+        }
+    }
+}

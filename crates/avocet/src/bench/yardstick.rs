@@ -1,0 +1,159 @@
+//! Relay and broker side by side: what a message costs the broker, as a multiple of the least it
+//! could cost. Runs are interleaved, since the machine is not the same from one minute to the next.
+
+mod table;
+
+use std::time::Duration;
+
+use anyhow::Context;
+use avocet_mqtt::{ProtocolVersion, QoS};
+use clap::Args;
+
+use self::table::Table;
+use super::{
+    args::{seconds, window},
+    child::{Children, Serving},
+    load::{self, Load, Until},
+    outcome::Outcome,
+    shape::Shape,
+};
+use crate::{
+    cli::{complain, print},
+    client::qos,
+};
+
+const PAIRS: u32 = 50;
+const FANIN_PUBLISHERS: u32 = 100;
+const FANOUT_SUBSCRIBERS: u32 = 500;
+const FAN_WINDOW: u16 = 10;
+const PAYLOAD_BYTES: usize = 16;
+const WARM_UP: Duration = Duration::from_millis(300);
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const EXAMPLES: &str = "\
+Examples:
+  avocet bench yardstick                           the whole table, in about five minutes
+  avocet bench yardstick --runs 1 --windows 64 --qos 0
+
+The figures are microseconds of processor time for a delivered message, medians of all runs. In
+brackets: QoS 0 as a multiple of the relay, the others as a multiple of QoS 0; medians of the ratios
+of each run.";
+
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct YardstickArgs {
+    /// How often everything is measured.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+    /// Seconds of each measurement.
+    #[arg(long, default_value = "2", value_parser = seconds)]
+    seconds: Duration,
+    /// QoS to measure beside 0.
+    #[arg(long, default_value = "0,1,2", value_delimiter = ',', value_parser = qos)]
+    qos: Vec<QoS>,
+    /// Windows of the pairs.
+    #[arg(long, default_value = "1,8,64", value_delimiter = ',', value_parser = window())]
+    windows: Vec<u16>,
+    /// Leave out fan-in and fan-out.
+    #[arg(long)]
+    pairs_only: bool,
+    /// A setting for the broker, as with `avocet start`. May be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Print one line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is measured against what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Relay,
+    Broker(QoS),
+    Fastlane,
+}
+
+/// One line of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Scenario {
+    shape: Shape,
+    count: u32,
+    window: u16,
+}
+
+/// Measures everything and prints the table. False if messages were lost or the like.
+pub(super) fn run(args: &YardstickArgs) -> anyhow::Result<bool> {
+    let children = Children::new()?;
+    let relay = children.start("relay", &["bench", "relay", "--port", "0"].map(str::to_owned))?;
+    let broker = children.start("broker", &broker_arguments(args, &children))?;
+    let (scenarios, ways) = (scenarios(args), ways(&args.qos));
+    let mut table = Table::new(&scenarios, &ways);
+    let mut is_good = true;
+    for run in 0..args.runs {
+        for (scenario, way) in scenarios.iter().flat_map(|s| ways.iter().map(move |w| (*s, *w))) {
+            let serving = if way == Way::Relay { relay } else { broker };
+            let outcome = measure(args, serving, scenario, way)
+                .with_context(|| format!("run {} of {}", run + 1, args.runs))?;
+            if !outcome.is_good() {
+                complain(&outcome);
+                is_good = false;
+            }
+            table.add(scenario, way, &outcome.costs);
+        }
+    }
+    print(&if args.json { format!("{}\n", table.to_json()) } else { table.to_string() });
+    Ok(is_good)
+}
+
+fn broker_arguments(args: &YardstickArgs, children: &Children) -> Vec<String> {
+    let data_dir = children.directory().join("data");
+    let settings = [
+        "listeners.tcp.default.bind=127.0.0.1:0".to_owned(),
+        format!("node.data_dir={}", data_dir.display()),
+    ];
+    let settings = settings.iter().chain(&args.set);
+    let settings = settings.flat_map(|setting| ["--set".to_owned(), setting.clone()]);
+    std::iter::once("start".to_owned()).chain(settings).collect()
+}
+
+fn scenarios(args: &YardstickArgs) -> Vec<Scenario> {
+    let pairs = args.windows.iter();
+    let pairs = pairs.map(|window| Scenario { shape: Shape::Pair, count: PAIRS, window: *window });
+    let fans = [(Shape::Fanin, FANIN_PUBLISHERS), (Shape::Fanout, FANOUT_SUBSCRIBERS)];
+    let fans = fans.map(|(shape, count)| Scenario { shape, count, window: FAN_WINDOW });
+    pairs.chain(fans.into_iter().filter(|_| !args.pairs_only)).collect()
+}
+
+/// Relay, QoS 0 and `$fastlane` next to each other, then the dearer ones.
+fn ways(qos: &[QoS]) -> Vec<Way> {
+    let mut ways = vec![Way::Relay, Way::Broker(QoS::AtMostOnce), Way::Fastlane];
+    let others = [QoS::AtLeastOnce, QoS::ExactlyOnce];
+    ways.extend(others.into_iter().filter(|other| qos.contains(other)).map(Way::Broker));
+    ways
+}
+
+fn measure(
+    args: &YardstickArgs,
+    serving: Serving,
+    scenario: Scenario,
+    way: Way,
+) -> anyhow::Result<Outcome> {
+    let qos = if let Way::Broker(qos) = way { qos } else { QoS::AtMostOnce };
+    load::run(&Load {
+        shape: scenario.shape,
+        count: scenario.count,
+        host: "127.0.0.1".to_owned(),
+        port: serving.port,
+        username: None,
+        password: None,
+        pid: Some(serving.pid),
+        window: scenario.window,
+        payload_bytes: PAYLOAD_BYTES,
+        qos,
+        version: ProtocolVersion::V3_1_1,
+        is_fastlane: way == Way::Fastlane,
+        warm_up: WARM_UP,
+        until: Until::Elapsed(args.seconds),
+        patience: PATIENCE,
+    })
+}
