@@ -86,10 +86,8 @@ pub(crate) fn publish_all(
 }
 
 fn topic_of<'t>(action: Option<&'t Action<'_>>) -> Option<&'t str> {
-    match action {
-        Some(Action::Publish(inbound)) => Some(inbound.transit.topic()),
-        _ => None,
-    }
+    let Some(Action::Publish(inbound)) = action else { return None };
+    Some(inbound.transit.topic())
 }
 
 /// The codec gives messages to the same topic the same text, so this seldom reads it.
@@ -106,9 +104,9 @@ fn receipt_of(action: &Action<'_>) -> Option<Receipt> {
 
 /// The messages of a run that are to be delivered.
 fn transits_of<'r, 'm>(run: &'r [Action<'m>]) -> impl Iterator<Item = &'r Transit<'m>> + Clone {
-    run.iter().filter_map(|action| match action {
-        Action::Publish(inbound) if !inbound.reason.is_error() => Some(&inbound.transit),
-        _ => None,
+    run.iter().filter_map(|action| {
+        let Action::Publish(inbound) = action else { return None };
+        (!inbound.reason.is_error()).then_some(&inbound.transit)
     })
 }
 
@@ -273,13 +271,7 @@ impl Run<'_> {
 }
 
 fn inbound_of<'r, 'm>(action: &'r mut Action<'m>) -> Option<&'r mut Inbound<'m>> {
-    match action {
-        Action::Publish(inbound) => Some(inbound),
-        Action::Subscribe(_)
-        | Action::Unsubscribe(_)
-        | Action::Authenticate(_)
-        | Action::Close(_) => None,
-    }
+    if let Action::Publish(inbound) = action { Some(inbound) } else { None }
 }
 
 impl WideRun {

@@ -131,7 +131,7 @@ impl Drop for Waking<'_> {
 /// collects in place.
 fn recycle<'a>(mut actions: Vec<Action<'_>>) -> Vec<Action<'a>> {
     actions.clear();
-    actions.into_iter().filter_map(|_| None).collect()
+    actions.into_iter().map_while(|_| None).collect()
 }
 
 /// Starts a shard's thread. It ends when the handle is dropped and its connections are gone.
