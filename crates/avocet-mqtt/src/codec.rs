@@ -256,6 +256,11 @@ pub fn encode_publish(version: ProtocolVersion, publish: &Publish<'_>, out: &mut
     }
 }
 
+/// [`encode_publish`] without the payload, which the caller sends behind it from where it lies.
+pub fn encode_publish_head(version: ProtocolVersion, publish: &Publish<'_>, out: &mut Vec<u8>) {
+    publish.encode_head(version, publish.lengths(version), out);
+}
+
 /// [`encoded_len`] for PUBLISH.
 #[inline]
 #[must_use]
