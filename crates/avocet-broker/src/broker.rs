@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -62,6 +62,7 @@ pub(crate) struct Listening {
     pub(crate) connect_timeout: Duration,
     pub(crate) allow_anonymous: bool,
     connections_max: usize,
+    pub(crate) connections: AtomicUsize,
 }
 
 impl Shared {
@@ -78,7 +79,7 @@ impl Shared {
             registry: Registry::default(),
             router: Router::new(options.routing),
             exclusive: ExclusiveClaims::new(),
-            retained: Retained::new(options.retained_messages_max),
+            retained: Retained::new(options.retained_messages_max, options.retained_bytes_max),
             timers: Timers::default(),
             drops: Drops::default(),
             metrics: Metrics::default(),
@@ -266,16 +267,18 @@ async fn accept(
         connect_timeout: options.connect_timeout,
         allow_anonymous: options.allow_anonymous,
         connections_max: options.connections_max,
+        connections: AtomicUsize::new(0),
     });
     loop {
         match listener.accept().await {
             Ok(stream) => {
                 Metrics::add(&shared.metrics.connections_accepted, 1);
-                if shared.metrics.snapshot().connections >= listening.connections_max as u64 {
+                if listening.connections.load(Ordering::Relaxed) >= listening.connections_max {
                     Metrics::add(&shared.metrics.connections_refused, 1);
                     stream.refuse();
                     continue;
                 }
+                listening.connections.fetch_add(1, Ordering::Relaxed);
                 Metrics::add(&shared.metrics.connections, 1);
                 let Some(shard) =
                     shards.iter().min_by_key(|shard| shard.load.load(Ordering::Relaxed))

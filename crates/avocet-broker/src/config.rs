@@ -177,6 +177,8 @@ settings! {
     pub struct RetainedConfig {
         /// How many there may be. A publisher whose message is one too many is told 0x97.
         pub max_messages: u32 = 10_000_000,
+        /// Bytes of all of them, likewise.
+        pub max_bytes: Size = Size::gibibytes(4),
     }
 }
 
@@ -229,6 +231,7 @@ pub fn options(sections: &Sections<'_>, cores: usize) -> Options {
         topic_levels_max: mqtt.max_topic_levels.into(),
         sys_interval: sys.interval,
         retained_messages_max: retained.max_messages as usize,
+        retained_bytes_max: retained.max_bytes.as_u64(),
         delayed_messages_max: delayed.max_messages as usize,
     }
 }
@@ -261,7 +264,8 @@ fn routing(mqtt: &MqttConfig) -> avocet_router::Config {
 }
 
 fn limits(mqtt: &MqttConfig, session: &SessionConfig) -> Limits {
-    let expiry = mqtt.session_expiry_interval_max.as_secs();
+    // Begun seconds count whole: only zero is for ever.
+    let expiry = mqtt.session_expiry_interval_max.as_millis().div_ceil(1000);
     let packet_bytes_max = u32::try_from(mqtt.max_packet_size.as_u64()).unwrap_or(u32::MAX);
     let redirect = match mqtt.server_reference_reason {
         RedirectChoice::UseAnotherServer => ReasonCode::UseAnotherServer,

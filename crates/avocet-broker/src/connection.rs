@@ -6,7 +6,9 @@
 
 use std::{
     collections::VecDeque,
-    future::poll_fn,
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -29,7 +31,7 @@ use crate::{
     output::{Exit, Flushed},
     publish::{self, Backlog},
     shard::{Accepted, Shard},
-    subscribe,
+    subscribe::{self, Feed},
     wheel::Watch,
     wire::{BLOCKED, CLOSING, DETACHED, Wire},
 };
@@ -58,6 +60,8 @@ enum Ending {
     Closed,
     /// The session has no use for it any more.
     Detached,
+    /// A bug of ours.
+    Panicked,
 }
 
 struct Connection {
@@ -71,6 +75,8 @@ struct Connection {
     /// Set by CONNECT.
     mailbox: Option<Mailbox>,
     backlog: VecDeque<Backlog>,
+    /// Retained messages on their way to it.
+    feeds: VecDeque<Feed>,
     /// The client does not read its answers: nothing more is taken from it until it does.
     paused: bool,
     closed: Option<CloseReason>,
@@ -94,20 +100,44 @@ pub(crate) async fn run(shard: Rc<Shard>, accepted: Accepted) {
         rest: Vec::new(),
         mailbox: None,
         backlog: VecDeque::new(),
+        feeds: VecDeque::new(),
         paused: false,
         closed: None,
         lingering: false,
     };
-    let ending = connection.serve().await;
+    let ending = connection.serve_guarded().await;
     connection.finish(ending);
 }
 
 impl Connection {
+    /// A bug of ours ends this one connection, and the metrics say so.
+    async fn serve_guarded(&mut self) -> Ending {
+        let ending = {
+            let mut serving = pin!(self.serve());
+            poll_fn(|cx| {
+                let polled = catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(cx)));
+                polled.unwrap_or(Poll::Ready(Ending::Panicked))
+            })
+            .await
+        };
+        if matches!(ending, Ending::Panicked) {
+            Metrics::add(&self.shard.shared.metrics.connections_panicked, 1);
+        }
+        ending
+    }
+
     async fn serve(&mut self) -> Ending {
         loop {
             while !self.backlog.is_empty() {
                 self.work_off();
                 yield_now().await;
+            }
+            if self.feed() {
+                yield_now().await;
+                continue;
+            }
+            if self.paused && self.flush_as_owner() == Flushed::Empty {
+                self.paused = false;
             }
             if !self.rest.is_empty() && !self.paused && self.holds_packet() {
                 let (shard, now) = (Rc::clone(&self.shard), Instant::now());
@@ -121,6 +151,27 @@ impl Connection {
                 Event::End(ending) => return ending,
             }
         }
+    }
+
+    /// Sends some retained messages if the client takes them now; false if it has to be waited for,
+    /// or there are none to send.
+    fn feed(&mut self) -> bool {
+        let Self { shard, mailbox: Some(mailbox), feeds, .. } = self else { return false };
+        let Some(feed) = feeds.front_mut() else { return false };
+        let takes = {
+            let inner = mailbox.lock();
+            let room = inner.link.as_ref().is_some_and(|link| link.output.has_room());
+            room && !inner.session.has_waiting()
+        };
+        if !takes || self.closed.is_some() {
+            return false;
+        }
+        let more = shard
+            .with_flush_list(|list| feed.send_page(&shard.shared, list, mailbox, Instant::now()));
+        if !more {
+            feeds.pop_front();
+        }
+        true
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
@@ -149,6 +200,9 @@ impl Connection {
             }
             if signals & CLOSING != 0 || self.closed.is_some() {
                 return Poll::Ready(Event::End(Ending::Closed));
+            }
+            if self.paused {
+                return Poll::Ready(Event::Drained);
             }
             return self.poll_read(cx);
         }
@@ -181,7 +235,10 @@ impl Connection {
         let now = Instant::now();
         let shard = Rc::clone(&self.shard);
         shard.now.set(now);
-        self.watch.heard_at.set(now);
+        if self.mailbox.is_some() {
+            // Until CONNECT is there, its deadline stands, whatever comes in dribbles.
+            self.watch.heard_at.set(now);
+        }
         let buffer = shard.read_buffer.borrow();
         let bytes = &buffer[..count];
         shard.with_flush_list(|list| {
@@ -308,7 +365,8 @@ impl Connection {
         });
         list.tally.packets_received = packets_received;
         if !actions.is_empty() {
-            self.closed = perform(shard, mailbox, &mut actions, &mut self.backlog, now, list);
+            let mut work = Work { shard, mailbox, feeds: &mut self.feeds, now };
+            self.closed = work.perform(&mut actions, &mut self.backlog, list);
         }
         shard.give_actions(actions);
         match handled.stop {
@@ -317,7 +375,6 @@ impl Connection {
             Stop::Malformed => Metrics::add(&shard.shared.metrics.packets_malformed, 1),
             Stop::NotReading => {
                 self.paused = true;
-                self.wire.signal(BLOCKED);
                 return (handled.used, false);
             }
         }
@@ -326,9 +383,10 @@ impl Connection {
 
     /// A slice of what a wide fan-out left to do.
     fn work_off(&mut self) {
-        let Self { shard, mailbox: Some(mailbox), .. } = self else { return };
+        let Self { shard, mailbox: Some(mailbox), feeds, .. } = self else { return };
         let now = Instant::now();
         shard.now.set(now);
+        let mut work = Work { shard, mailbox, feeds, now };
         shard.with_flush_list(|list| {
             if let Some(Backlog::Run(run)) = self.backlog.front_mut()
                 && !run.deliver_slice(&shard.shared, list, now)
@@ -337,7 +395,7 @@ impl Connection {
             }
             let close = match self.backlog.pop_front() {
                 Some(Backlog::Run(run)) => run.answer(&shard.shared, mailbox, list),
-                Some(Backlog::Chore(chore)) => chore.perform(shard, mailbox, now, list),
+                Some(Backlog::Chore(chore)) => work.perform_one(chore, list),
                 None => None,
             };
             self.closed = self.closed.or(close);
@@ -348,13 +406,24 @@ impl Connection {
         let shared = Arc::clone(&self.shard.shared);
         let now = Instant::now();
         if let Some(mailbox) = &self.mailbox {
-            if matches!(ending, Ending::Silent) {
-                Metrics::add(&shared.metrics.keep_alive_timeouts, 1);
+            let last_word = match ending {
+                // [MQTT3-3.1.2-24] [MQTT5-3.1.2-22]
+                Ending::Silent => Some((
+                    ReasonCode::KeepAliveTimeout,
+                    "nothing was heard for one and a half keep alive intervals",
+                )),
+                Ending::Panicked => Some((
+                    ReasonCode::UnspecifiedError,
+                    "the server made a mistake over what was sent",
+                )),
+                Ending::Lost | Ending::Closed | Ending::Detached => None,
+            };
+            if let Some((reason, detail)) = last_word {
+                if matches!(ending, Ending::Silent) {
+                    Metrics::add(&shared.metrics.keep_alive_timeouts, 1);
+                }
                 let mut inner = mailbox.lock();
                 if inner.link.as_ref().is_some_and(|link| link.is(&self.wire)) {
-                    // [MQTT3-3.1.2-24] [MQTT5-3.1.2-22]
-                    let detail = "nothing was heard for one and a half keep alive intervals";
-                    let reason = ReasonCode::KeepAliveTimeout;
                     inner.close(&shared, mailbox.client_id(), reason, detail);
                 }
             } else {
@@ -367,6 +436,7 @@ impl Connection {
             let why = match (ending, self.closed) {
                 (_, Some(closed)) => closed.reason().text(),
                 (Ending::Silent, None) => ReasonCode::KeepAliveTimeout.text(),
+                (Ending::Panicked, None) => ReasonCode::UnspecifiedError.text(),
                 (Ending::Lost | Ending::Closed | Ending::Detached, None) => "connection lost",
             };
             self.shard.with_flush_list(|list| {
@@ -451,24 +521,54 @@ fn must_wait(first_byte: u8, actions: &[Action<'_>]) -> bool {
     }
 }
 
-/// Does what the session asked, in order: what was published, then the rest.
-fn perform(
-    shard: &Shard,
-    mailbox: &Mailbox,
-    actions: &mut Vec<Action<'_>>,
-    backlog: &mut VecDeque<Backlog>,
+/// Does what a session asks.
+struct Work<'w> {
+    shard: &'w Shard,
+    mailbox: &'w Mailbox,
+    feeds: &'w mut VecDeque<Feed>,
     now: Instant,
-    list: &mut FlushList,
-) -> Option<CloseReason> {
-    let mut closed = publish::publish_all(shard, mailbox, list, actions, backlog, now);
-    for chore in actions.drain(..).filter_map(Chore::of) {
-        if backlog.is_empty() {
-            closed = closed.or(chore.perform(shard, mailbox, now, list));
-        } else {
-            backlog.push_back(Backlog::Chore(chore));
+}
+
+impl Work<'_> {
+    /// In order: what was published, then the rest. What it returns ends the connection.
+    fn perform(
+        &mut self,
+        actions: &mut Vec<Action<'_>>,
+        backlog: &mut VecDeque<Backlog>,
+        list: &mut FlushList,
+    ) -> Option<CloseReason> {
+        let Self { shard, mailbox, now, .. } = *self;
+        let mut closed = publish::publish_all(shard, mailbox, list, actions, backlog, now);
+        for chore in actions.drain(..).filter_map(Chore::of) {
+            if backlog.is_empty() {
+                closed = closed.or(self.perform_one(chore, list));
+            } else {
+                backlog.push_back(Backlog::Chore(chore));
+            }
+        }
+        closed
+    }
+
+    fn perform_one(&mut self, chore: Chore, list: &mut FlushList) -> Option<CloseReason> {
+        let shared = &self.shard.shared;
+        match chore {
+            Chore::Subscribe(request) => {
+                let subscribed = subscribe::subscribe(shared, list, self.mailbox, request);
+                self.feeds.extend(subscribed.feeds);
+                subscribed.close
+            }
+            Chore::Unsubscribe(request) => {
+                subscribe::unsubscribe(shared, list, self.mailbox, request);
+                None
+            }
+            Chore::Close(reason) => {
+                if let Some(link) = &mut self.mailbox.lock().link {
+                    link.closing = Some(reason);
+                }
+                Some(reason)
+            }
         }
     }
-    closed
 }
 
 /// What a session asked beside publishing.
@@ -487,26 +587,6 @@ impl Chore {
             Action::Subscribe(request) => Some(Self::Subscribe(request)),
             Action::Unsubscribe(request) => Some(Self::Unsubscribe(request)),
             Action::Close(reason) => Some(Self::Close(reason)),
-        }
-    }
-
-    /// Does it; what it returns ends the connection.
-    fn perform(
-        self,
-        shard: &Shard,
-        mailbox: &Mailbox,
-        now: Instant,
-        list: &mut FlushList,
-    ) -> Option<CloseReason> {
-        match self {
-            Self::Subscribe(request) => {
-                subscribe::subscribe(&shard.shared, list, mailbox, &request, now)
-            }
-            Self::Unsubscribe(request) => {
-                subscribe::unsubscribe(&shard.shared, list, mailbox, request);
-                None
-            }
-            Self::Close(reason) => Some(reason),
         }
     }
 }

@@ -5,12 +5,16 @@ use std::{ops::Range, sync::Arc, time::Instant};
 
 use avocet_mqtt::{QoS, SubscriptionIdentifier, Transit};
 use avocet_router::{Choice, Destination, Destinations, Filter, Group, Subscriber};
-use avocet_session::{DropReason, Terms};
+use avocet_session::{Delivery, DropReason, Terms};
 
 use crate::{
     broker::Shared,
     mailbox::{FlushList, Mailbox},
 };
+
+/// Whether a receiver's queue was full and did not take a message: its publisher is to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refused(pub(crate) bool);
 
 /// Who delivers, and when.
 pub(crate) struct Way<'w> {
@@ -26,11 +30,13 @@ impl Way<'_> {
         destinations: &Destinations<Mailbox>,
         range: Range<usize>,
         list: &mut FlushList,
-    ) {
+    ) -> Refused {
         let plain = destinations.plain.len();
+        let mut refused = Refused(false);
         for index in range {
             if index < plain {
-                self.deliver_plain(transits.clone(), &destinations.plain[index], list);
+                let destination = &destinations.plain[index];
+                refused.0 |= self.deliver_plain(transits.clone(), destination, list).0;
             } else {
                 self.deliver_fastlane(
                     transits.clone(),
@@ -39,6 +45,7 @@ impl Way<'_> {
                 );
             }
         }
+        refused
     }
 
     #[inline]
@@ -47,8 +54,10 @@ impl Way<'_> {
         transits: impl Iterator<Item = &'t Transit<'m>> + Clone,
         destination: &Destination<Mailbox>,
         list: &mut FlushList,
-    ) {
-        let Some(terms) = destination.for_publisher(self.from.map(Subscriber::id)) else { return };
+    ) -> Refused {
+        let Some(terms) = destination.for_publisher(self.from.map(Subscriber::id)) else {
+            return Refused(false);
+        };
         let terms = Terms {
             qos: terms.qos,
             retain_as_published: terms.retain_as_published,
@@ -56,11 +65,13 @@ impl Way<'_> {
             shared: None,
             retained: false,
         };
-        destination.subscriber.with(&self.shared.drops, list, |session, exit| {
-            for transit in transits {
-                session.handle_delivery(transit, &terms, self.now, exit);
-            }
+        let refused = destination.subscriber.with(&self.shared.drops, list, |session, exit| {
+            transits.fold(false, |refused, transit| {
+                let delivery = session.handle_delivery(transit, &terms, self.now, exit);
+                refused | (delivery == Delivery::Refused)
+            })
         });
+        Refused(refused.unwrap_or(false))
     }
 
     /// `$fastlane/`: from the publisher's bytes into the connection's output, past the session.
@@ -85,7 +96,7 @@ impl Way<'_> {
         list: &mut FlushList,
     ) {
         let mut inner = mailbox.lock();
-        let Some(link) = &mut inner.link else { return };
+        let Some(link) = inner.link.as_mut().filter(|link| link.closing.is_none()) else { return };
         for transit in transits {
             let appended = match transit.frame(link.output.version()) {
                 Some(frame) if identifiers.is_empty() => {
@@ -116,12 +127,15 @@ impl Way<'_> {
         groups: &[Arc<Group<Mailbox>>],
         dice: u64,
         list: &mut FlushList,
-    ) {
+    ) -> Refused {
+        let mut refused = Refused(false);
         for group in groups {
             for (turn, transit) in transits.clone().enumerate() {
-                self.deliver_to_group(transit, group, dice.wrapping_add(turn as u64), list);
+                let dice = dice.wrapping_add(turn as u64);
+                refused.0 |= self.deliver_to_group(transit, group, dice, list).0;
             }
         }
+        refused
     }
 
     /// [`deliver_to_group`](Self::deliver_to_group), by the subscription's text.
@@ -135,7 +149,9 @@ impl Way<'_> {
         let group =
             Filter::parse(subscription).ok().and_then(|filter| self.shared.router.group(&filter));
         match group {
-            Some(group) => self.deliver_to_group(transit, &group, dice, list),
+            Some(group) => {
+                self.deliver_to_group(transit, &group, dice, list);
+            }
             None => self.shared.drops.note(subscription, transit.topic(), DropReason::NoMember),
         }
     }
@@ -147,7 +163,7 @@ impl Way<'_> {
         group: &Group<Mailbox>,
         dice: u64,
         list: &mut FlushList,
-    ) {
+    ) -> Refused {
         let publisher = self.from.map_or("", |mailbox| mailbox.client_id());
         let choice = Choice { publisher, topic: transit.topic(), dice };
         let member = group
@@ -155,14 +171,15 @@ impl Way<'_> {
             .or_else(|| group.select(&choice, |mailbox| !mailbox.is_ended()));
         let Some(member) = member else {
             self.shared.drops.note(group.name(), transit.topic(), DropReason::NoMember);
-            return;
+            return Refused(false);
         };
         let options = member.entry.options;
         let identifiers = member.entry.identifier.as_slice();
         if member.fastlane {
             let transits = std::iter::once(transit);
             let rap = options.retain_as_published;
-            return self.deliver_raw(transits, &member.subscriber, rap, identifiers, list);
+            self.deliver_raw(transits, &member.subscriber, rap, identifiers, list);
+            return Refused(false);
         }
         let terms = Terms {
             qos: options.qos,
@@ -171,8 +188,9 @@ impl Way<'_> {
             shared: Some(group.subscription()),
             retained: false,
         };
-        member.subscriber.with(&self.shared.drops, list, |session, exit| {
+        let delivery = member.subscriber.with(&self.shared.drops, list, |session, exit| {
             session.handle_delivery(transit, &terms, self.now, exit)
         });
+        Refused(delivery == Some(Delivery::Refused))
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     mailbox::{FlushList, Inner, Mailbox},
     metrics::Tally,
     publish, sys,
-    timers::Timer,
+    timers::{self, Timer},
     wire::{DETACHED, Wire},
 };
 
@@ -102,7 +102,11 @@ pub(crate) fn publish_will(shared: &Shared, list: &mut FlushList, mailbox: &Mail
     let will = mailbox.lock().will.take(); // [MQTT3-3.1.2-10] [MQTT5-3.1.2-10]
     if let Some(will) = will {
         let message = message_of(&will, now);
-        publish::publish_message(shared, list, &message, Some(mailbox), now);
+        if message.topic().starts_with("$delayed/") {
+            timers::delay(shared, mailbox.client_id(), &Transit::from_shared(&message), now);
+        } else {
+            publish::publish_message(shared, list, &message, Some(mailbox), now);
+        }
     }
 }
 

@@ -38,6 +38,7 @@ mod timers;
 mod wheel;
 mod wire;
 
+pub use avocet_session::DropReason;
 pub use broker::{Broker, StartError};
 pub use drops::{Dropped, Drops};
 pub use metrics::{Metrics, MetricsSnapshot};

@@ -16,7 +16,7 @@ use crate::{
     mailbox::{FlushList, Inner, Link, Mailbox},
     metrics::Metrics,
     output::Output,
-    subscribe, sys,
+    publish, subscribe, sys,
     wire::Wire,
 };
 
@@ -49,6 +49,12 @@ pub(crate) fn open(
     }
     let admission =
         handshake::admit(request.connect, &shared.limits, || shared.assign_client_id())?;
+    if let Some(will) = &admission.connect.will
+        && let Some((reason, _)) = publish::refuses(shared, &will.topic)
+    {
+        return Err(Refusal::new(reason, "the will topic is not one that clients publish to")
+            .to(&admission.connect));
+    }
     let mut entrance = Entrance { shared, wire: request.wire, now: request.now, list };
     let mailbox = if admission.connect.clean_start {
         entrance.begin(admission)

@@ -36,6 +36,8 @@ pub struct Options {
     pub topic_levels_max: usize,
     /// Messages retained at once.
     pub retained_messages_max: usize,
+    /// Bytes of all retained messages.
+    pub retained_bytes_max: u64,
     /// How often figures are published to `$SYS/`.
     pub sys_interval: Duration,
     /// Messages that wait for their `$delayed/` time.

@@ -20,7 +20,7 @@ use avocet_session::{Action, CloseReason, DropReason, Inbound};
 use crate::{
     broker::Shared,
     connection::Chore,
-    deliver::Way,
+    deliver::{Refused, Way},
     mailbox::{FlushList, Mailbox},
     shard::{SLICE, Shard},
     timers,
@@ -52,6 +52,8 @@ pub(crate) struct WideRun {
     next: usize,
     dice: u64,
     receipts: Vec<Receipt>,
+    /// A queue among the many refused: the publisher keeps what it can.
+    refused: bool,
 }
 
 /// Publishes the messages among the actions of one connection, in order, and answers them. Messages
@@ -84,10 +86,8 @@ pub(crate) fn publish_all(
 }
 
 fn topic_of<'t>(action: Option<&'t Action<'_>>) -> Option<&'t str> {
-    match action {
-        Some(Action::Publish(inbound)) => Some(inbound.transit.topic()),
-        _ => None,
-    }
+    let Some(Action::Publish(inbound)) = action else { return None };
+    Some(inbound.transit.topic())
 }
 
 /// The codec gives messages to the same topic the same text, so this seldom reads it.
@@ -104,9 +104,9 @@ fn receipt_of(action: &Action<'_>) -> Option<Receipt> {
 
 /// The messages of a run that are to be delivered.
 fn transits_of<'r, 'm>(run: &'r [Action<'m>]) -> impl Iterator<Item = &'r Transit<'m>> + Clone {
-    run.iter().filter_map(|action| match action {
-        Action::Publish(inbound) if !inbound.reason.is_error() => Some(&inbound.transit),
-        _ => None,
+    run.iter().filter_map(|action| {
+        let Action::Publish(inbound) = action else { return None };
+        (!inbound.reason.is_error()).then_some(&inbound.transit)
     })
 }
 
@@ -134,15 +134,16 @@ impl Run<'_> {
         }
         let topic = topic_of(run.first())?;
         let delayed = topic.starts_with("$delayed/");
-        let refused = self.refuses(topic);
+        let refused = refuses(shared, topic);
         for inbound in run.iter_mut().filter_map(inbound_of) {
             inbound.reason = match refused {
-                Some(reason) => {
-                    let why = DropReason::NotAuthorized;
+                Some((reason, why)) => {
                     shared.drops.note(self.from.client_id(), inbound.transit.topic(), why);
                     reason
                 }
-                None if delayed => timers::delay(shared, self.from, &inbound.transit, self.now),
+                None if delayed => {
+                    timers::delay(shared, self.from.client_id(), &inbound.transit, self.now)
+                }
                 None => self.retain(&inbound.transit),
             };
         }
@@ -161,17 +162,6 @@ impl Run<'_> {
         }
         self.deliver(run, destinations, width, list);
         None
-    }
-
-    /// Why messages to this topic are not taken from this client, if so.
-    fn refuses(&self, topic: &str) -> Option<ReasonCode> {
-        if topic.starts_with('$') && !may_publish(topic) {
-            return Some(ReasonCode::NotAuthorized);
-        }
-        let levels_max = self.shard.shared.options.topic_levels_max;
-        // A topic has no more levels than bytes.
-        let deep = topic.len() >= levels_max && topic::level_count(topic) > levels_max;
-        deep.then_some(ReasonCode::TopicNameInvalid)
     }
 
     /// Keeps the message if it is to be retained.
@@ -197,9 +187,6 @@ impl Run<'_> {
         list: &mut FlushList,
     ) {
         let shared = &*self.shard.shared;
-        if shared.refuses {
-            self.refuse_if_full(run, destinations);
-        }
         if destinations.is_empty() {
             for inbound in run.iter_mut().filter_map(inbound_of) {
                 shared.drops.count(DropReason::NoSubscribers, 1);
@@ -210,30 +197,57 @@ impl Run<'_> {
             return;
         }
         let way = Way { shared, from: Some(self.from), now: self.now };
+        if shared.refuses {
+            return self.deliver_or_refuse(&way, run, destinations, width, list);
+        }
         way.deliver(transits_of(run), destinations, 0..width, list);
         if !destinations.groups.is_empty() {
             way.deliver_shared(transits_of(run), &destinations.groups, self.shard.dice(), list);
         }
     }
 
-    /// Sets messages aside that a full queue would refuse. Asked before anybody gets them, so that
-    /// a publisher that repeats one does not double it for the others.
-    fn refuse_if_full(&self, run: &mut [Action<'_>], destinations: &Destinations<Mailbox>) {
+    /// One message after the other, since each may fill the queue that refuses the next.
+    fn deliver_or_refuse(
+        &self,
+        way: &Way<'_>,
+        run: &mut [Action<'_>],
+        destinations: &Destinations<Mailbox>,
+        width: usize,
+        list: &mut FlushList,
+    ) {
         for inbound in run.iter_mut().filter_map(inbound_of) {
-            let transit = &inbound.transit;
-            let bytes =
-                transit.topic().len() + transit.properties().len() + transit.payload().len();
-            let refuses = |destination: &Destination<Mailbox>| {
-                let terms = destination.for_publisher(Some(self.from.id()));
-                terms.is_some_and(|terms| terms.qos > QoS::AtMostOnce)
-                    && destination.subscriber.lock().session.would_refuse(bytes)
-            };
-            if transit.qos() > QoS::AtMostOnce && destinations.plain.iter().any(refuses) {
-                let why = DropReason::Refused;
-                self.shard.shared.drops.note(self.from.client_id(), transit.topic(), why);
+            if inbound.reason.is_error() {
+                continue;
+            }
+            let one = std::iter::once(&inbound.transit);
+            let refused = self.would_refuse(&inbound.transit, destinations)
+                || way.deliver(one.clone(), destinations, 0..width, list) == Refused(true)
+                || way.deliver_shared(one, &destinations.groups, self.shard.dice(), list)
+                    == Refused(true);
+            if refused {
                 inbound.reason = ReasonCode::QuotaExceeded;
             }
         }
+    }
+
+    /// Whether a full queue would not take the message. Asked before anybody gets it, so that a
+    /// publisher that repeats it does not double it for the others.
+    fn would_refuse(&self, transit: &Transit<'_>, destinations: &Destinations<Mailbox>) -> bool {
+        if transit.qos() == QoS::AtMostOnce {
+            return false;
+        }
+        let bytes = transit.topic().len() + transit.properties().len() + transit.payload().len();
+        let refuses = |destination: &Destination<Mailbox>| {
+            let terms = destination.for_publisher(Some(self.from.id()));
+            terms.is_some_and(|terms| terms.qos > QoS::AtMostOnce)
+                && destination.subscriber.lock().session.would_refuse(bytes)
+        };
+        let refused = destinations.plain.iter().any(refuses);
+        if refused {
+            let drops = &self.shard.shared.drops;
+            drops.note(self.from.client_id(), transit.topic(), DropReason::Refused);
+        }
+        refused
     }
 
     /// The same messages, able to wait.
@@ -251,18 +265,13 @@ impl Run<'_> {
             next: 0,
             dice: self.shard.dice(),
             receipts: run.iter().filter_map(receipt_of).collect(),
+            refused: false,
         }
     }
 }
 
 fn inbound_of<'r, 'm>(action: &'r mut Action<'m>) -> Option<&'r mut Inbound<'m>> {
-    match action {
-        Action::Publish(inbound) => Some(inbound),
-        Action::Subscribe(_)
-        | Action::Unsubscribe(_)
-        | Action::Authenticate(_)
-        | Action::Close(_) => None,
-    }
+    if let Action::Publish(inbound) = action { Some(inbound) } else { None }
 }
 
 impl WideRun {
@@ -277,12 +286,14 @@ impl WideRun {
         let end = (self.next + SLICE).min(width);
         let transits: Vec<_> = self.messages.iter().map(Transit::from_shared).collect();
         let way = Way { shared, from: Some(&self.from), now };
-        way.deliver(transits.iter(), &self.destinations, self.next..end, list);
+        let range = self.next..end;
+        self.refused |= way.deliver(transits.iter(), &self.destinations, range, list).0;
         self.next = end;
         if end < width {
             return false;
         }
-        way.deliver_shared(transits.iter(), &self.destinations.groups, self.dice, list);
+        let groups = &self.destinations.groups;
+        self.refused |= way.deliver_shared(transits.iter(), groups, self.dice, list).0;
         true
     }
 
@@ -293,7 +304,14 @@ impl WideRun {
         from: &Mailbox,
         list: &mut FlushList,
     ) -> Option<CloseReason> {
-        answer(shared, from, list, self.receipts.into_iter())
+        let refused = self.refused;
+        let receipts = self.receipts.into_iter().map(|mut receipt| {
+            if refused && !receipt.reason.is_error() {
+                receipt.reason = ReasonCode::QuotaExceeded;
+            }
+            receipt
+        });
+        answer(shared, from, list, receipts)
     }
 }
 
@@ -335,6 +353,17 @@ fn answer(
         })
     })
     .flatten()
+}
+
+/// Why messages to this topic are taken from no client, if so.
+pub(crate) fn refuses(shared: &Shared, topic: &str) -> Option<(ReasonCode, DropReason)> {
+    if topic.starts_with('$') && !may_publish(topic) {
+        return Some((ReasonCode::NotAuthorized, DropReason::NotAuthorized));
+    }
+    let levels_max = shared.options.topic_levels_max;
+    // A topic has no more levels than bytes, and one.
+    let deep = topic.len() >= levels_max && topic::level_count(topic) > levels_max;
+    deep.then_some((ReasonCode::TopicNameInvalid, DropReason::TopicInvalid))
 }
 
 /// Whether clients may publish to a topic that begins with `$`: `$SYS/` is the broker's own.

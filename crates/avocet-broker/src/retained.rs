@@ -9,19 +9,20 @@ use std::{
 };
 
 use avocet_mqtt::{ApplicationMessage, Transit, message::Expiry};
-use avocet_router::{Cursor, RetainedIndex};
+use avocet_router::{Cursor, Page, RetainedIndex};
 use tokio::time;
 
 use crate::broker::Shared;
 
 /// Retained messages read under one lock.
-const PAGE: usize = 256;
+const PAGE: usize = 64;
 
 /// One message for each topic that has one.
 #[derive(Debug)]
 pub(crate) struct Retained {
     index: RetainedIndex<Arc<ApplicationMessage>>,
     messages_max: usize,
+    bytes_max: u64,
     bytes: AtomicU64,
 }
 
@@ -30,8 +31,8 @@ pub(crate) struct Retained {
 pub(crate) struct RetainedFull;
 
 impl Retained {
-    pub(crate) fn new(messages_max: usize) -> Self {
-        Self { index: RetainedIndex::new(), messages_max, bytes: AtomicU64::new(0) }
+    pub(crate) fn new(messages_max: usize, bytes_max: u64) -> Self {
+        Self { index: RetainedIndex::new(), messages_max, bytes_max, bytes: AtomicU64::new(0) }
     }
 
     /// Keeps a message, or removes the one that is kept if the payload is empty
@@ -47,44 +48,30 @@ impl Retained {
         }
         // [MQTT3-3.3.1-5] [MQTT5-3.3.1-5]
         let message = Arc::clone(transit.share());
+        if self.bytes.load(Ordering::Relaxed) + message.len() as u64 > self.bytes_max {
+            return Err(RetainedFull);
+        }
         self.bytes.fetch_add(message.len() as u64, Ordering::Relaxed);
         self.gone(self.index.insert(topic, message));
         Ok(())
     }
 
-    /// Calls `each` with every message that matches and has not expired, a page at a time.
-    pub(crate) fn matching(
+    /// The next messages that match and have not expired; perhaps none although more follow.
+    pub(crate) fn page(
         &self,
         topic_filter: &str,
+        cursor: Option<&Cursor>,
         now: Instant,
-        mut each: impl FnMut(&Arc<ApplicationMessage>),
-    ) {
-        let mut cursor: Option<Cursor> = None;
-        loop {
-            let page = self.index.matching(topic_filter, cursor.as_ref(), PAGE);
-            for message in &page.found {
-                if message.remaining_expiry(now) == Expiry::Expired {
-                    self.expire(message);
-                } else {
-                    each(message);
-                }
-            }
-            cursor = page.next;
-            if cursor.is_none() {
-                return;
-            }
-        }
-    }
-
-    /// Removes what has expired on the next page; tells where the page after it begins.
-    fn sweep_page(&self, filter: &str, cursor: Option<&Cursor>, now: Instant) -> Option<Cursor> {
-        let page = self.index.matching(filter, cursor, PAGE);
-        for message in &page.found {
-            if message.remaining_expiry(now) == Expiry::Expired {
+    ) -> Page<Arc<ApplicationMessage>> {
+        let mut page = self.index.matching(topic_filter, cursor, PAGE);
+        page.found.retain(|message| {
+            let expired = message.remaining_expiry(now) == Expiry::Expired;
+            if expired {
                 self.expire(message);
             }
-        }
-        page.next
+            !expired
+        });
+        page
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -111,7 +98,7 @@ pub(crate) async fn sweep(shared: Arc<Shared>) {
         for filter in ["#", "$SYS/#"] {
             let mut cursor = None;
             loop {
-                cursor = shared.retained.sweep_page(filter, cursor.as_ref(), Instant::now());
+                cursor = shared.retained.page(filter, cursor.as_ref(), Instant::now()).next;
                 if cursor.is_none() {
                     break;
                 }

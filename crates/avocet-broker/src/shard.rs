@@ -8,6 +8,7 @@
 use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
     sync::{
         Arc,
@@ -81,18 +82,18 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    /// Does something that may leave mailboxes to be flushed, and sees to it that they are.
+    /// Does something that may leave mailboxes to be flushed, and sees to it that they are, even
+    /// if it panics.
     pub(crate) fn with_flush_list<R>(&self, work: impl FnOnce(&mut FlushList) -> R) -> R {
-        let mut list = self.flush_list.borrow_mut();
-        let was_empty = list.mailboxes.is_empty();
-        let result = work(&mut list);
-        if was_empty
-            && !list.mailboxes.is_empty()
-            && let Some(flusher) = &*self.flusher.borrow()
-        {
+        let was_empty = self.flush_list.borrow().mailboxes.is_empty();
+        let _waking = was_empty.then_some(Waking(self));
+        work(&mut self.flush_list.borrow_mut())
+    }
+
+    fn wake_flusher(&self) {
+        if let Some(flusher) = &*self.flusher.borrow() {
             flusher.wake_by_ref();
         }
-        result
     }
 
     /// An empty list of actions with the room that the last one had.
@@ -115,11 +116,22 @@ impl Shard {
     }
 }
 
+/// Wakes the flusher once the turn is over, if it left something to write.
+struct Waking<'s>(&'s Shard);
+
+impl Drop for Waking<'_> {
+    fn drop(&mut self) {
+        if !self.0.flush_list.borrow().mailboxes.is_empty() {
+            self.0.wake_flusher();
+        }
+    }
+}
+
 /// The same allocation for a list of things that borrow from elsewhere: the standard library
 /// collects in place.
 fn recycle<'a>(mut actions: Vec<Action<'_>>) -> Vec<Action<'a>> {
     actions.clear();
-    actions.into_iter().filter_map(|_| None).collect()
+    actions.into_iter().map_while(|_| None).collect()
 }
 
 /// Starts a shard's thread. It ends when the handle is dropped and its connections are gone.
@@ -158,26 +170,26 @@ async fn run(shard: Rc<Shard>, mut accepted: mpsc::Receiver<Accepted>, load: Arc
     while let Some(accepted) = accepted.recv().await {
         let shard = Rc::clone(&shard);
         let load = Arc::clone(&load);
+        let listening = Arc::clone(&accepted.listening);
         tokio::task::spawn_local(async move {
-            let _leaving = Leaving { load, shared: Arc::clone(&shard.shared) };
+            let _leaving = Leaving { load, listening, shared: Arc::clone(&shard.shared) };
             connection::run(shard, accepted).await;
         });
     }
 }
 
-/// Counts a connection out, also if its task panics.
+/// Counts a connection out, however its task ends.
 struct Leaving {
     load: Arc<AtomicUsize>,
+    listening: Arc<Listening>,
     shared: Arc<Shared>,
 }
 
 impl Drop for Leaving {
     fn drop(&mut self) {
         self.load.fetch_sub(1, Ordering::Relaxed);
+        self.listening.connections.fetch_sub(1, Ordering::Relaxed);
         self.shared.metrics.connections.fetch_sub(1, Ordering::Relaxed);
-        if std::thread::panicking() {
-            Metrics::add(&self.shared.metrics.connections_panicked, 1);
-        }
     }
 }
 
@@ -202,7 +214,10 @@ async fn run_flusher(shard: Rc<Shard>) {
         };
         let now = shard.now.get();
         for mailbox in slice.drain(..) {
-            mailbox.flush(&shard.shared, &mut tally, now);
+            let flush = || mailbox.flush(&shard.shared, &mut tally, now);
+            if catch_unwind(AssertUnwindSafe(flush)).is_err() {
+                Metrics::add(&shard.shared.metrics.connections_panicked, 1);
+            }
         }
         shard.shared.metrics.take(&mut tally);
         if more {

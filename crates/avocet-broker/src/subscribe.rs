@@ -4,9 +4,10 @@
 use std::{sync::Arc, time::Instant};
 
 use avocet_mqtt::{
-    QoS, ReasonCode, Subscribe, Subscription, Transit, Unsubscribe, packet::RetainHandling, topic,
+    QoS, ReasonCode, Subscribe, Subscription, SubscriptionIdentifier, SubscriptionOptions, Transit,
+    Unsubscribe, packet::RetainHandling, topic,
 };
-use avocet_router::{Entry, Filter, Inserted, Subscriber};
+use avocet_router::{Cursor, Entry, Filter, Inserted, Subscriber};
 use avocet_session::{CloseReason, Terms};
 
 use crate::{
@@ -15,130 +16,164 @@ use crate::{
     mailbox::{FlushList, Mailbox},
 };
 
-/// What one line of a SUBSCRIBE became.
-struct Line<'s> {
-    subscription: &'s Subscription,
-    reason: ReasonCode,
-    /// Set where the subscription stands: what retained messages are looked up by.
-    entered: Option<(Filter, Inserted)>,
+/// Retained messages that a new subscription brings, sent as the client takes them.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    filter: Filter,
+    options: SubscriptionOptions,
+    identifier: Option<SubscriptionIdentifier>,
+    cursor: Option<Cursor>,
 }
 
-/// Enters subscriptions, answers, and sends what is retained. What it returns ends the connection.
+/// What came of a SUBSCRIBE.
+#[derive(Debug, Default)]
+pub(crate) struct Subscribed {
+    /// Ends the connection.
+    pub(crate) close: Option<CloseReason>,
+    /// One for each line that brings retained messages.
+    pub(crate) feeds: Vec<Feed>,
+}
+
+/// Enters subscriptions and answers.
 pub(crate) fn subscribe(
     shared: &Arc<Shared>,
     list: &mut FlushList,
     mailbox: &Mailbox,
-    request: &Subscribe,
-    now: Instant,
-) -> Option<CloseReason> {
-    let mut lines = Vec::with_capacity(request.subscriptions.len());
-    for subscription in &request.subscriptions {
-        match enter(shared, mailbox, request, subscription) {
-            Ok(line) => lines.push(line),
-            // [MQTT3-4.7.1-2] [MQTT3-4.7.1-3] [MQTT5-4.7.1-1] [MQTT5-4.7.1-2]
-            Err(detail) => {
-                let close = mailbox.with(&shared.drops, list, |session, exit| {
-                    session.close(ReasonCode::TopicFilterInvalid, detail, exit)
-                });
-                return close.flatten();
+    mut request: Subscribe,
+) -> Subscribed {
+    let filters = match parse(mailbox, &mut request) {
+        Ok(filters) => filters,
+        Err((reason, detail)) => {
+            let close = mailbox
+                .with(&shared.drops, list, |session, exit| session.close(reason, detail, exit));
+            return Subscribed { close: close.flatten(), feeds: Vec::new() };
+        }
+    };
+    let mut reasons = Vec::with_capacity(filters.len());
+    let mut entered = Vec::with_capacity(filters.len());
+    for (filter, subscription) in filters.into_iter().zip(&request.subscriptions) {
+        match enter(shared, mailbox, &request, subscription, &filter) {
+            Ok((options, inserted)) => {
+                reasons.push(ReasonCode::granted(options.qos));
+                entered.push((filter, options, inserted));
             }
+            Err(reason) => reasons.push(reason),
         }
     }
-    let reasons: Vec<ReasonCode> = lines.iter().map(|line| line.reason).collect();
     let alive = mailbox.with(&shared.drops, list, |session, exit| {
-        session.handle_subscribed(request, &reasons, exit);
+        session.handle_subscribed(&request, &reasons, exit);
     });
     if alive.is_none() {
         // The session ended meanwhile and did not know of these.
-        for (filter, _) in lines.iter().filter_map(|line| line.entered.as_ref()) {
+        for (filter, ..) in &entered {
             shared.unsubscribe(filter, mailbox.id());
         }
-        return None;
+        return Subscribed::default();
     }
-    for line in &lines {
-        if let Some((filter, inserted)) = &line.entered {
-            send_retained(
-                shared,
-                list,
-                mailbox,
-                request,
-                line.subscription,
-                filter,
-                *inserted,
-                now,
-            );
-        }
-    }
-    None
+    let identifier = request.subscription_identifier;
+    let wanted = entered.into_iter().filter(|(filter, options, inserted)| {
+        brings_retained(filter, options.retain_handling, *inserted)
+    });
+    let feeds =
+        wanted.map(|(filter, options, _)| Feed { filter, options, identifier, cursor: None });
+    Subscribed { close: None, feeds: feeds.collect() }
 }
 
-fn enter<'s>(
+/// All filters of a request, or why the connection has to end. Nothing is entered before all are
+/// known to be well formed.
+fn parse(
+    mailbox: &Mailbox,
+    request: &mut Subscribe,
+) -> Result<Vec<Filter>, (ReasonCode, &'static str)> {
+    let is_bridge = mailbox.lock().session.is_bridge();
+    let mut filters = Vec::with_capacity(request.subscriptions.len());
+    for subscription in &mut request.subscriptions {
+        // [MQTT3-4.7.1-2] [MQTT3-4.7.1-3] [MQTT5-4.7.1-1] [MQTT5-4.7.1-2]
+        let filter = Filter::parse(&subscription.filter)
+            .map_err(|error| (ReasonCode::TopicFilterInvalid, error.text()))?;
+        let options = &mut subscription.options;
+        if filter.group().is_some() && options.no_local {
+            if !is_bridge {
+                // [MQTT5-3.8.3-4], whatever prefixes stand before the group.
+                return Err((ReasonCode::ProtocolError, "No Local on a shared subscription"));
+            }
+            options.no_local = false;
+        }
+        filters.push(filter);
+    }
+    Ok(filters)
+}
+
+/// Enters one line; tells the terms it stands on.
+fn enter(
     shared: &Shared,
     mailbox: &Mailbox,
     request: &Subscribe,
-    subscription: &'s Subscription,
-) -> Result<Line<'s>, &'static str> {
-    let filter = Filter::parse(&subscription.filter).map_err(|error| error.text())?;
-    let refused = |reason| Ok(Line { subscription, reason, entered: None });
-    if let Some(reason) = shared.refuses_filter(mailbox, &filter) {
-        return refused(reason);
+    subscription: &Subscription,
+    filter: &Filter,
+) -> Result<(SubscriptionOptions, Inserted), ReasonCode> {
+    if let Some(reason) = shared.refuses_filter(mailbox, filter) {
+        return Err(reason);
     }
     {
         let inner = mailbox.lock();
         if inner.session.subscriptions_full() && !inner.session.is_subscribed(&subscription.filter)
         {
-            return refused(ReasonCode::QuotaExceeded);
+            return Err(ReasonCode::QuotaExceeded);
         }
         // The connection is the subscriber: there must be no session to outlive it.
         if filter.is_fastlane() && !inner.session.is_clean() {
-            return refused(ReasonCode::ImplementationSpecificError);
+            return Err(ReasonCode::ImplementationSpecificError);
         }
     }
     if filter.is_exclusive() && !shared.exclusive.claim(filter.topic_filter(), mailbox.id()) {
-        return refused(ReasonCode::QuotaExceeded);
+        return Err(ReasonCode::QuotaExceeded);
     }
-    let qos = if filter.is_fastlane() { QoS::AtMostOnce } else { subscription.options.qos };
     let mut options = subscription.options;
-    options.qos = qos;
+    if filter.is_fastlane() {
+        options.qos = QoS::AtMostOnce;
+    }
     let entry = Entry { options, identifier: request.subscription_identifier };
-    let inserted = shared.router.subscribe(&filter, mailbox.clone(), entry);
-    Ok(Line { subscription, reason: ReasonCode::granted(qos), entered: Some((filter, inserted)) })
+    Ok((options, shared.router.subscribe(filter, mailbox.clone(), entry)))
 }
 
 /// [MQTT3-3.3.1-6] [MQTT5-3.3.1-9] [MQTT5-3.3.1-10] [MQTT5-3.3.1-11]
-#[expect(clippy::too_many_arguments, reason = "one line of one SUBSCRIBE, said in full")]
-fn send_retained(
-    shared: &Shared,
-    list: &mut FlushList,
-    mailbox: &Mailbox,
-    request: &Subscribe,
-    subscription: &Subscription,
-    filter: &Filter,
-    inserted: Inserted,
-    now: Instant,
-) {
-    let wanted = match subscription.options.retain_handling {
-        RetainHandling::Send => true,
-        RetainHandling::SendIfNew => inserted == Inserted::New,
-        RetainHandling::DoNotSend => false,
-    };
+fn brings_retained(filter: &Filter, handling: RetainHandling, inserted: Inserted) -> bool {
     // A shared subscription is sent none (5.0 section 4.8.2).
-    if !wanted || filter.group().is_some() {
-        return;
-    }
-    let qos = if filter.is_fastlane() { QoS::AtMostOnce } else { subscription.options.qos };
-    let terms = Terms {
-        qos,
-        retain_as_published: true,
-        identifiers: request.subscription_identifier.as_slice(),
-        shared: None,
-        retained: true, // [MQTT3-3.3.1-8] [MQTT5-3.3.1-8]
-    };
-    shared.retained.matching(filter.topic_filter(), now, |message| {
-        mailbox.with(&shared.drops, list, |session, exit| {
-            session.handle_delivery(&Transit::from_shared(message), &terms, now, exit)
+    filter.group().is_none()
+        && match handling {
+            RetainHandling::Send => true,
+            RetainHandling::SendIfNew => inserted == Inserted::New,
+            RetainHandling::DoNotSend => false,
+        }
+}
+
+impl Feed {
+    /// Sends a page if the client takes it; false when there is nothing more to send.
+    pub(crate) fn send_page(
+        &mut self,
+        shared: &Shared,
+        list: &mut FlushList,
+        mailbox: &Mailbox,
+        now: Instant,
+    ) -> bool {
+        let page = shared.retained.page(self.filter.topic_filter(), self.cursor.as_ref(), now);
+        let terms = Terms {
+            qos: self.options.qos,
+            retain_as_published: true,
+            identifiers: self.identifier.as_slice(),
+            shared: None,
+            retained: true, // [MQTT3-3.3.1-8] [MQTT5-3.3.1-8]
+        };
+        let alive = mailbox.with(&shared.drops, list, |session, exit| {
+            for message in &page.found {
+                let transit = Transit::from_shared(message);
+                session.handle_delivery(&transit, &terms, now, exit);
+            }
         });
-    });
+        self.cursor = page.next;
+        alive.is_some() && self.cursor.is_some()
+    }
 }
 
 /// Removes subscriptions and answers.
@@ -180,7 +215,13 @@ pub(crate) fn collect_shared(
             if member.subscriber.is(mailbox) || member.subscriber.is_online() {
                 continue;
             }
-            let waiting = member.subscriber.lock().session.take_shared_of(group.subscription());
+            let waiting = {
+                let mut inner = member.subscriber.lock();
+                if inner.link.is_some() {
+                    continue;
+                }
+                inner.session.take_shared_of(group.subscription())
+            };
             leave::redeliver(shared, list, waiting, now);
         }
     }

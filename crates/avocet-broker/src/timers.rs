@@ -123,16 +123,16 @@ fn fire(shared: &Arc<Shared>, list: &mut FlushList, timer: Timer, now: Instant) 
 /// Keeps a message published to `$delayed/<seconds>/<topic>` until its time.
 pub(crate) fn delay(
     shared: &Shared,
-    from: &Mailbox,
+    client_id: &str,
     transit: &Transit<'_>,
     now: Instant,
 ) -> ReasonCode {
     let Some((delay, topic)) = parse_delayed(transit.topic()) else {
-        shared.drops.note(from.client_id(), transit.topic(), DropReason::NotAuthorized);
+        shared.drops.note(client_id, transit.topic(), DropReason::TopicInvalid);
         return ReasonCode::TopicNameInvalid;
     };
     if shared.timers.delayed() >= shared.options.delayed_messages_max {
-        shared.drops.note(from.client_id(), transit.topic(), DropReason::QuotaExceeded);
+        shared.drops.note(client_id, transit.topic(), DropReason::QuotaExceeded);
         return ReasonCode::QuotaExceeded;
     }
     let mut publish = Publish::new(topic, transit.payload());

@@ -31,9 +31,10 @@ impl Session {
         if self.connection.as_ref().is_none_or(|connection| !connection.is_open()) {
             return;
         }
-        let handled = match packet {
-            Packet::Publish(publish) => self.handle_publish(&publish, frame, now, actions, out),
-            other => self.handle_other(other, now, actions, out),
+        let handled = if let Packet::Publish(publish) = &packet {
+            self.handle_publish(publish, frame, now, actions, out)
+        } else {
+            self.handle_other(packet, now, actions, out)
         };
         if let Err(violation) = handled {
             self.handle_violation(&violation, actions, out);

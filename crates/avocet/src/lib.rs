@@ -4,5 +4,5 @@
 pub mod config;
 
 pub use avocet_broker::{
-    Broker, Dropped, Drops, ListenerOptions, MetricsSnapshot, Options, StartError,
+    Broker, DropReason, Dropped, Drops, ListenerOptions, MetricsSnapshot, Options, StartError,
 };

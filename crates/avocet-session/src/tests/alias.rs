@@ -21,11 +21,7 @@ fn alias_of_the_client_stands_for_its_topic() {
         s.sends(alias("a", 2)).sends(alias("", 2));
         s.gives(&["route q0 t=a p=x", "route q0 t=a p=x"]);
         s.sends(alias("b", 1)).sends(alias("", 2)).sends(alias("", 1));
-        s.gives(&[
-            "route q0 t=b p=x",
-            "route q0 t=a p=x",
-            "route q0 t=b p=x",
-        ]);
+        s.gives(&["route q0 t=b p=x", "route q0 t=a p=x", "route q0 t=b p=x"]);
         s.sends(alias("c", 2)).sends(alias("", 2));
         s.gives(&["route q0 t=c p=x", "route q0 t=c p=x"]);
     });
