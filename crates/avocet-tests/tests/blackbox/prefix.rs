@@ -21,22 +21,6 @@ fn publish_each(publisher: &mut Raw, payloads: &[&str]) {
     }
 }
 
-/// Acknowledges what is on its way, until nothing is, and returns the payloads.
-#[track_caller]
-fn drain(raw: &mut Raw) -> Vec<String> {
-    let mut texts = Vec::new();
-    loop {
-        let messages = raw.messages_before_pong();
-        if messages.is_empty() {
-            return texts;
-        }
-        for message in &messages {
-            raw.acknowledge(message);
-            texts.push(message.text());
-        }
-    }
-}
-
 #[track_caller]
 fn check_refused(broker: &Broker, version: Version, filter: &str) {
     let mut alice = broker.client(version, "alice");
