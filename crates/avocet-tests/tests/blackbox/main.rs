@@ -28,7 +28,7 @@ mod retained;
 mod session;
 //mod setting;
 mod shared;
-//mod slow;
+mod slow;
 mod subscribe;
 mod sys;
 mod will;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use avocet_tests::{Broker, Connect, Properties, Publish, Raw, Version, each_version};
+use avocet_tests::{Broker, Connect, Publish, Raw, Version, each_version, packet::subscribe};
 
 use super::publish_each;
 use crate::limit::drain;
@@ -265,11 +265,13 @@ fn message_that_waits_in_a_session_that_is_taken_down_goes_to_another_member() {
     });
 }
 
-/// `$queue/` is no shared subscription of the standard: No Local is no error there.
+/// [MQTT5-3.8.3-4], for every way to write a group.
 #[test]
-fn no_local_with_queue_is_no_error() {
+fn no_local_on_a_group_closes() {
     let broker = Broker::start(&[]);
-    let mut alice = broker.client(Version::V5, "alice");
-    alice.subscribe_with("$queue/a", 0x04, &Properties::new());
-    alice.expect_nothing_before_pong();
+    for filter in ["$queue/a", "$local/$share/g/a", "$fastlane/$queue/a", "$fastlane/$share/g/a"] {
+        let mut alice = broker.client(Version::V5, "alice");
+        alice.send(&subscribe(Version::V5, 1, &[(filter, 0x04)]));
+        assert_eq!(alice.expect_ending(), Some(0x82), "{filter}");
+    }
 }
