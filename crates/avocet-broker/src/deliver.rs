@@ -107,7 +107,8 @@ impl Way<'_> {
                         publish.qos = QoS::AtMostOnce;
                         publish.retain = retain_as_published && transit.retain();
                         publish.subscription_identifiers = identifiers.into();
-                        link.output.append_fastlane(&publish, &mut list.tally)
+                        let large = transit.shared_if_large();
+                        link.output.append_fastlane(&publish, large, &mut list.tally)
                     }
                     None => Err(DropReason::Expired),
                 },

@@ -5,8 +5,8 @@
 //! - `connection`: the owner of one socket: reads, decodes, lets the session handle each packet;
 //! - `publish`: the publish path, from a decoded PUBLISH to its acknowledgement; `deliver`: its
 //!   step from destinations to receivers;
-//! - `mailbox`: the lock around a session and the connection it may have; `output`: the bytes on
-//!   their way to one client; `wire`: its socket, as other threads see it.
+//! - `mailbox`: the lock around a session and the connection it may have; `output`: what is on its
+//!   way to one client; `pending`: the bytes of that; `wire`: its socket, as other threads see it.
 //!
 //! Around it:
 //! - `open`: a CONNECT becomes a mailbox: new, resumed or taken over; `leave`: a connection ends,
@@ -28,6 +28,7 @@ mod metrics;
 mod open;
 mod options;
 mod output;
+mod pending;
 mod publish;
 mod registry;
 mod retained;

@@ -4,32 +4,20 @@
 //! so there is one writer at a time. When the system takes less than there is, the output is
 //! blocked, and from then on only the connection's owner writes.
 
-use std::{cell::RefCell, io, sync::Arc};
+use std::{io, sync::Arc};
 
 use avocet_mqtt::{ApplicationMessage, Packet, ProtocolVersion, Publish, QoS, codec};
 use avocet_session::{DropReason, Outlet};
 
-use crate::{drops::Drops, metrics::Tally, wire::Wire};
+use crate::{drops::Drops, metrics::Tally, pending::Pending, wire::Wire};
 
 /// Beyond this many unwritten bytes a connection takes no more messages: they wait in the session.
 const BYTES_MAX: usize = 256 * 1024;
-/// What a buffer begins with; most turns of most connections fit.
-const BUFFER_BYTES: usize = 4 * 1024;
-/// Larger buffers are given back to the system.
-const POOLED_BYTES_MAX: usize = 64 * 1024;
-/// Buffers a thread keeps.
-const POOLED_MAX: usize = 128;
-
-thread_local! {
-    static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
-}
 
 /// What one connection has still to write. Holds no buffer while there is nothing.
 #[derive(Debug)]
 pub(crate) struct Output {
-    bytes: Vec<u8>,
-    /// How many of them are written.
-    written: usize,
+    pending: Pending,
     version: ProtocolVersion,
     /// The largest packet the client takes.
     packet_bytes_max: usize,
@@ -52,8 +40,7 @@ pub(crate) enum Flushed {
 impl Output {
     pub(crate) fn new(version: ProtocolVersion, packet_bytes_max: usize) -> Self {
         Self {
-            bytes: Vec::new(),
-            written: 0,
+            pending: Pending::default(),
             version,
             packet_bytes_max,
             queued: false,
@@ -63,34 +50,35 @@ impl Output {
 
     /// Bytes not written yet.
     pub(crate) fn waiting(&self) -> usize {
-        self.bytes.len() - self.written
+        self.pending.len()
     }
 
     pub(crate) fn has_room(&self) -> bool {
         self.waiting() < BYTES_MAX
     }
 
-    /// A buffer to append to, borrowed from this thread's pool if there was none.
-    #[inline]
-    fn buffer(&mut self) -> &mut Vec<u8> {
-        if self.bytes.capacity() == 0 {
-            self.bytes =
-                POOL.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES));
-        }
-        &mut self.bytes
-    }
-
     pub(crate) fn append(&mut self, packet: &Packet<'_>, tally: &mut Tally) {
         tally.packet_sent(packet);
         let version = self.version;
-        codec::encode(version, packet, self.buffer());
+        codec::encode(version, packet, self.pending.buffer());
     }
 
     #[inline]
-    pub(crate) fn append_publish(&mut self, publish: &Publish<'_>, tally: &mut Tally) {
+    pub(crate) fn append_publish(
+        &mut self,
+        publish: &Publish<'_>,
+        large: Option<&Arc<ApplicationMessage>>,
+        tally: &mut Tally,
+    ) {
         tally.publish_sent(publish.qos);
         let version = self.version;
-        codec::encode_publish(version, publish, self.buffer());
+        match large {
+            None => codec::encode_publish(version, publish, self.pending.buffer()),
+            Some(message) => {
+                codec::encode_publish_head(version, publish, self.pending.buffer());
+                self.pending.append_payload(Arc::clone(message));
+            }
+        }
     }
 
     /// A message past the session: not for a connection that does not keep up, nor larger than
@@ -99,6 +87,7 @@ impl Output {
     pub(crate) fn append_fastlane(
         &mut self,
         publish: &Publish<'_>,
+        large: Option<&Arc<ApplicationMessage>>,
         tally: &mut Tally,
     ) -> Result<(), DropReason> {
         if !self.has_room() {
@@ -109,7 +98,7 @@ impl Output {
         {
             return Err(DropReason::PacketTooLarge);
         }
-        self.append_publish(publish, tally);
+        self.append_publish(publish, large, tally);
         Ok(())
     }
 
@@ -120,24 +109,19 @@ impl Output {
             return Flushed::Blocked;
         }
         self.blocked = false;
-        while self.written < self.bytes.len() {
-            match wire.socket.write(&self.bytes[self.written..]) {
-                Ok(count) => {
-                    self.written += count;
-                    tally.bytes_sent += count as u64;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.blocked = true;
-                    return Flushed::Blocked;
-                }
-                Err(_) => {
-                    self.release();
-                    return Flushed::Broken;
-                }
+        let (count, result) = self.pending.write(wire);
+        tally.bytes_sent += count as u64;
+        match result {
+            Ok(()) => Flushed::Empty,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.blocked = true;
+                Flushed::Blocked
+            }
+            Err(_) => {
+                self.pending.release();
+                Flushed::Broken
             }
         }
-        self.release();
-        Flushed::Empty
     }
 
     /// [`append_fastlane`](Self::append_fastlane) for a message that goes on as it came.
@@ -160,7 +144,7 @@ impl Output {
     #[inline]
     fn append_frame(&mut self, frame: &[u8], tally: &mut Tally) {
         tally.publish_sent(QoS::AtMostOnce);
-        self.buffer().extend_from_slice(frame);
+        self.pending.buffer().extend_from_slice(frame);
     }
 
     pub(crate) fn version(&self) -> ProtocolVersion {
@@ -170,20 +154,6 @@ impl Output {
     /// Leaves what there is to the owner.
     pub(crate) fn block(&mut self) {
         self.blocked = true;
-    }
-
-    fn release(&mut self) {
-        self.written = 0;
-        let mut bytes = std::mem::take(&mut self.bytes);
-        if bytes.capacity() == 0 || bytes.capacity() > POOLED_BYTES_MAX {
-            return;
-        }
-        bytes.clear();
-        POOL.with_borrow_mut(|pool| {
-            if pool.len() < POOLED_MAX {
-                pool.push(bytes);
-            }
-        });
     }
 }
 
@@ -210,9 +180,9 @@ impl Outlet for Exit<'_> {
     }
 
     #[inline]
-    fn send_publish(&mut self, publish: &Publish<'_>, _owned: Option<&Arc<ApplicationMessage>>) {
+    fn send_publish(&mut self, publish: &Publish<'_>, large: Option<&Arc<ApplicationMessage>>) {
         if let Some(output) = &mut self.output {
-            output.append_publish(publish, self.tally);
+            output.append_publish(publish, large, self.tally);
         }
     }
 

@@ -15,8 +15,8 @@ pub(crate) use read::Reader;
 pub(crate) use write::{Writer, cut, length_u16, variable_bytes, variable_len};
 
 use crate::{
-    Ack, Auth, Connack, Connect, Disconnect, Packet, ProtocolVersion, Publish, Suback, Subscribe,
-    Unsuback, Unsubscribe,
+    Ack, Auth, Connack, Connect, Disconnect, Packet, PacketId, ProtocolVersion, Publish,
+    ReasonCode, Suback, Subscribe, Unsuback, Unsubscribe,
     packet::{AckKind, PublishHead},
 };
 
@@ -112,6 +112,13 @@ impl Codec {
             }
             return Ok(Some((Packet::Publish(head.with_properties()?), header.frame_len())));
         }
+        if self.version.is_some()
+            && let Ok(id) = <[u8; 2]>::try_from(body)
+            && let Some(id) = PacketId::new(u16::from_be_bytes(id))
+            && let Some(packet) = short_ack(header.kind(), id)
+        {
+            return Ok(Some((packet, header.frame_len())));
+        }
         let packet = self.decode_rare(self.version, header, Reader::new(body))?;
         Ok(Some((packet, header.frame_len())))
     }
@@ -163,12 +170,56 @@ impl Codec {
     }
 }
 
+/// The acknowledgements as most of them are: a packet identifier and success.
+#[inline(always)]
+fn short_ack<'a>(kind: u8, id: PacketId) -> Option<Packet<'a>> {
+    let ack = Ack::new(id, ReasonCode::Success);
+    match kind {
+        kind::PUBACK => Some(Packet::Puback(ack)),
+        kind::PUBREC => Some(Packet::Pubrec(ack)),
+        kind::PUBREL => Some(Packet::Pubrel(ack)),
+        kind::PUBCOMP => Some(Packet::Pubcomp(ack)),
+        _ => None,
+    }
+}
+
+/// The bytes of an acknowledgement that is only a packet identifier.
+#[inline]
+fn short_ack_bytes(version: ProtocolVersion, packet: &Packet<'_>) -> Option<[u8; 4]> {
+    let (first, ack) = match packet {
+        Packet::Puback(ack) => (kind::PUBACK << 4, ack),
+        Packet::Pubrec(ack) => (kind::PUBREC << 4, ack),
+        Packet::Pubrel(ack) => (kind::PUBREL << 4 | 0b0010, ack),
+        Packet::Pubcomp(ack) => (kind::PUBCOMP << 4, ack),
+        Packet::Connect(_)
+        | Packet::Connack(_)
+        | Packet::Publish(_)
+        | Packet::Subscribe(_)
+        | Packet::Suback(_)
+        | Packet::Unsubscribe(_)
+        | Packet::Unsuback(_)
+        | Packet::Pingreq
+        | Packet::Pingresp
+        | Packet::Disconnect(_)
+        | Packet::Auth(_) => return None,
+    };
+    let short = version < ProtocolVersion::V5
+        || (ack.reason == ReasonCode::Success
+            && ack.reason_string.is_none()
+            && ack.user_properties.is_empty());
+    let [high, low] = ack.packet_id.get().to_be_bytes();
+    short.then_some([first, 2, high, low])
+}
+
 /// Appends the packet as `version` has it; what that version cannot say is left out (AUTH before
 /// 5.0 wholly). Strings and binary data are cut at 65,535 bytes; of a packet larger than
 /// [`PACKET_BYTES_MAX`] nothing is written.
 pub fn encode(version: ProtocolVersion, packet: &Packet<'_>, out: &mut Vec<u8>) {
     if let Packet::Publish(publish) = packet {
         return encode_publish(version, publish, out);
+    }
+    if let Some(bytes) = short_ack_bytes(version, packet) {
+        return out.extend_from_slice(&bytes);
     }
     let Some(first) = first_byte(version, packet) else { return };
     let remaining = Writer::count(|writer| write_body(version, packet, writer));
@@ -203,6 +254,11 @@ pub fn encode_publish(version: ProtocolVersion, publish: &Publish<'_>, out: &mut
     if lengths.remaining <= REMAINING_BYTES_MAX {
         publish.encode(version, lengths, out);
     }
+}
+
+/// [`encode_publish`] without the payload, which the caller sends behind it from where it lies.
+pub fn encode_publish_head(version: ProtocolVersion, publish: &Publish<'_>, out: &mut Vec<u8>) {
+    publish.encode_head(version, publish.lengths(version), out);
 }
 
 /// [`encoded_len`] for PUBLISH.

@@ -107,6 +107,10 @@ impl Expiry {
     }
 }
 
+/// From so many bytes on a payload is shared by all who have to send it; smaller ones are copied,
+/// which costs less than the counting.
+pub const LARGE_PAYLOAD_BYTES: usize = 8 * 1024;
+
 /// A topic name, borrowed or shared.
 #[derive(Clone, Debug)]
 pub enum TopicName<'a> {
@@ -129,7 +133,7 @@ impl TopicName<'_> {
 }
 
 /// The bytes of a PUBLISH that may go to a client as they came: QoS 0, no RETAIN, no topic alias,
-/// no expiry. 5.0 has a form of its own.
+/// no expiry, no large payload. 5.0 has a form of its own.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
     bytes: &'a [u8],
@@ -143,6 +147,7 @@ impl<'a> Frame<'a> {
     #[must_use]
     pub fn of(bytes: &'a [u8], publish: &Publish<'_>, version: ProtocolVersion) -> Option<Self> {
         let plain = publish.qos == QoS::AtMostOnce
+            && publish.payload.len() < LARGE_PAYLOAD_BYTES
             && !publish.retain
             && publish.topic_alias.is_none()
             && publish.message_expiry_interval.is_none();
@@ -279,11 +284,11 @@ impl<'a> Transit<'a> {
         Expiry::at(self.expires_at, now)
     }
 
-    /// The message as one that can wait, if it was made so already.
+    /// The message as one that can wait, if it is large enough to be worth it.
     #[inline]
     #[must_use]
-    pub fn owned(&self) -> Option<&Arc<ApplicationMessage>> {
-        self.owned.get()
+    pub fn shared_if_large(&self) -> Option<&Arc<ApplicationMessage>> {
+        (self.payload.len() >= LARGE_PAYLOAD_BYTES).then(|| self.share())
     }
 
     /// The PUBLISH that carries it on at `now` though it may have expired: the client has begun to

@@ -1,7 +1,7 @@
 //! One stream.
 
 use std::{
-    io::{self, Write},
+    io::{self, IoSlice, Write},
     net::{Shutdown, SocketAddr},
     task::{Context, Poll, ready},
 };
@@ -95,6 +95,20 @@ impl Socket {
     pub fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         loop {
             match (&*SockRef::from(&self.stream)).write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Writes as much of these pieces, in order, as the system takes.
+    ///
+    /// # Errors
+    ///
+    /// As of [`write`](Self::write).
+    pub fn write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        loop {
+            match (&*SockRef::from(&self.stream)).write_vectored(pieces) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => return result,
             }

@@ -31,10 +31,20 @@ impl Session {
         if self.connection.as_ref().is_none_or(|connection| !connection.is_open()) {
             return;
         }
+        // The hot ones are looked at where they lie: moving a packet costs more than handling it.
         let handled = if let Packet::Publish(publish) = &packet {
             self.handle_publish(publish, frame, now, actions, out)
+        } else if let Packet::Puback(ack) = &packet {
+            self.handle_puback(ack, now, out)
+        } else if let Packet::Pubrec(ack) = &packet {
+            self.handle_pubrec(ack, now, out)
+        } else if let Packet::Pubrel(ack) = &packet {
+            self.handle_pubrel(ack, out);
+            Ok(())
+        } else if let Packet::Pubcomp(ack) = &packet {
+            self.handle_pubcomp(ack, now, out)
         } else {
-            self.handle_other(packet, now, actions, out)
+            self.handle_other(packet, actions, out)
         };
         if let Err(violation) = handled {
             self.handle_violation(&violation, actions, out);
@@ -57,20 +67,16 @@ impl Session {
     fn handle_other<'a, O: Outlet>(
         &mut self,
         packet: Packet<'a>,
-        now: Instant,
         actions: &mut Vec<Action<'a>>,
         out: &mut O,
     ) -> Result<(), Violation> {
         match packet {
             // Seen to by `handle_packet`.
-            Packet::Publish(_) => Ok(()),
-            Packet::Puback(ack) => self.handle_puback(&ack, now, out),
-            Packet::Pubrec(ack) => self.handle_pubrec(&ack, now, out),
-            Packet::Pubrel(ack) => {
-                self.handle_pubrel(&ack, out);
-                Ok(())
-            }
-            Packet::Pubcomp(ack) => self.handle_pubcomp(&ack, now, out),
+            Packet::Publish(_)
+            | Packet::Puback(_)
+            | Packet::Pubrec(_)
+            | Packet::Pubrel(_)
+            | Packet::Pubcomp(_) => Ok(()),
             Packet::Subscribe(subscribe) => self.handle_subscribe(subscribe, actions),
             Packet::Unsubscribe(unsubscribe) => {
                 actions.push(Action::Unsubscribe(unsubscribe));

@@ -100,10 +100,10 @@ impl Session {
         publish.retain = retain;
         publish.subscription_identifiers = Cow::Borrowed(terms.identifiers);
         if qos == QoS::AtMostOnce {
-            return transmit(connection, publish, transit.owned(), out);
+            return transmit(connection, publish, transit.shared_if_large(), out);
         }
         publish.packet_id = Some(self.inflight.next_id());
-        let delivery = transmit(connection, publish, Some(transit.share()), out);
+        let delivery = transmit(connection, publish, transit.shared_if_large(), out);
         if delivery == Delivery::Sent {
             self.inflight.push(waiting(transit, terms, qos, retain));
         }
@@ -216,7 +216,7 @@ fn send_waiting<O: Outlet>(
     publish.retain = waiting.retain;
     publish.packet_id = acknowledged.then(|| inflight.next_id());
     publish.subscription_identifiers = Cow::Borrowed(&waiting.identifiers);
-    let delivery = transmit(connection, publish, Some(&waiting.message), out);
+    let delivery = transmit(connection, publish, transit.shared_if_large(), out);
     drop(transit);
     if acknowledged && delivery == Delivery::Sent {
         inflight.push(waiting);
@@ -239,14 +239,14 @@ fn send_again<O: Outlet>(
     publish.retain = waiting.retain;
     publish.packet_id = Some(id);
     publish.subscription_identifiers = Cow::Borrowed(&waiting.identifiers);
-    transmit(connection, publish, Some(&waiting.message), out)
+    transmit(connection, publish, transit.shared_if_large(), out)
 }
 
 /// Writes a PUBLISH under the connection's terms: its alias, its Maximum Packet Size.
 fn transmit<O: Outlet>(
     connection: &mut Connection,
     mut publish: Publish<'_>,
-    owned: Option<&Arc<ApplicationMessage>>,
+    large: Option<&Arc<ApplicationMessage>>,
     out: &mut O,
 ) -> Delivery {
     if !fits(connection, &publish, 0) {
@@ -263,7 +263,7 @@ fn transmit<O: Outlet>(
             }
         }
     }
-    out.send_publish(&publish, owned);
+    out.send_publish(&publish, large);
     Delivery::Sent
 }
 

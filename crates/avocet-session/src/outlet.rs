@@ -12,9 +12,9 @@ pub trait Outlet {
     /// Writes a packet for the client.
     fn send(&mut self, packet: &Packet<'_>);
 
-    /// Writes a PUBLISH. `owned` is the message it was made of, if that is shared already, so that
-    /// a large payload can be counted rather than copied.
-    fn send_publish(&mut self, publish: &Publish<'_>, owned: Option<&Arc<ApplicationMessage>>);
+    /// Writes a PUBLISH. `large` is the message it was made of, if its payload is to be counted
+    /// rather than copied.
+    fn send_publish(&mut self, publish: &Publish<'_>, large: Option<&Arc<ApplicationMessage>>);
 
     /// Writes a PUBLISH of QoS 0 as it came from its publisher.
     fn send_frame(&mut self, frame: &[u8]);

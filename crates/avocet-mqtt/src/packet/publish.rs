@@ -187,6 +187,18 @@ impl Publish<'_> {
     #[inline]
     pub(crate) fn encode(&self, version: ProtocolVersion, lengths: Lengths, out: &mut Vec<u8>) {
         out.reserve(5 + lengths.remaining);
+        self.encode_head(version, lengths, out);
+        out.extend_from_slice(self.payload);
+    }
+
+    /// All but the payload.
+    #[inline]
+    pub(crate) fn encode_head(
+        &self,
+        version: ProtocolVersion,
+        lengths: Lengths,
+        out: &mut Vec<u8>,
+    ) {
         let (bytes, len) = variable_bytes(lengths.remaining);
         out.push(self.first_byte());
         out.extend_from_slice(&bytes[..len]);
@@ -205,7 +217,6 @@ impl Publish<'_> {
                 self.encode_properties(lengths.properties, out);
             }
         }
-        out.extend_from_slice(self.payload);
     }
 
     fn encode_properties(&self, length: usize, out: &mut Vec<u8>) {

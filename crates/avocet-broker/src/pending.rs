@@ -1,0 +1,167 @@
+//! The bytes of one connection that are not written yet: a buffer, and large payloads that lie
+//! elsewhere and are only counted, each at its place in the stream.
+
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    io::{self, IoSlice},
+    sync::Arc,
+};
+
+use avocet_mqtt::ApplicationMessage;
+
+use crate::wire::Wire;
+
+/// What a buffer begins with; most turns of most connections fit.
+const BUFFER_BYTES: usize = 4 * 1024;
+/// Larger buffers are given back to the system.
+const POOLED_BYTES_MAX: usize = 64 * 1024;
+/// Buffers a thread keeps.
+const POOLED_MAX: usize = 128;
+/// Pieces given to the system in one call.
+const SLICES_MAX: usize = 16;
+
+thread_local! {
+    static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Bytes in order. Holds no buffer while there are none.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    bytes: Vec<u8>,
+    /// How many of `bytes` are written.
+    written: usize,
+    /// Rare, so behind a pointer.
+    large: Option<Box<VecDeque<Large>>>,
+    large_bytes: usize,
+}
+
+/// A payload that stands behind the first `at` bytes of the buffer.
+#[derive(Debug)]
+struct Large {
+    at: usize,
+    message: Arc<ApplicationMessage>,
+    written: usize,
+}
+
+impl Pending {
+    /// How many bytes there are.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len() - self.written + self.large_bytes
+    }
+
+    /// Where to append, a buffer of this thread's pool if there was none.
+    #[inline]
+    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+        if self.bytes.capacity() == 0 {
+            self.bytes =
+                POOL.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES));
+        }
+        &mut self.bytes
+    }
+
+    /// Puts a message's payload behind what was appended so far.
+    pub(crate) fn append_payload(&mut self, message: Arc<ApplicationMessage>) {
+        self.large_bytes += message.payload().len();
+        let large = Large { at: self.bytes.len(), message, written: 0 };
+        self.large.get_or_insert_default().push_back(large);
+    }
+
+    /// Writes until all is written or the system takes no more. Tells how many bytes it took.
+    pub(crate) fn write(&mut self, wire: &Wire) -> (usize, io::Result<()>) {
+        let mut total = 0;
+        while self.len() > 0 {
+            let written = match &self.large {
+                None => wire.socket.write(&self.bytes[self.written..]),
+                Some(large) => write_pieces(&self.bytes, self.written, large, wire),
+            };
+            match written {
+                Ok(count) => {
+                    total += count;
+                    self.advance(count);
+                }
+                Err(error) => {
+                    self.compact();
+                    return (total, Err(error));
+                }
+            }
+        }
+        self.release();
+        (total, Ok(()))
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        while let Some(large) = self.large.as_mut().and_then(|large| large.front_mut()) {
+            let before = count.min(large.at - self.written);
+            self.written += before;
+            let left = large.message.payload().len() - large.written;
+            let within = (count - before).min(left);
+            large.written += within;
+            self.large_bytes -= within;
+            count -= before + within;
+            if within < left {
+                return;
+            }
+            if let Some(large) = &mut self.large {
+                large.pop_front();
+            }
+        }
+        self.large = None;
+        self.written += count;
+    }
+
+    /// Gives up what is written. A connection that never quite catches up must not have its buffer
+    /// grow for ever.
+    fn compact(&mut self) {
+        if self.written <= self.bytes.len() / 2 {
+            return;
+        }
+        self.bytes.drain(..self.written);
+        for large in self.large.iter_mut().flat_map(|large| large.iter_mut()) {
+            large.at -= self.written;
+        }
+        self.written = 0;
+    }
+
+    /// Forgets what there is and gives the buffer back.
+    pub(crate) fn release(&mut self) {
+        self.written = 0;
+        self.large = None;
+        self.large_bytes = 0;
+        let mut bytes = std::mem::take(&mut self.bytes);
+        if bytes.capacity() == 0 || bytes.capacity() > POOLED_BYTES_MAX {
+            return;
+        }
+        bytes.clear();
+        POOL.with_borrow_mut(|pool| {
+            if pool.len() < POOLED_MAX {
+                pool.push(bytes);
+            }
+        });
+    }
+}
+
+fn write_pieces(
+    bytes: &[u8],
+    mut from: usize,
+    large: &VecDeque<Large>,
+    wire: &Wire,
+) -> io::Result<usize> {
+    let mut pieces = [IoSlice::new(&[]); SLICES_MAX];
+    let mut count = 0;
+    for large in large.iter().take(SLICES_MAX / 2 - 1) {
+        pieces[count] = IoSlice::new(&bytes[from..large.at]);
+        pieces[count + 1] = IoSlice::new(&large.message.payload()[large.written..]);
+        from = large.at;
+        count += 2;
+    }
+    if large.len() < SLICES_MAX / 2 {
+        pieces[count] = IoSlice::new(&bytes[from..]);
+        count += 1;
+    }
+    wire.socket.write_vectored(&pieces[..count])
+}
+
+#[cfg(test)]
+mod tests;
