@@ -143,6 +143,40 @@ impl Broker {
         self.child.as_ref().map(Child::id)
     }
 
+    /// Bytes of memory the broker's process has.
+    pub fn resident_bytes(&self) -> u64 {
+        let id = self.process_id().expect("the broker is ours");
+        let status = std::fs::read_to_string(format!("/proc/{id}/status"));
+        let status = status.expect("the broker runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        kilobytes.expect("the system tells the size of a process") * 1024
+    }
+
+    /// What the broker wrote when it began to serve.
+    pub fn ready(&self) -> &str {
+        &self.ready
+    }
+
+    /// Where the broker keeps its files.
+    pub fn data_dir(&self) -> &Path {
+        self.data_dir.as_deref().expect("the broker is ours")
+    }
+
+    /// Sends SIGTERM.
+    pub fn terminate(&self) {
+        let id = self.process_id().expect("the broker is ours").to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "cannot send a signal to {id}");
+    }
+
+    /// The exit code of a broker that ends by itself.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        let child = self.child.as_mut().expect("the broker is ours");
+        let status = deadline::poll(deadline::ANSWER, || child.try_wait().ok().flatten());
+        status.expect("the broker ends within a deadline").code()
+    }
+
     /// A connection on which nothing was sent yet.
     pub fn open(&self, version: Version) -> Raw {
         Raw::open(self.address, version)

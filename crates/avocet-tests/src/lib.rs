@@ -5,6 +5,7 @@
 //! - [`raw`]: a client of bytes, with deadlines instead of sleeps;
 //! - [`packet`]: packets of a client, put together by hand;
 //! - [`received`]: packets of a server, taken apart and checked against the standard;
+//! - [`process`]: the executable run to its end;
 //! - [`foreign`]: runs clients that are not ours, or notes that they were not run;
 //! - [`version`]: the protocol versions and the loop over them;
 //! - [`deadline`]: how long anything may take.
@@ -13,6 +14,7 @@ pub mod broker;
 pub mod deadline;
 pub mod foreign;
 pub mod packet;
+pub mod process;
 pub mod raw;
 pub mod received;
 pub mod version;

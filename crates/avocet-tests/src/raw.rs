@@ -161,6 +161,27 @@ impl Raw {
         assert_eq!(received.kind, Kind::Pingresp, "expected nothing");
     }
 
+    /// The messages that were on their way: those before the answer to a PINGREQ, none of which
+    /// is acknowledged.
+    #[track_caller]
+    pub fn messages_before_pong(&mut self) -> Vec<Message> {
+        self.send(&packet::pingreq());
+        let mut messages = Vec::new();
+        loop {
+            match self.receive().kind {
+                Kind::Publish(message) => messages.push(message),
+                Kind::Pingresp => return messages,
+                other => panic!("expected PUBLISH or PINGRESP, not {other:?}"),
+            }
+        }
+    }
+
+    /// As [`Self::messages_before_pong`], of each its payload.
+    #[track_caller]
+    pub fn texts_before_pong(&mut self) -> Vec<String> {
+        self.messages_before_pong().iter().map(Message::text).collect()
+    }
+
     #[track_caller]
     pub fn expect_connack(&mut self) -> Connack {
         match self.receive().kind {

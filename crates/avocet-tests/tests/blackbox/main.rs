@@ -3,6 +3,9 @@
 //! - [`connect`], [`publish`], [`qos`], [`subscribe`], [`session`], [`will`], [`retained`],
 //!   [`property`], [`flow`], [`shared`], [`keep_alive`], [`malformed`]: packets by hand, each test
 //!   with the marks of the statements it would catch broken;
+//! - [`prefix`], [`sys`], [`limit`], [`slow`], [`setting`]: what Avocet adds, its bounds, and what
+//!   its settings change for a client;
+//! - [`config`]: the executable as its operator sees it;
 //! - [`guide`]: the commands that the documents for users show;
 //! - [`client`]: mosquitto_pub and mosquitto_sub, paho-mqtt, aiomqtt, gmqtt, MQTT.js, rumqttc.
 //!
@@ -10,16 +13,22 @@
 //! where that broker and the standard part.
 
 mod client;
+//mod config;
 mod connect;
 mod flow;
 mod guide;
 mod keep_alive;
+mod limit;
 mod malformed;
+mod prefix;
 mod property;
 mod publish;
 mod qos;
 mod retained;
 mod session;
+//mod setting;
 mod shared;
+mod slow;
 mod subscribe;
+mod sys;
 mod will;
