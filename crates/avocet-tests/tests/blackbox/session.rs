@@ -192,3 +192,32 @@ fn open_qos_2_of_a_publisher_is_part_of_the_session() {
         assert_eq!(bob.expect_pubcomp(3).code, 0);
     });
 }
+
+/// What an old connection still sends must neither reach the session's new connection nor hold up
+/// the shard they live on. [MQTT3-3.1.4-2] [MQTT5-3.1.4-3]
+#[test]
+fn packets_of_a_connection_that_is_taken_over_touch_nobody() {
+    const ROUNDS: usize = 500;
+    let broker = Broker::start(&["node.shards=2"]);
+    let mut witnesses = ["one", "two", "three"].map(|name| broker.client(Version::V5, name));
+    for round in 0..ROUNDS {
+        let connect = match round % 2 {
+            0 => Connect::resume(Version::V311, "contested"),
+            _ => Connect::new(Version::V311, "contested"),
+        };
+        let mut old = broker.connect(&connect);
+        let mut new = broker.open(Version::V311);
+        // Both are under way at once.
+        let sender = std::thread::spawn(move || {
+            old.send_hex("C0 00 C0 00 E0 00");
+            old
+        });
+        new.send(&connect.bytes());
+        new.expect_connack();
+        drop(sender.join().expect("the sender ends"));
+        new.expect_nothing_before_pong();
+    }
+    for witness in &mut witnesses {
+        witness.expect_nothing_before_pong();
+    }
+}
