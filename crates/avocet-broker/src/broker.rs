@@ -53,6 +53,8 @@ pub(crate) struct Settled {
     pub(crate) node: String,
     pub(crate) topic_levels_max: usize,
     pub(crate) delayed_messages_max: usize,
+    pub(crate) delayed_bytes_max: usize,
+    pub(crate) sessions_max: u64,
 }
 
 /// A listener as its connections see it.
@@ -73,6 +75,8 @@ impl Shared {
                 node: options.node,
                 topic_levels_max: options.topic_levels_max,
                 delayed_messages_max: options.delayed_messages_max,
+                delayed_bytes_max: options.delayed_bytes_max,
+                sessions_max: options.sessions_max,
             },
             refuses: limits.queue_full == QueueFull::Refuse,
             limits: Arc::new(limits),

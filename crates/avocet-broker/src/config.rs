@@ -157,6 +157,9 @@ choice! {
 settings! {
     /// What sessions keep.
     pub struct SessionConfig {
+        /// Sessions kept, with or without a connection. A client that would be one too many is
+        /// told 0x97.
+        pub max_sessions: u64 = 10_000_000, in 1..,
         /// Subscriptions of one session.
         pub max_subscriptions: u32 = 1_000_000,
         /// Messages that wait in one session.
@@ -187,6 +190,8 @@ settings! {
     pub struct DelayedConfig {
         /// How many may wait at once. A publisher whose message is one too many is told 0x97.
         pub max_messages: u32 = 1_000_000,
+        /// Bytes of all of them, likewise.
+        pub max_bytes: Size = Size::gibibytes(1),
     }
 }
 
@@ -233,6 +238,8 @@ pub fn options(sections: &Sections<'_>, cores: usize) -> Options {
         retained_messages_max: retained.max_messages as usize,
         retained_bytes_max: retained.max_bytes.as_u64(),
         delayed_messages_max: delayed.max_messages as usize,
+        delayed_bytes_max: delayed.max_bytes.as_usize(),
+        sessions_max: session.max_sessions,
     }
 }
 

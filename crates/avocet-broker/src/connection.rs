@@ -15,23 +15,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use avocet_mqtt::{
-    Codec, DecodeError, Packet, ProtocolVersion, ReasonCode, Subscribe, Unsubscribe, codec,
-};
-use avocet_session::{Action, CloseReason, Refusal, Session};
+use avocet_mqtt::{Codec, DecodeError, Packet, ProtocolVersion, ReasonCode, codec};
+use avocet_session::{CloseReason, Refusal};
 use tokio::task::yield_now;
 use tracing::{debug, warn};
 
 use crate::{
+    batch::{self, Stop, Work},
     broker::Listening,
     leave,
     mailbox::{FlushList, Mailbox},
-    metrics::{KINDS, Metrics},
+    metrics::Metrics,
     open,
-    output::{Exit, Flushed},
-    publish::{self, Backlog},
+    output::Flushed,
+    publish::Backlog,
     shard::{Accepted, Shard},
-    subscribe::{self, Feed},
+    subscribe::Feed,
     wheel::Watch,
     wire::{BLOCKED, CLOSING, DETACHED, Wire},
 };
@@ -45,6 +44,8 @@ enum Event {
     Read(usize),
     /// Output that was blocked is written.
     Drained,
+    /// There is more to write; others come first.
+    Turn,
     /// It is over.
     End(Ending),
 }
@@ -148,6 +149,7 @@ impl Connection {
             match poll_fn(|cx| self.poll_event(cx)).await {
                 Event::Read(count) => self.take_read(count),
                 Event::Drained => self.paused = false,
+                Event::Turn => yield_now().await,
                 Event::End(ending) => return ending,
             }
         }
@@ -160,14 +162,15 @@ impl Connection {
         let Some(feed) = feeds.front_mut() else { return false };
         let takes = {
             let inner = mailbox.lock();
-            let room = inner.link.as_ref().is_some_and(|link| link.output.has_room());
-            room && !inner.session.has_waiting()
+            let link = inner.link.as_ref().filter(|link| link.is(&self.wire));
+            link.is_some_and(|link| link.output.has_room()) && !inner.session.has_waiting()
         };
         if !takes || self.closed.is_some() {
             return false;
         }
-        let more = shard
-            .with_flush_list(|list| feed.send_page(&shard.shared, list, mailbox, Instant::now()));
+        let more = shard.with_flush_list(|list| {
+            feed.send_page(&shard.shared, list, mailbox, &self.wire, Instant::now())
+        });
         if !more {
             feeds.pop_front();
         }
@@ -193,6 +196,7 @@ impl Connection {
                 }
                 match self.flush_as_owner() {
                     Flushed::Empty => return Poll::Ready(Event::Drained),
+                    Flushed::More => return Poll::Ready(Event::Turn),
                     Flushed::Blocked => self.wire.socket.forget_writable(),
                     Flushed::Broken => return Poll::Ready(Event::End(Ending::Lost)),
                 }
@@ -235,10 +239,6 @@ impl Connection {
         let now = Instant::now();
         let shard = Rc::clone(&self.shard);
         shard.now.set(now);
-        if self.mailbox.is_some() {
-            // Until CONNECT is there, its deadline stands, whatever comes in dribbles.
-            self.watch.heard_at.set(now);
-        }
         let buffer = shard.read_buffer.borrow();
         let bytes = &buffer[..count];
         shard.with_flush_list(|list| {
@@ -294,9 +294,13 @@ impl Connection {
         while used < bytes.len() && self.closed.is_none() && self.backlog.is_empty() {
             let (len, more) = self.take_batch(&bytes[used..], now, list);
             used += len;
-            if !more {
+            if !more || len == 0 {
                 break;
             }
+        }
+        if used > 0 {
+            // A whole packet came; bytes in dribbles are no sign of life.
+            self.watch.heard_at.set(now);
         }
         if self.closed.is_some() { bytes.len() } else { used }
     }
@@ -358,27 +362,31 @@ impl Connection {
         let Self { shard, mailbox: Some(mailbox), codec, .. } = self else { return (0, false) };
         let drops = &shard.shared.drops;
         let mut actions = shard.take_actions();
-        let mut handled = Handled::default();
         let mut packets_received = list.tally.packets_received;
-        mailbox.with(drops, list, |session, exit| {
-            handled = handle(codec, session, exit, bytes, now, &mut actions, &mut packets_received);
+        let handled = mailbox.with_link(&self.wire, drops, list, |session, exit| {
+            batch::handle(codec, session, exit, bytes, now, &mut actions, &mut packets_received)
         });
         list.tally.packets_received = packets_received;
         if !actions.is_empty() {
-            let mut work = Work { shard, mailbox, feeds: &mut self.feeds, now };
+            let wire = &self.wire;
+            let mut work = Work { shard, mailbox, wire, feeds: &mut self.feeds, now };
             self.closed = work.perform(&mut actions, &mut self.backlog, list);
         }
         shard.give_actions(actions);
+        // The session has another connection, or is over: nothing of this one counts any more.
+        let Some(handled) = handled else { return (bytes.len(), false) };
         match handled.stop {
-            Stop::Chores => {}
-            Stop::Incomplete => return (handled.used, false),
-            Stop::Malformed => Metrics::add(&shard.shared.metrics.packets_malformed, 1),
+            Stop::Chores => (handled.used, true),
+            Stop::Incomplete => (handled.used, false),
+            Stop::Malformed => {
+                Metrics::add(&shard.shared.metrics.packets_malformed, 1);
+                (bytes.len(), false)
+            }
             Stop::NotReading => {
                 self.paused = true;
-                return (handled.used, false);
+                (handled.used, false)
             }
         }
-        (handled.used, true)
     }
 
     /// A slice of what a wide fan-out left to do.
@@ -386,7 +394,7 @@ impl Connection {
         let Self { shard, mailbox: Some(mailbox), feeds, .. } = self else { return };
         let now = Instant::now();
         shard.now.set(now);
-        let mut work = Work { shard, mailbox, feeds, now };
+        let mut work = Work { shard, mailbox, wire: &self.wire, feeds, now };
         shard.with_flush_list(|list| {
             if let Some(Backlog::Run(run)) = self.backlog.front_mut()
                 && !run.deliver_slice(&shard.shared, list, now)
@@ -394,7 +402,7 @@ impl Connection {
                 return;
             }
             let close = match self.backlog.pop_front() {
-                Some(Backlog::Run(run)) => run.answer(&shard.shared, mailbox, list),
+                Some(Backlog::Run(run)) => run.answer(&shard.shared, mailbox, work.wire, list),
                 Some(Backlog::Chore(chore)) => work.perform_one(chore, list),
                 None => None,
             };
@@ -430,8 +438,8 @@ impl Connection {
                 mailbox.flush_as_owner(&shared, &self.wire, now);
             }
             debug!(
-                client_id = %mailbox.client_id(), ?ending, closed = ?self.closed,
-                "Connection ended."
+                client_id = %mailbox.client_id(), peer = ?self.wire.socket.peer(), ?ending,
+                closed = ?self.closed, "Connection ended."
             );
             let why = match (ending, self.closed) {
                 (_, Some(closed)) => closed.reason().text(),
@@ -443,150 +451,10 @@ impl Connection {
                 leave::detach(&shared, list, mailbox, &self.wire, why, now);
             });
         }
+        if self.mailbox.is_none() && self.closed.is_none() {
+            let peer = self.wire.socket.peer();
+            debug!(?peer, ?ending, "Connection ended before CONNECT.");
+        }
         self.wire.socket.shutdown();
-    }
-}
-
-/// Why no more packets were handled for now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Stop {
-    /// What the session asked for has to be done first, or all is handled.
-    #[default]
-    Chores,
-    /// The next packet is not wholly there.
-    Incomplete,
-    /// The next bytes are no packet.
-    Malformed,
-    /// The client does not read what it is sent.
-    NotReading,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Handled {
-    used: usize,
-    stop: Stop,
-}
-
-/// Decodes packets and lets the session handle them, under the mailbox's lock.
-#[inline]
-fn handle<'b>(
-    codec: &mut Codec,
-    session: &mut Session,
-    exit: &mut Exit<'_>,
-    bytes: &'b [u8],
-    now: Instant,
-    actions: &mut Vec<Action<'b>>,
-    packets_received: &mut [u32; KINDS],
-) -> Handled {
-    let mut used = 0;
-    let mut topic = "";
-    let stop = loop {
-        if used == bytes.len() || must_wait(bytes[used], actions) {
-            break Stop::Chores;
-        }
-        match codec.decode_after(&bytes[used..], topic) {
-            Ok(Some((packet, len))) => {
-                packets_received[usize::from(bytes[used] >> 4)] += 1;
-                if let Packet::Publish(publish) = &packet {
-                    topic = publish.topic;
-                }
-                session.handle_packet(packet, &bytes[used..used + len], now, actions, exit);
-                used += len;
-            }
-            Ok(None) => break Stop::Incomplete,
-            Err(error) => {
-                let close = session.close(error.reason(), error.text(), exit);
-                actions.extend(close.map(Action::Close));
-                break Stop::Malformed;
-            }
-        }
-        if !exit.keeps_up() {
-            break Stop::NotReading;
-        }
-    };
-    Handled { used, stop }
-}
-
-/// Whether the packet that begins with this byte has to wait until what came before is done, so
-/// that its answer comes after theirs. PUBLISH and acknowledgements go on together.
-#[inline]
-fn must_wait(first_byte: u8, actions: &[Action<'_>]) -> bool {
-    const TOGETHER_MAX: usize = 1024;
-    match actions.last() {
-        None => false,
-        Some(Action::Publish(_)) => {
-            !matches!(first_byte >> 4, 3..=7) || actions.len() >= TOGETHER_MAX
-        }
-        Some(_) => true,
-    }
-}
-
-/// Does what a session asks.
-struct Work<'w> {
-    shard: &'w Shard,
-    mailbox: &'w Mailbox,
-    feeds: &'w mut VecDeque<Feed>,
-    now: Instant,
-}
-
-impl Work<'_> {
-    /// In order: what was published, then the rest. What it returns ends the connection.
-    fn perform(
-        &mut self,
-        actions: &mut Vec<Action<'_>>,
-        backlog: &mut VecDeque<Backlog>,
-        list: &mut FlushList,
-    ) -> Option<CloseReason> {
-        let Self { shard, mailbox, now, .. } = *self;
-        let mut closed = publish::publish_all(shard, mailbox, list, actions, backlog, now);
-        for chore in actions.drain(..).filter_map(Chore::of) {
-            if backlog.is_empty() {
-                closed = closed.or(self.perform_one(chore, list));
-            } else {
-                backlog.push_back(Backlog::Chore(chore));
-            }
-        }
-        closed
-    }
-
-    fn perform_one(&mut self, chore: Chore, list: &mut FlushList) -> Option<CloseReason> {
-        let shared = &self.shard.shared;
-        match chore {
-            Chore::Subscribe(request) => {
-                let subscribed = subscribe::subscribe(shared, list, self.mailbox, request);
-                self.feeds.extend(subscribed.feeds);
-                subscribed.close
-            }
-            Chore::Unsubscribe(request) => {
-                subscribe::unsubscribe(shared, list, self.mailbox, request);
-                None
-            }
-            Chore::Close(reason) => {
-                if let Some(link) = &mut self.mailbox.lock().link {
-                    link.closing = Some(reason);
-                }
-                Some(reason)
-            }
-        }
-    }
-}
-
-/// What a session asked beside publishing.
-#[derive(Debug)]
-pub(crate) enum Chore {
-    Subscribe(Subscribe),
-    Unsubscribe(Unsubscribe),
-    Close(CloseReason),
-}
-
-impl Chore {
-    fn of(action: Action<'_>) -> Option<Self> {
-        match action {
-            // No authentication method is let in, so no client gets to AUTH.
-            Action::Publish(_) | Action::Authenticate(_) => None,
-            Action::Subscribe(request) => Some(Self::Subscribe(request)),
-            Action::Unsubscribe(request) => Some(Self::Unsubscribe(request)),
-            Action::Close(reason) => Some(Self::Close(reason)),
-        }
     }
 }

@@ -86,14 +86,36 @@ fn settle(shared: &Arc<Shared>, list: &mut FlushList, mailbox: &Mailbox, left: L
     match left.will_delay {
         // [MQTT3-3.1.2-8] [MQTT5-3.1.2-8]
         Some(delay) if delay.is_zero() || ends_now => publish_will(shared, list, mailbox, now),
-        Some(delay) => shared.timers.set(now + delay, Timer::Will(mailbox.clone(), left.epoch)),
+        Some(delay) => {
+            let timer = Timer::Will(mailbox.clone(), left.epoch);
+            set_timer(shared, mailbox, left.epoch, now + delay, timer);
+        }
         None => {}
     }
     redeliver(shared, list, left.undelivered, now);
     match left.expires_after {
         None => {}
         Some(after) if after.is_zero() => end_session(shared, list, mailbox, now),
-        Some(after) => shared.timers.set(now + after, Timer::Session(mailbox.clone(), left.epoch)),
+        Some(after) => {
+            let timer = Timer::Session(mailbox.clone(), left.epoch);
+            set_timer(shared, mailbox, left.epoch, now + after, timer);
+        }
+    }
+}
+
+/// Sets a timer and notes it in the mailbox, unless the client is back already.
+fn set_timer(shared: &Shared, mailbox: &Mailbox, epoch: u64, at: Instant, timer: Timer) {
+    let key = shared.timers.set(at, timer);
+    let noted = {
+        let mut inner = mailbox.lock();
+        let stands = inner.epoch == epoch;
+        if stands {
+            inner.timers.push(key);
+        }
+        stands
+    };
+    if !noted {
+        shared.timers.cancel(&[key]);
     }
 }
 
@@ -122,13 +144,16 @@ fn message_of(will: &Will, now: Instant) -> Arc<ApplicationMessage> {
 /// The session is over: its subscriptions go, its will is published, what waited is dropped or
 /// given to others ([MQTT5-4.1.0-2]).
 pub(crate) fn end_session(shared: &Shared, list: &mut FlushList, mailbox: &Mailbox, now: Instant) {
-    let (undelivered, filters) = {
+    let (undelivered, filters, timers) = {
         let mut inner = mailbox.lock();
         if inner.ended {
             return;
         }
-        end(shared, mailbox, &mut inner)
+        let timers = std::mem::take(&mut inner.timers);
+        let (undelivered, filters) = end(shared, mailbox, &mut inner);
+        (undelivered, filters, timers)
     };
+    shared.timers.cancel(&timers);
     shared.registry.remove(mailbox);
     shared.metrics.sessions.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
     for filter in filters {

@@ -2,7 +2,8 @@
 //!
 //! The way of a message:
 //! - `shard`: a thread with a runtime of its own and the connections that live on it;
-//! - `connection`: the owner of one socket: reads, decodes, lets the session handle each packet;
+//! - `connection`: the owner of one socket: it reads, and writes what is left to it; `batch`: what
+//!   is done with the packets of one read;
 //! - `publish`: the publish path, from a decoded PUBLISH to its acknowledgement; `deliver`: its
 //!   step from destinations to receivers;
 //! - `mailbox`: the lock around a session and the connection it may have; `output`: what is on its
@@ -17,6 +18,7 @@
 //! - `sys`: what the broker tells about itself in `$SYS/`;
 //! - `drops`, `metrics`: what is counted; `broker`: all of it started and stopped.
 
+mod batch;
 mod broker;
 pub mod config;
 mod connection;

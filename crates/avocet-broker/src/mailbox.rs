@@ -23,6 +23,7 @@ use crate::{
     drops::Drops,
     metrics::Tally,
     output::{Exit, Flushed, Output},
+    timers::TimerKey,
     wire::{BLOCKED, CLOSING, Wire},
 };
 
@@ -71,6 +72,8 @@ pub(crate) struct Inner {
     pub(crate) will: Option<Box<Will>>,
     /// Counts comings and goings, so that a timer set in between knows it is stale.
     pub(crate) epoch: u64,
+    /// Timers set when the last connection ended; void once the client is back.
+    pub(crate) timers: Vec<TimerKey>,
 }
 
 /// The attached connection.
@@ -104,7 +107,8 @@ impl Subscriber for Mailbox {
 impl Mailbox {
     pub(crate) fn new(id: SubscriberId, session: Session) -> Self {
         let client_id = Arc::clone(session.client_id());
-        let inner = Inner { session, link: None, ended: false, will: None, epoch: 0 };
+        let inner =
+            Inner { session, link: None, ended: false, will: None, epoch: 0, timers: Vec::new() };
         Self(Arc::new(Seat {
             id,
             client_id,
@@ -153,6 +157,25 @@ impl Mailbox {
     ) -> Option<R> {
         let mut inner = self.lock();
         if inner.ended {
+            return None;
+        }
+        let result = inner.with_exit(drops, &self.0.client_id, &mut flush_list.tally, work);
+        self.enlist(&mut inner, flush_list);
+        Some(result)
+    }
+
+    /// [`with`](Self::with) for the owner of a connection: `None` also if the session has another
+    /// connection by now, which must not be taken for this one.
+    #[inline]
+    pub(crate) fn with_link<R>(
+        &self,
+        wire: &Arc<Wire>,
+        drops: &Drops,
+        flush_list: &mut FlushList,
+        work: impl FnOnce(&mut Session, &mut Exit<'_>) -> R,
+    ) -> Option<R> {
+        let mut inner = self.lock();
+        if inner.ended || !inner.link.as_ref().is_some_and(|link| link.is(wire)) {
             return None;
         }
         let result = inner.with_exit(drops, &self.0.client_id, &mut flush_list.tally, work);
@@ -228,7 +251,7 @@ impl Inner {
             let flushed = link.output.flush(&link.wire, owner, tally);
             match flushed {
                 Flushed::Empty => link.wire.clear(BLOCKED),
-                Flushed::Blocked => {
+                Flushed::Blocked | Flushed::More => {
                     link.wire.signal(BLOCKED);
                     return flushed;
                 }
@@ -251,7 +274,7 @@ impl Inner {
         let Some(link) = &mut self.link else { return Flushed::Empty };
         link.output.block();
         link.wire.signal(BLOCKED);
-        Flushed::Blocked
+        Flushed::More
     }
 
     /// Ends the connection from our side, after what is written. False if there was none.

@@ -2,7 +2,7 @@
 //! older connection (section 3.1.4).
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -53,6 +53,13 @@ pub(crate) fn open(
         && let Some((reason, _)) = publish::refuses(shared, &will.topic)
     {
         return Err(Refusal::new(reason, "the will topic is not one that clients publish to")
+            .to(&admission.connect));
+    }
+    let sessions = shared.metrics.sessions.load(Ordering::Relaxed);
+    if sessions >= shared.options.sessions_max
+        && shared.registry.get(&admission.client_id).is_none()
+    {
+        return Err(Refusal::new(ReasonCode::QuotaExceeded, "there are too many sessions")
             .to(&admission.connect));
     }
     let mut entrance = Entrance { shared, wire: request.wire, now: request.now, list };
@@ -119,8 +126,10 @@ impl Entrance<'_> {
             }
             // The client is back before its will's delay was over ([MQTT5-3.1.3-9]).
             inner.will = None;
+            let timers = std::mem::take(&mut inner.timers);
             self.attach(&mailbox, &mut inner, admission, true);
             drop(inner);
+            self.shared.timers.cancel(&timers);
             subscribe::collect_shared(self.shared, self.list, &mailbox, self.now);
             return mailbox;
         }

@@ -42,4 +42,8 @@ pub struct Options {
     pub sys_interval: Duration,
     /// Messages that wait for their `$delayed/` time.
     pub delayed_messages_max: usize,
+    /// Bytes of all of them.
+    pub delayed_bytes_max: usize,
+    /// Sessions kept, with or without a connection.
+    pub sessions_max: u64,
 }

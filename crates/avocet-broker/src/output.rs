@@ -33,6 +33,8 @@ pub(crate) enum Flushed {
     Empty,
     /// The system takes no more now.
     Blocked,
+    /// There is more to write, but others should have their turn first.
+    More,
     /// The connection is broken.
     Broken,
 }

@@ -31,7 +31,7 @@ pub(crate) struct Pending {
     bytes: Vec<u8>,
     /// How many of `bytes` are written.
     written: usize,
-    /// Rare, so behind a pointer.
+    #[expect(clippy::box_collection, reason = "rare, and an idle connection is to be small")]
     large: Option<Box<VecDeque<Large>>>,
     large_bytes: usize,
 }

@@ -18,12 +18,13 @@ use avocet_router::{Destination, Destinations, Subscriber};
 use avocet_session::{Action, CloseReason, DropReason, Inbound};
 
 use crate::{
+    batch::Chore,
     broker::Shared,
-    connection::Chore,
     deliver::{Refused, Way},
     mailbox::{FlushList, Mailbox},
     shard::{SLICE, Shard},
     timers,
+    wire::Wire,
 };
 
 /// A PUBLISH of QoS 1 or 2 that has to be answered.
@@ -56,35 +57,6 @@ pub(crate) struct WideRun {
     refused: bool,
 }
 
-/// Publishes the messages among the actions of one connection, in order, and answers them. Messages
-/// that follow each other to the same topic are a run: they are looked up once, and each receiver
-/// is locked once for all of them. Once a run is too wide for one turn, it and what follows are put
-/// on the backlog. What is returned ends the connection.
-pub(crate) fn publish_all(
-    shard: &Shard,
-    from: &Mailbox,
-    list: &mut FlushList,
-    actions: &mut [Action<'_>],
-    backlog: &mut VecDeque<Backlog>,
-    now: Instant,
-) -> Option<CloseReason> {
-    let mut at = 0;
-    let mut done = None;
-    while let Some(topic) = topic_of(actions.get(at)) {
-        let is_same = |action: &Action<'_>| topic_of(Some(action)).is_some_and(|t| same(t, topic));
-        let length = actions[at..].iter().take_while(|action| is_same(action)).count();
-        let run = &mut actions[at..at + length];
-        let wide = Run { shard, from, now }.publish(run, list, !backlog.is_empty());
-        if let Some(wide) = wide {
-            done.get_or_insert(at);
-            backlog.push_back(Backlog::Run(wide));
-        }
-        at += length;
-    }
-    let receipts = actions[..done.unwrap_or(at)].iter().filter_map(receipt_of);
-    answer(&shard.shared, from, list, receipts)
-}
-
 fn topic_of<'t>(action: Option<&'t Action<'_>>) -> Option<&'t str> {
     let Some(Action::Publish(inbound)) = action else { return None };
     Some(inbound.transit.topic())
@@ -110,14 +82,43 @@ fn transits_of<'r, 'm>(run: &'r [Action<'m>]) -> impl Iterator<Item = &'r Transi
     })
 }
 
-/// What the steps of the publish path need for one run.
-struct Run<'t> {
-    shard: &'t Shard,
-    from: &'t Mailbox,
-    now: Instant,
+/// A client that publishes, and the connection that has its acknowledgements.
+#[derive(Clone, Copy)]
+pub(crate) struct Publisher<'t> {
+    pub(crate) shard: &'t Shard,
+    pub(crate) mailbox: &'t Mailbox,
+    pub(crate) wire: &'t Arc<Wire>,
+    pub(crate) now: Instant,
 }
 
-impl Run<'_> {
+impl Publisher<'_> {
+    /// Publishes the messages among the actions of one connection, in order, and answers them. Messages
+    /// that follow each other to the same topic are a run: they are looked up once, and each receiver
+    /// is locked once for all of them. Once a run is too wide for one turn, it and what follows are put
+    /// on the backlog. What is returned ends the connection.
+    pub(crate) fn publish_all(
+        self,
+        list: &mut FlushList,
+        actions: &mut [Action<'_>],
+        backlog: &mut VecDeque<Backlog>,
+    ) -> Option<CloseReason> {
+        let mut at = 0;
+        let mut done = None;
+        while let Some(topic) = topic_of(actions.get(at)) {
+            let is_same =
+                |action: &Action<'_>| topic_of(Some(action)).is_some_and(|t| same(t, topic));
+            let length = actions[at..].iter().take_while(|action| is_same(action)).count();
+            let run = &mut actions[at..at + length];
+            if let Some(wide) = self.publish(run, list, !backlog.is_empty()) {
+                done.get_or_insert(at);
+                backlog.push_back(Backlog::Run(wide));
+            }
+            at += length;
+        }
+        let receipts = actions[..done.unwrap_or(at)].iter().filter_map(receipt_of);
+        answer(&self.shard.shared, self.mailbox, self.wire, list, receipts)
+    }
+
     /// Publishes messages to one topic; gives back what is too much for one turn. Afterwards each
     /// message has the reason that its publisher will be told.
     fn publish(
@@ -138,11 +139,11 @@ impl Run<'_> {
         for inbound in run.iter_mut().filter_map(inbound_of) {
             inbound.reason = match refused {
                 Some((reason, why)) => {
-                    shared.drops.note(self.from.client_id(), inbound.transit.topic(), why);
+                    shared.drops.note(self.mailbox.client_id(), inbound.transit.topic(), why);
                     reason
                 }
                 None if delayed => {
-                    timers::delay(shared, self.from.client_id(), &inbound.transit, self.now)
+                    timers::delay(shared, self.mailbox.client_id(), &inbound.transit, self.now)
                 }
                 None => self.retain(&inbound.transit),
             };
@@ -158,6 +159,13 @@ impl Run<'_> {
         if width > SLICE || waits {
             let destinations = Arc::clone(destinations);
             drop(routes);
+            if shared.refuses {
+                for inbound in run.iter_mut().filter_map(inbound_of) {
+                    if self.would_refuse(&inbound.transit, &destinations) {
+                        inbound.reason = ReasonCode::QuotaExceeded;
+                    }
+                }
+            }
             return Some(self.widen(true, destinations, run));
         }
         self.deliver(run, destinations, width, list);
@@ -171,7 +179,7 @@ impl Run<'_> {
             return ReasonCode::Success;
         }
         let why = DropReason::QuotaExceeded;
-        shared.drops.note(self.from.client_id(), transit.topic(), why);
+        shared.drops.note(self.mailbox.client_id(), transit.topic(), why);
         // Who cannot be told has its message delivered at least.
         match transit.qos() {
             QoS::AtMostOnce => ReasonCode::Success,
@@ -188,15 +196,14 @@ impl Run<'_> {
     ) {
         let shared = &*self.shard.shared;
         if destinations.is_empty() {
-            for inbound in run.iter_mut().filter_map(inbound_of) {
+            let taken = |inbound: &&mut Inbound<'_>| !inbound.reason.is_error();
+            for inbound in run.iter_mut().filter_map(inbound_of).filter(taken) {
                 shared.drops.count(DropReason::NoSubscribers, 1);
-                if !inbound.reason.is_error() {
-                    inbound.reason = ReasonCode::NoMatchingSubscribers;
-                }
+                inbound.reason = ReasonCode::NoMatchingSubscribers;
             }
             return;
         }
-        let way = Way { shared, from: Some(self.from), now: self.now };
+        let way = Way { shared, from: Some(self.mailbox), now: self.now };
         if shared.refuses {
             return self.deliver_or_refuse(&way, run, destinations, width, list);
         }
@@ -238,14 +245,14 @@ impl Run<'_> {
         }
         let bytes = transit.topic().len() + transit.properties().len() + transit.payload().len();
         let refuses = |destination: &Destination<Mailbox>| {
-            let terms = destination.for_publisher(Some(self.from.id()));
+            let terms = destination.for_publisher(Some(self.mailbox.id()));
             terms.is_some_and(|terms| terms.qos > QoS::AtMostOnce)
                 && destination.subscriber.lock().session.would_refuse(bytes)
         };
         let refused = destinations.plain.iter().any(refuses);
         if refused {
             let drops = &self.shard.shared.drops;
-            drops.note(self.from.client_id(), transit.topic(), DropReason::Refused);
+            drops.note(self.mailbox.client_id(), transit.topic(), DropReason::Refused);
         }
         refused
     }
@@ -259,7 +266,7 @@ impl Run<'_> {
     ) -> WideRun {
         let messages = transits_of(run).filter(|_| deliver);
         WideRun {
-            from: self.from.clone(),
+            from: self.mailbox.clone(),
             messages: messages.map(|transit| Arc::clone(transit.share())).collect(),
             destinations,
             next: 0,
@@ -302,6 +309,7 @@ impl WideRun {
         self,
         shared: &Shared,
         from: &Mailbox,
+        wire: &Arc<Wire>,
         list: &mut FlushList,
     ) -> Option<CloseReason> {
         let refused = self.refused;
@@ -311,7 +319,7 @@ impl WideRun {
             }
             receipt
         });
-        answer(shared, from, list, receipts)
+        answer(shared, from, wire, list, receipts)
     }
 }
 
@@ -341,12 +349,13 @@ pub(crate) fn publish_message(
 fn answer(
     shared: &Shared,
     from: &Mailbox,
+    wire: &Arc<Wire>,
     list: &mut FlushList,
     receipts: impl Iterator<Item = Receipt>,
 ) -> Option<CloseReason> {
     let mut receipts = receipts.peekable();
     receipts.peek()?;
-    from.with(&shared.drops, list, |session, exit| {
+    from.with_link(wire, &shared.drops, list, |session, exit| {
         receipts.fold(None, |close: Option<CloseReason>, receipt| {
             let Receipt { packet_id, qos, reason } = receipt;
             close.or(session.handle_published(packet_id, qos, reason, exit))

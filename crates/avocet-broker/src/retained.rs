@@ -21,6 +21,8 @@ const PAGE: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Retained {
     index: RetainedIndex<Arc<ApplicationMessage>>,
+    /// The broker's own in `$SYS/`, which count towards no bound.
+    own: RetainedIndex<Arc<ApplicationMessage>>,
     messages_max: usize,
     bytes_max: u64,
     bytes: AtomicU64,
@@ -32,13 +34,23 @@ pub(crate) struct RetainedFull;
 
 impl Retained {
     pub(crate) fn new(messages_max: usize, bytes_max: u64) -> Self {
-        Self { index: RetainedIndex::new(), messages_max, bytes_max, bytes: AtomicU64::new(0) }
+        Self {
+            index: RetainedIndex::new(),
+            own: RetainedIndex::new(),
+            messages_max,
+            bytes_max,
+            bytes: AtomicU64::new(0),
+        }
     }
 
     /// Keeps a message, or removes the one that is kept if the payload is empty
     /// ([MQTT3-3.3.1-10], [MQTT3-3.3.1-11], [MQTT5-3.3.1-6], [MQTT5-3.3.1-7]).
     pub(crate) fn store(&self, transit: &Transit<'_>) -> Result<(), RetainedFull> {
         let topic = transit.topic();
+        if is_own(topic) {
+            self.own.insert(topic, Arc::clone(transit.share()));
+            return Ok(());
+        }
         if transit.payload().is_empty() {
             self.gone(self.index.remove(topic));
             return Ok(());
@@ -63,7 +75,8 @@ impl Retained {
         cursor: Option<&Cursor>,
         now: Instant,
     ) -> Page<Arc<ApplicationMessage>> {
-        let mut page = self.index.matching(topic_filter, cursor, PAGE);
+        let index = if is_own(topic_filter) { &self.own } else { &self.index };
+        let mut page = index.matching(topic_filter, cursor, PAGE);
         page.found.retain(|message| {
             let expired = message.remaining_expiry(now) == Expiry::Expired;
             if expired {
@@ -90,20 +103,23 @@ impl Retained {
     }
 }
 
+/// Whether a topic or filter is one of `$SYS/`, where only the broker publishes.
+fn is_own(topic: &str) -> bool {
+    topic == "$SYS" || topic.starts_with("$SYS/")
+}
+
 /// Gives back the memory of expired messages that nobody asks for, for as long as the broker runs.
 pub(crate) async fn sweep(shared: Arc<Shared>) {
     const INTERVAL: Duration = Duration::from_secs(10);
     loop {
         time::sleep(INTERVAL).await;
-        for filter in ["#", "$SYS/#"] {
-            let mut cursor = None;
-            loop {
-                cursor = shared.retained.page(filter, cursor.as_ref(), Instant::now()).next;
-                if cursor.is_none() {
-                    break;
-                }
-                tokio::task::yield_now().await;
+        let mut cursor = None;
+        loop {
+            cursor = shared.retained.page("#", cursor.as_ref(), Instant::now()).next;
+            if cursor.is_none() {
+                break;
             }
+            tokio::task::yield_now().await;
         }
     }
 }

@@ -227,11 +227,18 @@ async fn run_flusher(shard: Rc<Shard>) {
 }
 
 async fn run_wheel(shard: Rc<Shard>) {
+    /// Ticks between two looks for answers that are stale: they keep ended mailboxes alive.
+    const SWEEP_TICKS: u32 = 60;
+    let mut ticks = 0_u32;
     let mut interval = time::interval(TICK);
     interval.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
         shard.wheel.tick(Instant::now());
+        ticks = ticks.wrapping_add(1);
+        if ticks.is_multiple_of(SWEEP_TICKS) {
+            shard.routes.borrow_mut().sweep(&shard.shared.router);
+        }
         // Turns that left nothing to write have counted all the same.
         shard.with_flush_list(|list| shard.shared.metrics.take(&mut list.tally));
     }

@@ -14,6 +14,7 @@ use crate::{
     broker::Shared,
     leave,
     mailbox::{FlushList, Mailbox},
+    wire::Wire,
 };
 
 /// Retained messages that a new subscription brings, sent as the client takes them.
@@ -23,6 +24,13 @@ pub(crate) struct Feed {
     options: SubscriptionOptions,
     identifier: Option<SubscriptionIdentifier>,
     cursor: Option<Cursor>,
+}
+
+/// Who asks: a session, by this very connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Client<'c> {
+    pub(crate) mailbox: &'c Mailbox,
+    pub(crate) wire: &'c Arc<Wire>,
 }
 
 /// What came of a SUBSCRIBE.
@@ -38,34 +46,38 @@ pub(crate) struct Subscribed {
 pub(crate) fn subscribe(
     shared: &Arc<Shared>,
     list: &mut FlushList,
-    mailbox: &Mailbox,
+    client: Client<'_>,
     mut request: Subscribe,
 ) -> Subscribed {
+    let Client { mailbox, wire } = client;
     let filters = match parse(mailbox, &mut request) {
         Ok(filters) => filters,
         Err((reason, detail)) => {
-            let close = mailbox
-                .with(&shared.drops, list, |session, exit| session.close(reason, detail, exit));
+            let close = mailbox.with_link(wire, &shared.drops, list, |session, exit| {
+                session.close(reason, detail, exit)
+            });
             return Subscribed { close: close.flatten(), feeds: Vec::new() };
         }
     };
     let mut reasons = Vec::with_capacity(filters.len());
     let mut entered = Vec::with_capacity(filters.len());
+    let mut added = 0;
     for (filter, subscription) in filters.into_iter().zip(&request.subscriptions) {
-        match enter(shared, mailbox, &request, subscription, &filter) {
+        match enter(shared, mailbox, &request, subscription, &filter, added) {
             Ok((options, inserted)) => {
                 reasons.push(ReasonCode::granted(options.qos));
+                added += usize::from(inserted == Inserted::New);
                 entered.push((filter, options, inserted));
             }
             Err(reason) => reasons.push(reason),
         }
     }
-    let alive = mailbox.with(&shared.drops, list, |session, exit| {
+    let alive = mailbox.with_link(wire, &shared.drops, list, |session, exit| {
         session.handle_subscribed(&request, &reasons, exit);
     });
     if alive.is_none() {
-        // The session ended meanwhile and did not know of these.
-        for (filter, ..) in &entered {
+        // The connection lost its session meanwhile, and the session does not know of these.
+        for (filter, ..) in entered.iter().filter(|(.., inserted)| *inserted == Inserted::New) {
             shared.unsubscribe(filter, mailbox.id());
         }
         return Subscribed::default();
@@ -111,13 +123,15 @@ fn enter(
     request: &Subscribe,
     subscription: &Subscription,
     filter: &Filter,
+    added: usize,
 ) -> Result<(SubscriptionOptions, Inserted), ReasonCode> {
     if let Some(reason) = shared.refuses_filter(mailbox, filter) {
         return Err(reason);
     }
     {
         let inner = mailbox.lock();
-        if inner.session.subscriptions_full() && !inner.session.is_subscribed(&subscription.filter)
+        if inner.session.subscriptions_full(added)
+            && !inner.session.is_subscribed(&subscription.filter)
         {
             return Err(ReasonCode::QuotaExceeded);
         }
@@ -149,12 +163,23 @@ fn brings_retained(filter: &Filter, handling: RetainHandling, inserted: Inserted
 }
 
 impl Feed {
+    /// The subscription it belongs to.
+    pub(crate) fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    /// Whether it belongs to this subscription.
+    pub(crate) fn is_of(&self, filter: &Filter) -> bool {
+        self.filter == *filter
+    }
+
     /// Sends a page if the client takes it; false when there is nothing more to send.
     pub(crate) fn send_page(
         &mut self,
         shared: &Shared,
         list: &mut FlushList,
         mailbox: &Mailbox,
+        wire: &Arc<Wire>,
         now: Instant,
     ) -> bool {
         let page = shared.retained.page(self.filter.topic_filter(), self.cursor.as_ref(), now);
@@ -165,7 +190,7 @@ impl Feed {
             shared: None,
             retained: true, // [MQTT3-3.3.1-8] [MQTT5-3.3.1-8]
         };
-        let alive = mailbox.with(&shared.drops, list, |session, exit| {
+        let alive = mailbox.with_link(wire, &shared.drops, list, |session, exit| {
             for message in &page.found {
                 let transit = Transit::from_shared(message);
                 session.handle_delivery(&transit, &terms, now, exit);
@@ -180,9 +205,10 @@ impl Feed {
 pub(crate) fn unsubscribe(
     shared: &Arc<Shared>,
     list: &mut FlushList,
-    mailbox: &Mailbox,
+    client: Client<'_>,
     request: Unsubscribe,
 ) {
+    let Client { mailbox, wire } = client;
     let mut reasons = Vec::with_capacity(request.filters.len());
     for text in &request.filters {
         let removed =
@@ -190,7 +216,7 @@ pub(crate) fn unsubscribe(
         // [MQTT5-3.11.3-1]
         reasons.push(if removed { ReasonCode::Success } else { ReasonCode::NoSubscriptionExisted });
     }
-    mailbox.with(&shared.drops, list, |session, exit| {
+    mailbox.with_link(wire, &shared.drops, list, |session, exit| {
         for filter in &request.filters {
             session.forget(filter);
         }

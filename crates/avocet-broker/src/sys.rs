@@ -120,6 +120,9 @@ fn messages(shared: &Shared, metrics: &MetricsSnapshot, count: &mut impl FnMut(&
     // Who publishes what nobody wants has lost nothing.
     let lost = DropReason::ALL.iter().filter(|reason| **reason != DropReason::NoSubscribers);
     count("messages/dropped", lost.map(|reason| shared.drops.total(*reason)).sum());
+    for reason in DropReason::ALL {
+        count(&format!("messages/dropped/{reason}"), shared.drops.total(*reason));
+    }
     for qos in 0..3 {
         count(&format!("messages/qos{qos}/received"), metrics.messages_received[qos]);
         count(&format!("messages/qos{qos}/sent"), metrics.messages_sent[qos]);

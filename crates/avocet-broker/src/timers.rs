@@ -34,6 +34,9 @@ pub(crate) enum Timer {
     Delayed(Arc<ApplicationMessage>),
 }
 
+/// Names a timer that was set.
+pub(crate) type TimerKey = (Instant, u64);
+
 /// All that waits.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
@@ -43,29 +46,54 @@ pub(crate) struct Timers {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    by_time: BTreeMap<(Instant, u64), Timer>,
+    by_time: BTreeMap<TimerKey, Timer>,
     sequence: u64,
     delayed: usize,
+    delayed_bytes: usize,
+}
+
+/// What a timer adds to the bounds on delayed messages.
+fn delayed_of(timer: &Timer) -> (usize, usize) {
+    match timer {
+        Timer::Delayed(message) => (1, message.len()),
+        Timer::Will(..) | Timer::Session(..) => (0, 0),
+    }
 }
 
 impl Timers {
     /// To be done at `at`.
-    pub(crate) fn set(&self, at: Instant, timer: Timer) {
+    pub(crate) fn set(&self, at: Instant, timer: Timer) -> TimerKey {
         let mut waiting = self.waiting.lock();
         let first = waiting.by_time.first_key_value().map(|((at, _), _)| *at);
         waiting.sequence += 1;
-        waiting.delayed += usize::from(matches!(timer, Timer::Delayed(_)));
+        let (delayed, bytes) = delayed_of(&timer);
+        waiting.delayed += delayed;
+        waiting.delayed_bytes += bytes;
         let key = (at, waiting.sequence);
         waiting.by_time.insert(key, timer);
         drop(waiting);
         if first.is_none_or(|first| at < first) {
             self.earlier.notify_one();
         }
+        key
     }
 
-    /// Messages that wait for their `$delayed/` time.
-    pub(crate) fn delayed(&self) -> usize {
-        self.waiting.lock().delayed
+    /// These are not to be done; some may have been.
+    pub(crate) fn cancel(&self, keys: &[TimerKey]) {
+        if keys.is_empty() {
+            return;
+        }
+        let mut waiting = self.waiting.lock();
+        let cancelled: Vec<_> = keys.iter().filter_map(|key| waiting.by_time.remove(key)).collect();
+        drop(waiting);
+        // What they hold goes outside the lock.
+        drop(cancelled);
+    }
+
+    /// Messages that wait for their `$delayed/` time, and their bytes.
+    fn delayed(&self) -> (usize, usize) {
+        let waiting = self.waiting.lock();
+        (waiting.delayed, waiting.delayed_bytes)
     }
 
     /// Takes one thing that is due, or tells when the next one will be.
@@ -74,7 +102,9 @@ impl Timers {
         match waiting.by_time.first_entry() {
             Some(entry) if entry.key().0 <= now => {
                 let timer = entry.remove();
-                waiting.delayed -= usize::from(matches!(timer, Timer::Delayed(_)));
+                let (delayed, bytes) = delayed_of(&timer);
+                waiting.delayed -= delayed;
+                waiting.delayed_bytes -= bytes;
                 Ok(timer)
             }
             Some(entry) => Err(Some(entry.key().0)),
@@ -131,7 +161,11 @@ pub(crate) fn delay(
         shared.drops.note(client_id, transit.topic(), DropReason::TopicInvalid);
         return ReasonCode::TopicNameInvalid;
     };
-    if shared.timers.delayed() >= shared.options.delayed_messages_max {
+    let (messages, bytes) = shared.timers.delayed();
+    let options = &shared.options;
+    if messages >= options.delayed_messages_max
+        || bytes + transit.payload().len() > options.delayed_bytes_max
+    {
         shared.drops.note(client_id, transit.topic(), DropReason::QuotaExceeded);
         return ReasonCode::QuotaExceeded;
     }

@@ -40,4 +40,4 @@ pub use handshake::{Admission, Refusal};
 pub use limits::{Limits, QueueFull};
 pub use outbound::{Delivery, Terms, Undelivered};
 pub use outlet::Outlet;
-pub use session::{Detached, Session, Subscribed};
+pub use session::{Detached, Session};

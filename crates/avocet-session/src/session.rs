@@ -6,8 +6,8 @@ use std::{
 };
 
 use avocet_mqtt::{
-    Disconnect, Packet, PacketId, ProtocolVersion, ReasonCode, Suback, Subscribe, Subscription,
-    Unsuback, UserProperties, Will, codec,
+    Disconnect, Packet, PacketId, ProtocolVersion, ReasonCode, Suback, Subscribe, Unsuback,
+    UserProperties, Will, codec,
 };
 
 use crate::{
@@ -45,15 +45,6 @@ pub struct Detached {
     pub expires_after: Option<Duration>,
     /// Messages of shared subscriptions that another member should get.
     pub undelivered: Vec<Undelivered>,
-}
-
-/// What became of one line of a SUBSCRIBE.
-#[derive(Debug)]
-pub struct Subscribed {
-    /// The line.
-    pub subscription: Subscription,
-    /// The answer. The session keeps the subscription if it is not an error.
-    pub reason: ReasonCode,
 }
 
 impl Session {
@@ -119,10 +110,10 @@ impl Session {
         self.subscriptions.contains(filter)
     }
 
-    /// Whether one more filter would be too many.
+    /// Whether one more filter would be too many, `added` not yet told to the session included.
     #[must_use]
-    pub fn subscriptions_full(&self) -> bool {
-        self.subscriptions.len() >= self.limits.subscriptions_max
+    pub fn subscriptions_full(&self, added: usize) -> bool {
+        self.subscriptions.len() + added >= self.limits.subscriptions_max
     }
 
     /// Messages and bytes that wait.
