@@ -69,7 +69,7 @@ fn every_mistake_is_told_at_once_with_its_file_line_and_key() {
                 &["avocet.toml:4", "mqtt.max_qos", "3", "from 0 to 2"],
                 &["avocet.toml:5", "mqtt.max_packet_size", "1 parsec", "\"64KiB\""],
                 &["avocet.toml:6", "mqtt.retain_available", "true or false"],
-                &["avocet.toml:8", "listeners.tcp.default.bind", "nowhere", "127.0.0.1:1883"],
+                &["avocet.toml:8", "listeners.tcp.default.bind", "nowhere", "an address and port"],
                 &["avocet.toml:10", "session.queue_full", "explode", "drop_oldest", "refuse"],
                 &["avocet.toml:11", "sissions"],
                 &["--set", "sys.interval", "1ms", "100ms"],
@@ -268,8 +268,9 @@ fn log_as_json_is_one_object_a_line() {
     broker.terminate();
     assert_eq!(broker.exit_code(), Some(0));
     let log = broker.log();
-    assert!(!log.is_empty());
-    for line in log.lines() {
+    // What stands behind the last line's end may not have been read as a whole.
+    let (lines, _) = log.rsplit_once('\n').expect("there is a line");
+    for line in lines.lines() {
         assert!(
             line.starts_with('{') && line.ends_with('}') && line.contains("\"level\""),
             "{line}"
