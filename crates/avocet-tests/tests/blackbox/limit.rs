@@ -8,7 +8,7 @@ use std::{
 
 use avocet_tests::{
     Broker, Connect, Kind, Properties, Publish, Raw, Version, Will, deadline, each_version,
-    packet::{self, subscribe},
+    packet::subscribe,
 };
 
 const V5: Version = Version::V5;
@@ -488,7 +488,7 @@ fn drops_are_counted_in_sys() {
     }
     // Nobody wants this one, so nothing is lost.
     bob.publish(&Publish::new("b", "x").qos(1, 8));
-    bob.send(&packet::subscribe(V5, 1, &[("$SYS/brokers/+/metrics/messages/dropped", 0)]));
+    bob.send(&subscribe(V5, 1, &[("$SYS/brokers/+/metrics/messages/dropped", 0)]));
     bob.expect_suback(1);
     let end = Instant::now() + deadline::ANSWER;
     let mut last = String::new();

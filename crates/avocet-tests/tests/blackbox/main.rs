@@ -13,7 +13,7 @@
 //! where that broker and the standard part.
 
 mod client;
-//mod config;
+mod config;
 mod connect;
 mod flow;
 mod guide;
@@ -26,7 +26,7 @@ mod publish;
 mod qos;
 mod retained;
 mod session;
-//mod setting;
+mod setting;
 mod shared;
 mod slow;
 mod subscribe;

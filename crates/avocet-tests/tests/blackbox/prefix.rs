@@ -1,10 +1,8 @@
 //! Prefixes of a topic filter, and of a topic.
 //!
-//! - [`group`]: `$share/` and `$queue/`, beyond what the standard says of them;
-//! - [`fastlane`]: `$fastlane/`;
-//! - [`exclusive`]: `$exclusive/`;
-//! - [`delayed`]: `$delayed/`;
-//! - here: `$local/`, how prefixes nest, and which are refused.
+//! - [`group`] has `$share/` and `$queue/`, beyond what the standard says of them;
+//! - [`fastlane`], [`exclusive`] and [`delayed`] have the prefixes of their names;
+//! - here are `$local/`, how prefixes nest, and which are refused.
 
 mod delayed;
 mod exclusive;

@@ -51,7 +51,7 @@ fn two_rounds(broker: &Broker) {
     clock.disconnect();
 }
 
-/// The value of a field of a flat JSON object: a text without its quotes, a number or word as it is.
+/// The value of a field of a flat JSON object; a text comes without its quotes.
 #[track_caller]
 fn field<'a>(json: &'a str, name: &str) -> &'a str {
     let (_, rest) = json
