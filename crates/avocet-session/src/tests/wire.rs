@@ -74,7 +74,7 @@ fn packet_line(packet: &Packet<'_>) -> String {
         }
         Packet::Pingresp => "PINGRESP".to_owned(),
         Packet::Disconnect(disconnect) => {
-            assert_eq!(disconnect.session_expiry_interval, None, "");
+            assert_eq!(disconnect.session_expiry_interval, None, "only a client sends it");
             let text = if disconnect.reason_string.is_some() { " text" } else { "" };
             format!("DISCONNECT {:02X}{text}", disconnect.reason.byte())
         }
