@@ -92,10 +92,10 @@ pub(crate) struct Publisher<'t> {
 }
 
 impl Publisher<'_> {
-    /// Publishes the messages among the actions of one connection, in order, and answers them. Messages
-    /// that follow each other to the same topic are a run: they are looked up once, and each receiver
-    /// is locked once for all of them. Once a run is too wide for one turn, it and what follows are put
-    /// on the backlog. What is returned ends the connection.
+    /// Publishes the messages among the actions of one connection, in order, and answers them.
+    /// Messages that follow each other to the same topic are a run: they are looked up once, and
+    /// each receiver is locked once for all of them. Once a run is too wide for one turn, it and
+    /// what follows are put on the backlog. What is returned ends the connection.
     pub(crate) fn publish_all(
         self,
         list: &mut FlushList,

@@ -40,12 +40,12 @@ fn subscriptions_are_kept_counted_and_forgotten() {
     Script::each(|s| {
         s.limits(|l| l.subscriptions_max = 40).open();
         for n in 0..40 {
-            assert!(!s.session().subscriptions_full());
+            assert!(!s.session().subscriptions_full(0));
             let filter = format!("f/{n}");
             let request = subscribe(1, &[(&filter, Q0), (&filter, Q1)]);
             s.subscribed(&request, &[ReasonCode::Success; 2]).gives(&["SUBACK 1 00 00"]);
         }
-        assert!(s.session().subscriptions_full());
+        assert!(s.session().subscriptions_full(0));
         assert_eq!(s.session().filters().count(), 40);
         assert!(s.forgets("f/7") && !s.forgets("f/7") && !s.forgets("F/8"));
         assert!(!s.session().subscriptions_full() && !s.session().is_subscribed("f/7"));
