@@ -48,7 +48,7 @@ fn subscriptions_are_kept_counted_and_forgotten() {
         assert!(s.session().subscriptions_full(0));
         assert_eq!(s.session().filters().count(), 40);
         assert!(s.forgets("f/7") && !s.forgets("f/7") && !s.forgets("F/8"));
-        assert!(!s.session().subscriptions_full() && !s.session().is_subscribed("f/7"));
+        assert!(!s.session().subscriptions_full(0) && !s.session().is_subscribed("f/7"));
         s.cut().open();
         assert_eq!(s.session().filters().count(), 39);
         s.ends();
