@@ -160,12 +160,20 @@ impl Connection {
     fn feed(&mut self) -> bool {
         let Self { shard, mailbox: Some(mailbox), feeds, .. } = self else { return false };
         let Some(feed) = feeds.front_mut() else { return false };
-        let takes = {
+        if self.closed.is_some() {
+            return false;
+        }
+        let (room, waits) = {
             let inner = mailbox.lock();
             let link = inner.link.as_ref().filter(|link| link.is(&self.wire));
-            link.is_some_and(|link| link.output.has_room()) && !inner.session.has_waiting()
+            (link.is_some_and(|link| link.output.has_room()), inner.session.has_waiting())
         };
-        if !takes || self.closed.is_some() {
+        if !room {
+            // Nobody would tell when the flusher has made room.
+            return mailbox.flush_as_owner(&shard.shared, &self.wire, Instant::now())
+                == Flushed::Empty;
+        }
+        if waits {
             return false;
         }
         let more = shard.with_flush_list(|list| {

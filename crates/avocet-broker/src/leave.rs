@@ -2,7 +2,7 @@
 //! without it (sections 3.1.2.5, 4.1).
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -16,7 +16,7 @@ use crate::{
     mailbox::{FlushList, Inner, Mailbox},
     metrics::Tally,
     publish, sys,
-    timers::{self, Timer},
+    timers::{self, Timer, TimerKey},
     wire::{DETACHED, Wire},
 };
 
@@ -29,7 +29,7 @@ pub(crate) fn detach(
     reason: &str,
     now: Instant,
 ) {
-    let Some(left) = unlink(mailbox, wire) else { return };
+    let Some(left) = unlink(shared, mailbox, wire) else { return };
     sys::disconnected(shared, list, mailbox, reason, now);
     settle(shared, list, mailbox, left, now);
 }
@@ -43,13 +43,9 @@ pub(crate) fn take_over(
     wire: &Arc<Wire>,
     now: Instant,
 ) {
-    let Some(left) = unlink(mailbox, wire) else { return };
+    let Some(left) = unlink(shared, mailbox, wire) else { return };
     wire.signal(DETACHED);
     sys::disconnected(shared, list, mailbox, ReasonCode::SessionTakenOver.text(), now);
-    if left.expires_after.is_some_and(|after| after.is_zero()) {
-        end_session(shared, list, mailbox, now);
-        return;
-    }
     settle(shared, list, mailbox, left, now);
 }
 
@@ -57,11 +53,23 @@ pub(crate) fn take_over(
 struct Left {
     epoch: u64,
     will_delay: Option<Duration>,
+    /// `None` = for ever.
     expires_after: Option<Duration>,
     undelivered: Vec<Undelivered>,
+    /// Set if the session ended with its connection.
+    ended: Option<Ended>,
 }
 
-fn unlink(mailbox: &Mailbox, wire: &Arc<Wire>) -> Option<Left> {
+/// What a session that is over leaves.
+struct Ended {
+    filters: Vec<String>,
+    undelivered: Vec<Undelivered>,
+    timers: Vec<TimerKey>,
+}
+
+/// Takes the connection off. A session without expiry ends under the same lock: a client that comes
+/// again at this moment must not find a session that is about to end.
+fn unlink(shared: &Shared, mailbox: &Mailbox, wire: &Arc<Wire>) -> Option<Left> {
     let mut inner = mailbox.lock();
     if inner.ended || !inner.link.as_ref().is_some_and(|link| link.is(wire)) {
         return None;
@@ -73,33 +81,33 @@ fn unlink(mailbox: &Mailbox, wire: &Arc<Wire>) -> Option<Left> {
     let will_delay =
         detached.will.as_ref().map(|will| Duration::from_secs(will.delay_interval.into()));
     inner.will = detached.will;
+    let ends_now = detached.expires_after.is_some_and(|after| after.is_zero());
     Some(Left {
         epoch: inner.epoch,
         will_delay,
         expires_after: detached.expires_after,
         undelivered: detached.undelivered,
+        ended: ends_now.then(|| end(shared, mailbox, &mut inner)),
     })
 }
 
 fn settle(shared: &Arc<Shared>, list: &mut FlushList, mailbox: &Mailbox, left: Left, now: Instant) {
-    let ends_now = left.expires_after.is_some_and(|after| after.is_zero());
+    redeliver(shared, list, left.undelivered, now);
+    if let Some(ended) = left.ended {
+        return bury(shared, list, mailbox, ended, now);
+    }
     match left.will_delay {
         // [MQTT3-3.1.2-8] [MQTT5-3.1.2-8]
-        Some(delay) if delay.is_zero() || ends_now => publish_will(shared, list, mailbox, now),
+        Some(delay) if delay.is_zero() => publish_will(shared, list, mailbox, now),
         Some(delay) => {
             let timer = Timer::Will(mailbox.clone(), left.epoch);
             set_timer(shared, mailbox, left.epoch, now + delay, timer);
         }
         None => {}
     }
-    redeliver(shared, list, left.undelivered, now);
-    match left.expires_after {
-        None => {}
-        Some(after) if after.is_zero() => end_session(shared, list, mailbox, now),
-        Some(after) => {
-            let timer = Timer::Session(mailbox.clone(), left.epoch);
-            set_timer(shared, mailbox, left.epoch, now + after, timer);
-        }
+    if let Some(after) = left.expires_after {
+        let timer = Timer::Session(mailbox.clone(), left.epoch);
+        set_timer(shared, mailbox, left.epoch, now + after, timer);
     }
 }
 
@@ -141,31 +149,26 @@ fn message_of(will: &Will, now: Instant) -> Arc<ApplicationMessage> {
     Arc::clone(Transit::new(&publish, now).share())
 }
 
-/// The session is over: its subscriptions go, its will is published, what waited is dropped or
-/// given to others ([MQTT5-4.1.0-2]).
-pub(crate) fn end_session(shared: &Shared, list: &mut FlushList, mailbox: &Mailbox, now: Instant) {
-    let (undelivered, filters, timers) = {
+/// Ends a session. With an `epoch`, only if the client has not been back since.
+pub(crate) fn end_session(
+    shared: &Shared,
+    list: &mut FlushList,
+    mailbox: &Mailbox,
+    epoch: Option<u64>,
+    now: Instant,
+) {
+    let ended = {
         let mut inner = mailbox.lock();
-        if inner.ended {
+        if inner.ended || epoch.is_some_and(|epoch| epoch != inner.epoch) {
             return;
         }
-        let timers = std::mem::take(&mut inner.timers);
-        let (undelivered, filters) = end(shared, mailbox, &mut inner);
-        (undelivered, filters, timers)
+        end(shared, mailbox, &mut inner)
     };
-    shared.timers.cancel(&timers);
-    shared.registry.remove(mailbox);
-    shared.metrics.sessions.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
-    for filter in filters {
-        if let Ok(filter) = Filter::parse(&filter) {
-            shared.unsubscribe(&filter, mailbox.id());
-        }
-    }
-    publish_will(shared, list, mailbox, now);
-    redeliver(shared, list, undelivered, now);
+    bury(shared, list, mailbox, ended, now);
 }
 
-fn end(shared: &Shared, mailbox: &Mailbox, inner: &mut Inner) -> (Vec<Undelivered>, Vec<String>) {
+/// Nothing may be put into the mailbox any more; what waited is dropped or given back.
+fn end(shared: &Shared, mailbox: &Mailbox, inner: &mut Inner) -> Ended {
     inner.ended = true;
     mailbox.set_ended();
     inner.epoch += 1;
@@ -180,7 +183,22 @@ fn end(shared: &Shared, mailbox: &Mailbox, inner: &mut Inner) -> (Vec<Undelivere
         inner.with_exit(&shared.drops, mailbox.client_id(), tally, |session, exit| {
             session.end(exit)
         });
-    (undelivered, filters)
+    Ended { filters, undelivered, timers: std::mem::take(&mut inner.timers) }
+}
+
+/// What follows from a session's end: its subscriptions go, its will is published, shared work is
+/// given to others ([MQTT5-4.1.0-2]).
+fn bury(shared: &Shared, list: &mut FlushList, mailbox: &Mailbox, ended: Ended, now: Instant) {
+    shared.timers.cancel(&ended.timers);
+    shared.registry.remove(mailbox);
+    shared.metrics.sessions.fetch_sub(1, Ordering::Relaxed);
+    for filter in ended.filters {
+        if let Ok(filter) = Filter::parse(&filter) {
+            shared.unsubscribe(&filter, mailbox.id());
+        }
+    }
+    publish_will(shared, list, mailbox, now);
+    redeliver(shared, list, ended.undelivered, now);
 }
 
 /// Gives messages of shared subscriptions to other members (section 4.8.2).

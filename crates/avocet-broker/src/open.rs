@@ -85,9 +85,10 @@ impl Entrance<'_> {
     fn begin(&mut self, admission: Admission) -> Mailbox {
         let mailbox = self.create(&admission);
         let older = self.shared.registry.insert(mailbox.clone());
+        Metrics::add(&self.shared.metrics.sessions, 1);
         if let Some(older) = older {
             self.shut_out(&older);
-            leave::end_session(self.shared, self.list, &older, self.now);
+            leave::end_session(self.shared, self.list, &older, None, self.now);
         }
         let mut inner = mailbox.lock();
         self.attach(&mailbox, &mut inner, admission, false);
@@ -106,6 +107,7 @@ impl Entrance<'_> {
                     fresh = Some(mailbox);
                     continue;
                 }
+                Metrics::add(&self.shared.metrics.sessions, 1);
                 let mut inner = mailbox.lock();
                 if inner.ended || inner.link.is_some() {
                     continue;
@@ -137,7 +139,6 @@ impl Entrance<'_> {
 
     fn create(&self, admission: &Admission) -> Mailbox {
         let client_id = Arc::clone(&admission.client_id);
-        Metrics::add(&self.shared.metrics.sessions, 1);
         Mailbox::new(
             SubscriberId(self.shared.next_number()),
             Session::new(client_id, Arc::clone(&self.shared.limits)),

@@ -142,10 +142,10 @@ fn fire(shared: &Arc<Shared>, list: &mut FlushList, timer: Timer, now: Instant) 
         Timer::Will(mailbox, epoch) if stands(&mailbox, epoch) => {
             leave::publish_will(shared, list, &mailbox, now);
         }
-        Timer::Session(mailbox, epoch) if stands(&mailbox, epoch) => {
-            leave::end_session(shared, list, &mailbox, now); // [MQTT5-3.1.2-23]
+        Timer::Session(mailbox, epoch) => {
+            leave::end_session(shared, list, &mailbox, Some(epoch), now); // [MQTT5-3.1.2-23]
         }
-        Timer::Will(..) | Timer::Session(..) => {}
+        Timer::Will(..) => {}
         Timer::Delayed(message) => publish::publish_message(shared, list, &message, None, now),
     }
 }

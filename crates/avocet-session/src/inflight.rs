@@ -60,6 +60,8 @@ pub(crate) struct Inflight {
     count: usize,
     /// Entries sent on the present connection: what the client's Receive Maximum bounds.
     outstanding: usize,
+    /// Of the messages that may have to be sent again.
+    bytes: usize,
     /// All entries before this index are holes or sent on the present connection.
     resend_from: usize,
 }
@@ -75,7 +77,14 @@ pub(crate) enum Mismatch {
 
 impl Default for Inflight {
     fn default() -> Self {
-        Self { ring: VecDeque::new(), first_id: 1, count: 0, outstanding: 0, resend_from: 0 }
+        Self {
+            ring: VecDeque::new(),
+            first_id: 1,
+            count: 0,
+            outstanding: 0,
+            bytes: 0,
+            resend_from: 0,
+        }
     }
 }
 
@@ -89,12 +98,14 @@ impl Inflight {
         self.count != self.outstanding
     }
 
-    /// Whether the client may be sent one more message. The ring's length is bounded too, so that
-    /// a client that acknowledges all but one message does not make it grow.
-    pub(crate) fn has_window(&self, window: u16) -> bool {
+    /// Whether the client may be sent one more message: the window is open, and what is kept for
+    /// it has not come to `bytes_max`. The ring's length is bounded too, so that a client that
+    /// acknowledges all but one message does not make it grow.
+    pub(crate) fn has_window(&self, window: u16, bytes_max: usize) -> bool {
         let ring_max = (usize::from(window) * 16).clamp(256, IDS);
         self.count == self.outstanding
             && self.outstanding < usize::from(window)
+            && self.bytes < bytes_max
             && self.ring.len() < ring_max
     }
 
@@ -105,6 +116,7 @@ impl Inflight {
 
     /// Enters a message that was sent as [`Self::next_id`].
     pub(crate) fn push(&mut self, waiting: Waiting) {
+        self.bytes += waiting.message.len();
         self.ring.push_back(Some(Entry { stage: Stage::Published(waiting), sent_here: true }));
         self.count += 1;
         self.outstanding += 1;
@@ -132,7 +144,10 @@ impl Inflight {
         self.outstanding += usize::from(!entry.sent_here);
         entry.sent_here = true;
         match std::mem::replace(&mut entry.stage, Stage::Released) {
-            Stage::Published(waiting) => Ok(Some(waiting)),
+            Stage::Published(waiting) => {
+                self.bytes -= waiting.message.len();
+                Ok(Some(waiting))
+            }
             Stage::Released => Ok(None),
         }
     }
@@ -224,6 +239,9 @@ impl Inflight {
         let entry = self.ring[index].take()?;
         self.count -= 1;
         self.outstanding -= usize::from(entry.sent_here);
+        if let Stage::Published(waiting) = &entry.stage {
+            self.bytes -= waiting.message.len();
+        }
         while let Some(None) = self.ring.front() {
             self.first_id = self.id_at(1).get();
             self.ring.pop_front();

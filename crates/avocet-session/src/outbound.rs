@@ -77,7 +77,8 @@ impl Session {
         let waits = match qos {
             QoS::AtMostOnce => self.outbox.has_qos0(),
             QoS::AtLeastOnce | QoS::ExactlyOnce => {
-                !self.outbox.is_empty() || !self.inflight.has_window(connection.window)
+                let bytes_max = self.limits.queue_bytes_max;
+                !self.outbox.is_empty() || !self.inflight.has_window(connection.window, bytes_max)
             }
         };
         if waits {
@@ -116,7 +117,8 @@ impl Session {
     pub fn would_refuse(&self, bytes: usize) -> bool {
         let at_once = self.outbox.is_empty()
             && self.connection.as_ref().is_some_and(|connection| {
-                connection.is_open() && self.inflight.has_window(connection.window)
+                let bytes_max = self.limits.queue_bytes_max;
+                connection.is_open() && self.inflight.has_window(connection.window, bytes_max)
             });
         !at_once && self.outbox.would_refuse(bytes, &self.limits)
     }
@@ -140,7 +142,7 @@ impl Session {
             }
         }
         while out.has_room() {
-            let open = self.inflight.has_window(window);
+            let open = self.inflight.has_window(window, self.limits.queue_bytes_max);
             let Some(waiting) = self.outbox.pop(open, &self.limits) else { break };
             send_waiting(connection, &mut self.inflight, waiting, now, out);
         }

@@ -301,3 +301,19 @@ fn shared_qos_2_message_ends_with_its_session() {
         s.ends().gives(&["drop session_ended t=a", "undelivered $share/g/+ t=b"]);
     });
 }
+
+#[test]
+fn bytes_in_flight_are_bounded_like_those_that_wait() {
+    Script::each(|s| {
+        s.limits(|l| l.queue_bytes_max = 100).open();
+        // Of 36 bytes each, without a record: the third brings them past the bound.
+        for id in ["1", "2", "3"] {
+            s.brings(hundred(Q1, "a"));
+            let line = format!("PUBLISH q1 id={id} t=a p=12345678901234567890123456789012345");
+            s.gives(&[&line]);
+        }
+        s.brings(hundred(Q1, "a")).gives(&["queued"]);
+        let line = "PUBLISH q1 id=4 t=a p=12345678901234567890123456789012345";
+        s.sends(puback(1)).gives(&[line]);
+    });
+}
