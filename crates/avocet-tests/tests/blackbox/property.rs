@@ -232,7 +232,7 @@ fn expiry_does_not_break_off_a_delivery_at_qos_2() {
     let short = Publish::new("a", "x").qos(2, 1).properties(Properties::new().four(0x02, 1));
     bob.publish(&short);
     let before = alice.expect_message("a", "x", 2);
-    alice.cut();
+    alice.disconnect();
     bob.send(&Publish { id: 2, ..short }.bytes(V5));
     bob.expect_pubrec(2);
     deadline::let_pass(Duration::from_millis(2_200));
