@@ -13,7 +13,7 @@ use crate::{
     output::Exit,
     publish::{Backlog, Publisher},
     shard::Shard,
-    subscribe::{self, Client, Feed},
+    subscribe::{self, Client},
     wire::Wire,
 };
 
@@ -97,7 +97,6 @@ pub(crate) struct Work<'w> {
     pub(crate) mailbox: &'w Mailbox,
     /// The connection that asks: what the session has by now may be another.
     pub(crate) wire: &'w Arc<Wire>,
-    pub(crate) feeds: &'w mut VecDeque<Feed>,
     pub(crate) now: Instant,
 }
 
@@ -132,18 +131,20 @@ impl Work<'_> {
             Chore::Subscribe(request) => {
                 let client = Client { mailbox: self.mailbox, wire: self.wire };
                 let subscribed = subscribe::subscribe(shared, list, client, request);
+                let mut inner = self.mailbox.lock();
                 for feed in subscribed.feeds {
                     // Whoever subscribes again has what is retained sent anew, not twice.
-                    self.feeds.retain(|old| !old.is_of(feed.filter()));
-                    self.feeds.push_back(feed);
+                    inner.feeds.retain(|old| !old.is_of(feed.filter()));
+                    inner.feeds.push_back(feed);
                 }
                 subscribed.close
             }
             Chore::Unsubscribe(request) => {
                 // [MQTT3-3.10.4-2] [MQTT5-3.10.4-2]
-                let gone = |text: &String| Filter::parse(text).ok();
-                for filter in request.filters.iter().filter_map(gone) {
-                    self.feeds.retain(|feed| !feed.is_of(&filter));
+                for text in &request.filters {
+                    if let Ok(filter) = Filter::parse(text) {
+                        self.mailbox.lock().feeds.retain(|feed| !feed.is_of(&filter));
+                    }
                 }
                 let client = Client { mailbox: self.mailbox, wire: self.wire };
                 subscribe::unsubscribe(shared, list, client, request);

@@ -16,7 +16,7 @@ use std::{
 };
 
 use avocet_mqtt::{Codec, DecodeError, Packet, ProtocolVersion, ReasonCode, codec};
-use avocet_session::{CloseReason, Refusal};
+use avocet_session::{Admission, CloseReason, Refusal};
 use tokio::task::yield_now;
 use tracing::{debug, warn};
 
@@ -24,13 +24,12 @@ use crate::{
     batch::{self, Stop, Work},
     broker::Listening,
     leave,
-    mailbox::{FlushList, Mailbox},
+    mailbox::{FlushList, Inner, Mailbox},
     metrics::Metrics,
-    open,
+    open::{self, Entrance, Opening},
     output::Flushed,
     publish::Backlog,
     shard::{Accepted, Shard},
-    subscribe::Feed,
     wheel::Watch,
     wire::{BLOCKED, CLOSING, DETACHED, Wire},
 };
@@ -75,9 +74,9 @@ struct Connection {
     watch: Rc<Watch>,
     /// Set by CONNECT.
     mailbox: Option<Mailbox>,
+    /// A client that waits for its older connection to go.
+    entering: Option<Box<Admission>>,
     backlog: VecDeque<Backlog>,
-    /// Retained messages on their way to it.
-    feeds: VecDeque<Feed>,
     /// The client does not read its answers: nothing more is taken from it until it does.
     paused: bool,
     closed: Option<CloseReason>,
@@ -101,7 +100,7 @@ pub(crate) async fn run(shard: Rc<Shard>, accepted: Accepted) {
         rest: Vec::new(),
         mailbox: None,
         backlog: VecDeque::new(),
-        feeds: VecDeque::new(),
+        entering: None,
         paused: false,
         closed: None,
         lingering: false,
@@ -133,9 +132,20 @@ impl Connection {
                 self.work_off();
                 yield_now().await;
             }
-            if self.feed() {
+            if self.wire.signals() & DETACHED != 0 {
+                return Ending::Detached;
+            }
+            if let Some(admission) = self.entering.take() {
+                if self.watch.expired.get() {
+                    return Ending::Silent;
+                }
+                self.enter(*admission);
                 yield_now().await;
                 continue;
+            }
+            let fed = self.feed();
+            if fed {
+                yield_now().await;
             }
             if self.paused && self.flush_as_owner() == Flushed::Empty {
                 self.paused = false;
@@ -146,41 +156,68 @@ impl Connection {
                 shard.with_flush_list(|list| self.take_rest(now, list));
                 continue;
             }
-            match poll_fn(|cx| self.poll_event(cx)).await {
-                Event::Read(count) => self.take_read(count),
-                Event::Drained => self.paused = false,
-                Event::Turn => yield_now().await,
-                Event::End(ending) => return ending,
+            let event = poll_fn(|cx| match self.poll_event(cx) {
+                Poll::Ready(event) => Poll::Ready(Some(event)),
+                // There is more to feed: what the client sends is looked at in between.
+                Poll::Pending if fed => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            });
+            match event.await {
+                None => {}
+                Some(Event::Read(count)) => self.take_read(count),
+                Some(Event::Drained) => self.paused = false,
+                Some(Event::Turn) => yield_now().await,
+                Some(Event::End(ending)) => return ending,
             }
         }
+    }
+
+    /// Asks for the session of a client that may come in.
+    fn enter(&mut self, admission: Admission) {
+        let (shard, now) = (Rc::clone(&self.shard), Instant::now());
+        shard.with_flush_list(|list| {
+            let entrance = Entrance { shared: &shard.shared, wire: &self.wire, now, list };
+            match entrance.open(admission) {
+                Opening::Opened { mailbox, silence_max } => {
+                    shard.wheel.set(&self.watch, silence_max, now);
+                    self.mailbox = Some(mailbox);
+                }
+                Opening::Wait(admission) => self.entering = Some(Box::new(admission)),
+            }
+        });
     }
 
     /// Sends some retained messages if the client takes them now; false if it has to be waited for,
     /// or there are none to send.
     fn feed(&mut self) -> bool {
-        let Self { shard, mailbox: Some(mailbox), feeds, .. } = self else { return false };
-        let Some(feed) = feeds.front_mut() else { return false };
-        if self.closed.is_some() {
-            return false;
-        }
-        let (room, waits) = {
-            let inner = mailbox.lock();
-            let link = inner.link.as_ref().filter(|link| link.is(&self.wire));
-            (link.is_some_and(|link| link.output.has_room()), inner.session.has_waiting())
+        let Self { shard, mailbox: Some(mailbox), .. } = self else { return false };
+        let (mut feed, room) = {
+            let mut inner = mailbox.lock();
+            let Inner { link, feeds, session, .. } = &mut *inner;
+            let Some(link) = link.as_ref().filter(|link| link.is(&self.wire)) else { return false };
+            if feeds.is_empty() || link.closing.is_some() {
+                return false;
+            }
+            match link.output.has_room() {
+                false => (None, false),
+                true if session.has_waiting() => return false,
+                true => (feeds.pop_front(), true),
+            }
         };
+        let now = Instant::now();
         if !room {
             // Nobody would tell when the flusher has made room.
-            return mailbox.flush_as_owner(&shard.shared, &self.wire, Instant::now())
-                == Flushed::Empty;
+            return mailbox.flush_as_owner(&shard.shared, &self.wire, now) == Flushed::Empty;
         }
-        if waits {
-            return false;
-        }
-        let more = shard.with_flush_list(|list| {
-            feed.send_page(&shard.shared, list, mailbox, &self.wire, Instant::now())
+        let more = feed.as_mut().is_some_and(|feed| {
+            shard.with_flush_list(|list| {
+                feed.send_page(&shard.shared, list, mailbox, &self.wire, now)
+            })
         });
-        if !more {
-            feeds.pop_front();
+        if more {
+            if let Some(feed) = feed {
+                mailbox.lock().feeds.push_front(feed);
+            }
         }
         true
     }
@@ -199,9 +236,14 @@ impl Connection {
                 return Poll::Ready(Event::End(ending));
             }
             if signals & BLOCKED != 0 {
-                if ready!(self.wire.socket.poll_writable(cx)).is_err() {
-                    return Poll::Ready(Event::End(Ending::Lost));
+                match self.wire.socket.poll_writable(cx) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(_)) => return Poll::Ready(Event::End(Ending::Lost)),
+                    Poll::Pending if self.may_read() => return self.poll_read(cx),
+                    Poll::Pending => return Poll::Pending,
                 }
+                // The client takes bytes: that is a sign of life, whatever it cannot get through.
+                self.watch.heard_at.set(Instant::now());
                 match self.flush_as_owner() {
                     Flushed::Empty => return Poll::Ready(Event::Drained),
                     Flushed::More => return Poll::Ready(Event::Turn),
@@ -226,6 +268,15 @@ impl Connection {
             self.lingering = true;
             self.shard.wheel.set(&self.watch, Some(LINGER), Instant::now());
         }
+    }
+
+    /// Whether answers to what the client sends would find room.
+    fn may_read(&self) -> bool {
+        let Some(mailbox) = self.mailbox.as_ref().filter(|_| self.closed.is_none()) else {
+            return false;
+        };
+        let inner = mailbox.lock();
+        inner.link.as_ref().is_some_and(|link| link.closing.is_none() && link.output.has_room())
     }
 
     fn poll_read(&self, cx: &mut Context<'_>) -> Poll<Event> {
@@ -293,8 +344,12 @@ impl Connection {
     /// when a packet is not whole, or when the rest has to wait.
     fn take(&mut self, bytes: &[u8], now: Instant, list: &mut FlushList) -> usize {
         let mut used = 0;
+        if self.entering.is_some() {
+            return 0;
+        }
         if self.mailbox.is_none() && self.closed.is_none() {
-            match self.take_connect(bytes, now, list) {
+            match self.take_connect(bytes, list) {
+                Some(len) if self.closed.is_none() => return len,
                 Some(len) => used = len,
                 None => return 0,
             }
@@ -314,18 +369,13 @@ impl Connection {
     }
 
     /// The first packet.
-    fn take_connect(&mut self, bytes: &[u8], now: Instant, list: &mut FlushList) -> Option<usize> {
+    fn take_connect(&mut self, bytes: &[u8], list: &mut FlushList) -> Option<usize> {
         let error = match self.codec.decode(bytes) {
             Ok(None) => return None,
             Ok(Some((Packet::Connect(connect), len))) => {
                 list.tally.packets_received[1] += 1;
-                let (wire, listening) = (&self.wire, &*self.listening);
-                let request = open::Request { connect, wire, listening, now };
-                match open::open(&self.shard.shared, list, request) {
-                    Ok(opened) => {
-                        self.shard.wheel.set(&self.watch, opened.silence_max, now);
-                        self.mailbox = Some(opened.mailbox);
-                    }
+                match open::admit(&self.shard.shared, &self.listening, connect) {
+                    Ok(admission) => self.entering = Some(Box::new(admission)),
                     Err(refusal) => self.refuse(&refusal),
                 }
                 return Some(len);
@@ -377,7 +427,7 @@ impl Connection {
         list.tally.packets_received = packets_received;
         if !actions.is_empty() {
             let wire = &self.wire;
-            let mut work = Work { shard, mailbox, wire, feeds: &mut self.feeds, now };
+            let mut work = Work { shard, mailbox, wire, now };
             self.closed = work.perform(&mut actions, &mut self.backlog, list);
         }
         shard.give_actions(actions);
@@ -399,10 +449,10 @@ impl Connection {
 
     /// A slice of what a wide fan-out left to do.
     fn work_off(&mut self) {
-        let Self { shard, mailbox: Some(mailbox), feeds, .. } = self else { return };
+        let Self { shard, mailbox: Some(mailbox), .. } = self else { return };
         let now = Instant::now();
         shard.now.set(now);
-        let mut work = Work { shard, mailbox, wire: &self.wire, feeds, now };
+        let mut work = Work { shard, mailbox, wire: &self.wire, now };
         shard.with_flush_list(|list| {
             if let Some(Backlog::Run(run)) = self.backlog.front_mut()
                 && !run.deliver_slice(&shard.shared, list, now)
@@ -453,7 +503,8 @@ impl Connection {
                 (_, Some(closed)) => closed.reason().text(),
                 (Ending::Silent, None) => ReasonCode::KeepAliveTimeout.text(),
                 (Ending::Panicked, None) => ReasonCode::UnspecifiedError.text(),
-                (Ending::Lost | Ending::Closed | Ending::Detached, None) => "connection lost",
+                (Ending::Detached, None) => ReasonCode::SessionTakenOver.text(),
+                (Ending::Lost | Ending::Closed, None) => "connection lost",
             };
             self.shard.with_flush_list(|list| {
                 leave::detach(&shared, list, mailbox, &self.wire, why, now);

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use avocet_mqtt::{ApplicationMessage, Publish, ReasonCode, Transit, Will};
+use avocet_mqtt::{ApplicationMessage, Publish, Transit, Will};
 use avocet_router::{Filter, Subscriber};
 use avocet_session::Undelivered;
 
@@ -34,21 +34,6 @@ pub(crate) fn detach(
     settle(shared, list, mailbox, left, now);
 }
 
-/// The client has come again on another connection: this one is gone at once, and its session
-/// waits for the other.
-pub(crate) fn take_over(
-    shared: &Arc<Shared>,
-    list: &mut FlushList,
-    mailbox: &Mailbox,
-    wire: &Arc<Wire>,
-    now: Instant,
-) {
-    let Some(left) = unlink(shared, mailbox, wire) else { return };
-    wire.signal(DETACHED);
-    sys::disconnected(shared, list, mailbox, ReasonCode::SessionTakenOver.text(), now);
-    settle(shared, list, mailbox, left, now);
-}
-
 /// What a connection leaves to be dealt with outside the lock.
 struct Left {
     epoch: u64,
@@ -61,7 +46,7 @@ struct Left {
 }
 
 /// What a session that is over leaves.
-struct Ended {
+pub(crate) struct Ended {
     filters: Vec<String>,
     undelivered: Vec<Undelivered>,
     timers: Vec<TimerKey>,
@@ -168,8 +153,9 @@ pub(crate) fn end_session(
 }
 
 /// Nothing may be put into the mailbox any more; what waited is dropped or given back.
-fn end(shared: &Shared, mailbox: &Mailbox, inner: &mut Inner) -> Ended {
+pub(crate) fn end(shared: &Shared, mailbox: &Mailbox, inner: &mut Inner) -> Ended {
     inner.ended = true;
+    inner.feeds.clear();
     mailbox.set_ended();
     inner.epoch += 1;
     if let Some(link) = inner.link.take() {
@@ -188,7 +174,13 @@ fn end(shared: &Shared, mailbox: &Mailbox, inner: &mut Inner) -> Ended {
 
 /// What follows from a session's end: its subscriptions go, its will is published, shared work is
 /// given to others ([MQTT5-4.1.0-2]).
-fn bury(shared: &Shared, list: &mut FlushList, mailbox: &Mailbox, ended: Ended, now: Instant) {
+pub(crate) fn bury(
+    shared: &Shared,
+    list: &mut FlushList,
+    mailbox: &Mailbox,
+    ended: Ended,
+    now: Instant,
+) {
     shared.timers.cancel(&ended.timers);
     shared.registry.remove(mailbox);
     shared.metrics.sessions.fetch_sub(1, Ordering::Relaxed);

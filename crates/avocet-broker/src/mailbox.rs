@@ -4,6 +4,7 @@
 //! lets go; so a client subscribed to its own topic cannot lock itself out.
 
 use std::{
+    collections::VecDeque,
     fmt,
     net::SocketAddr,
     sync::{
@@ -23,6 +24,7 @@ use crate::{
     drops::Drops,
     metrics::Tally,
     output::{Exit, Flushed, Output},
+    subscribe::Feed,
     timers::TimerKey,
     wire::{BLOCKED, CLOSING, Wire},
 };
@@ -68,6 +70,10 @@ pub(crate) struct Inner {
     pub(crate) link: Option<Link>,
     /// The session is over: nothing may be put in any more.
     pub(crate) ended: bool,
+    /// Its first connection is about to be attached.
+    pub(crate) reserved: bool,
+    /// Retained messages on their way to the client.
+    pub(crate) feeds: VecDeque<Feed>,
     /// The will of a connection that is gone, until its delay is over.
     pub(crate) will: Option<Box<Will>>,
     /// Counts comings and goings, so that a timer set in between knows it is stale.
@@ -107,8 +113,16 @@ impl Subscriber for Mailbox {
 impl Mailbox {
     pub(crate) fn new(id: SubscriberId, session: Session) -> Self {
         let client_id = Arc::clone(session.client_id());
-        let inner =
-            Inner { session, link: None, ended: false, will: None, epoch: 0, timers: Vec::new() };
+        let inner = Inner {
+            session,
+            link: None,
+            ended: false,
+            reserved: true,
+            feeds: VecDeque::new(),
+            will: None,
+            epoch: 0,
+            timers: Vec::new(),
+        };
         Self(Arc::new(Seat {
             id,
             client_id,

@@ -1,5 +1,8 @@
 //! A CONNECT becomes a mailbox: a new session, one that is resumed, or one taken over from an
 //! older connection (section 3.1.4).
+//!
+//! A session that has a connection is not taken from under it: the older connection is told to go,
+//! and the newer one waits until it has, so that no packet of the one is taken for the other's.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -17,38 +20,43 @@ use crate::{
     metrics::Metrics,
     output::Output,
     publish, subscribe, sys,
-    wire::Wire,
+    wire::{DETACHED, Wire},
 };
 
-/// A CONNECT and where it came from.
-pub(crate) struct Request<'r> {
-    pub(crate) connect: Box<Connect>,
-    pub(crate) wire: &'r Arc<Wire>,
-    pub(crate) listening: &'r Listening,
+/// A connection that asks for a session.
+pub(crate) struct Entrance<'e> {
+    pub(crate) shared: &'e Arc<Shared>,
+    pub(crate) wire: &'e Arc<Wire>,
     pub(crate) now: Instant,
+    pub(crate) list: &'e mut FlushList,
 }
 
-/// What the connection has to know.
-pub(crate) struct Opened {
-    pub(crate) mailbox: Mailbox,
-    pub(crate) silence_max: Option<Duration>,
+/// What became of a client that may come in.
+pub(crate) enum Opening {
+    /// It has its session.
+    Opened {
+        mailbox: Mailbox,
+        /// How long it may be silent.
+        silence_max: Option<Duration>,
+    },
+    /// Its older connection has been told to go; ask again in a moment.
+    Wait(Admission),
 }
 
-/// Lets a client in and answers it, or tells why not.
-pub(crate) fn open(
-    shared: &Arc<Shared>,
-    list: &mut FlushList,
-    request: Request<'_>,
-) -> Result<Opened, Refusal> {
-    if !request.listening.allow_anonymous {
+/// Whether a client may come in, and as whom.
+pub(crate) fn admit(
+    shared: &Shared,
+    listening: &Listening,
+    connect: Box<Connect>,
+) -> Result<Admission, Refusal> {
+    if !listening.allow_anonymous {
         return Err(Refusal::new(
             ReasonCode::NotAuthorized,
             "this listener lets in no client without credentials, and there is no authenticator",
         )
-        .to(&request.connect));
+        .to(&connect));
     }
-    let admission =
-        handshake::admit(request.connect, &shared.limits, || shared.assign_client_id())?;
+    let admission = handshake::admit(connect, &shared.limits, || shared.assign_client_id())?;
     if let Some(will) = &admission.connect.will
         && let Some((reason, _)) = publish::refuses(shared, &will.topic)
     {
@@ -62,100 +70,81 @@ pub(crate) fn open(
         return Err(Refusal::new(ReasonCode::QuotaExceeded, "there are too many sessions")
             .to(&admission.connect));
     }
-    let mut entrance = Entrance { shared, wire: request.wire, now: request.now, list };
-    let mailbox = if admission.connect.clean_start {
-        entrance.begin(admission)
-    } else {
-        entrance.resume(admission)
-    };
-    let silence_max = mailbox.lock().session.silence_max();
-    sys::connected(shared, entrance.list, &mailbox, entrance.now);
-    Ok(Opened { mailbox, silence_max })
-}
-
-struct Entrance<'e> {
-    shared: &'e Arc<Shared>,
-    wire: &'e Arc<Wire>,
-    now: Instant,
-    list: &'e mut FlushList,
+    Ok(admission)
 }
 
 impl Entrance<'_> {
-    /// A new session; an older one of this client ends ([MQTT3-3.1.2-6], [MQTT5-3.1.2-4]).
-    fn begin(&mut self, admission: Admission) -> Mailbox {
-        let mailbox = self.create(&admission);
-        let older = self.shared.registry.insert(mailbox.clone());
-        Metrics::add(&self.shared.metrics.sessions, 1);
-        if let Some(older) = older {
-            self.shut_out(&older);
-            leave::end_session(self.shared, self.list, &older, None, self.now);
-        }
-        let mut inner = mailbox.lock();
-        self.attach(&mailbox, &mut inner, admission, false);
-        drop(inner);
-        mailbox
-    }
-
-    /// The session this client has, or a new one ([MQTT3-3.1.2-4], [MQTT5-3.1.2-5],
-    /// [MQTT5-3.1.2-6]).
-    fn resume(&mut self, admission: Admission) -> Mailbox {
-        let mut fresh = None;
+    /// Gives the client its session and answers its CONNECT.
+    pub(crate) fn open(mut self, admission: Admission) -> Opening {
         loop {
             let Some(mailbox) = self.shared.registry.get(&admission.client_id) else {
-                let mailbox = fresh.take().unwrap_or_else(|| self.create(&admission));
+                let mailbox = self.reserve(&admission);
                 if self.shared.registry.insert_new(mailbox.clone()).is_err() {
-                    fresh = Some(mailbox);
                     continue;
                 }
                 Metrics::add(&self.shared.metrics.sessions, 1);
                 let mut inner = mailbox.lock();
-                if inner.ended || inner.link.is_some() {
-                    continue;
-                }
                 self.attach(&mailbox, &mut inner, admission, false);
                 drop(inner);
-                return mailbox;
+                return self.opened(mailbox);
             };
-            self.shut_out(&mailbox);
             let mut inner = mailbox.lock();
             if inner.ended {
                 drop(inner);
                 self.shared.registry.remove(&mailbox);
-                continue;
+            } else if inner.reserved || inner.link.is_some() {
+                self.tell_to_go(&mailbox, &mut inner);
+                return Opening::Wait(admission);
+            } else if admission.connect.clean_start {
+                // [MQTT3-3.1.2-6] [MQTT5-3.1.2-4]
+                let ended = leave::end(self.shared, &mailbox, &mut inner);
+                drop(inner);
+                leave::bury(self.shared, self.list, &mailbox, ended, self.now);
+            } else {
+                // [MQTT3-3.1.2-4] [MQTT5-3.1.2-5] [MQTT5-3.1.2-6]
+                return self.resume(admission, &mailbox, inner);
             }
-            if inner.link.is_some() {
-                continue; // somebody else came in between; it is shut out in its turn
-            }
-            // The client is back before its will's delay was over ([MQTT5-3.1.3-9]).
-            inner.will = None;
-            let timers = std::mem::take(&mut inner.timers);
-            self.attach(&mailbox, &mut inner, admission, true);
-            drop(inner);
-            self.shared.timers.cancel(&timers);
-            subscribe::collect_shared(self.shared, self.list, &mailbox, self.now);
-            return mailbox;
         }
     }
 
-    fn create(&self, admission: &Admission) -> Mailbox {
-        let client_id = Arc::clone(&admission.client_id);
+    fn resume(
+        &mut self,
+        admission: Admission,
+        mailbox: &Mailbox,
+        mut inner: parking_lot::MutexGuard<'_, Inner>,
+    ) -> Opening {
+        // The client is back before its will's delay was over ([MQTT5-3.1.3-9]).
+        inner.will = None;
+        let timers = std::mem::take(&mut inner.timers);
+        self.attach(mailbox, &mut inner, admission, true);
+        drop(inner);
+        self.shared.timers.cancel(&timers);
+        subscribe::collect_shared(self.shared, self.list, mailbox, self.now);
+        self.opened(mailbox.clone())
+    }
+
+    fn opened(&mut self, mailbox: Mailbox) -> Opening {
+        let silence_max = mailbox.lock().session.silence_max();
+        sys::connected(self.shared, self.list, &mailbox, self.now);
+        Opening::Opened { mailbox, silence_max }
+    }
+
+    /// A mailbox that nobody else enters before its first connection has.
+    fn reserve(&self, admission: &Admission) -> Mailbox {
         Mailbox::new(
             SubscriberId(self.shared.next_number()),
-            Session::new(client_id, Arc::clone(&self.shared.limits)),
+            Session::new(Arc::clone(&admission.client_id), Arc::clone(&self.shared.limits)),
         )
     }
 
     /// Ends the connection a client has, because it has come again ([MQTT3-3.1.4-2],
     /// [MQTT5-3.1.4-3]).
-    fn shut_out(&mut self, mailbox: &Mailbox) {
-        let wire = {
-            let mut inner = mailbox.lock();
-            let detail = "the client has connected again";
-            inner.close(self.shared, mailbox.client_id(), ReasonCode::SessionTakenOver, detail);
-            inner.link.as_ref().map(|link| Arc::clone(&link.wire))
-        };
-        if let Some(wire) = wire {
-            leave::take_over(self.shared, self.list, mailbox, &wire, self.now);
+    fn tell_to_go(&self, mailbox: &Mailbox, inner: &mut Inner) {
+        let detail = "the client has connected again";
+        let reason = ReasonCode::SessionTakenOver;
+        inner.close(self.shared, mailbox.client_id(), reason, detail);
+        if let Some(link) = &inner.link {
+            link.wire.signal(DETACHED);
         }
     }
 
@@ -178,6 +167,7 @@ impl Entrance<'_> {
             username: admission.connect.username.as_deref().map(Box::from),
         });
         inner.epoch += 1;
+        inner.reserved = false;
         let tally = &mut self.list.tally;
         inner.with_exit(&self.shared.drops, mailbox.client_id(), tally, |session, exit| {
             session.attach(admission, session_present, self.now, exit);

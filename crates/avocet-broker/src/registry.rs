@@ -34,12 +34,6 @@ impl Registry {
         self.part(client_id).lock().get(client_id).cloned()
     }
 
-    /// Enters a mailbox and gives back the one it stands in for.
-    pub(crate) fn insert(&self, mailbox: Mailbox) -> Option<Mailbox> {
-        let client_id = Arc::clone(mailbox.client_id());
-        self.part(&client_id).lock().insert(client_id, mailbox)
-    }
-
     /// Enters a mailbox unless there is one.
     pub(crate) fn insert_new(&self, mailbox: Mailbox) -> Result<(), Mailbox> {
         let client_id = Arc::clone(mailbox.client_id());

@@ -19,9 +19,19 @@ pub struct RouteCache<S> {
     /// The answer to the last topic that was too long to keep.
     uncached: Arc<Destinations<S>>,
     victim: usize,
+    /// Receivers in all answers kept.
+    receivers: usize,
 }
 
 const WAYS: usize = 4;
+
+/// Receivers kept in all answers together, some 40 bytes each: the cache is bounded in memory, not
+/// only in topics. What comes past it makes it begin anew.
+const RECEIVERS_MAX: usize = 1 << 20;
+
+fn width<S>(destinations: &Destinations<S>) -> usize {
+    destinations.plain.len() + destinations.fastlane.len() + destinations.groups.len()
+}
 
 /// The answers whose hashes share their lowest bits.
 #[derive(Debug)]
@@ -43,7 +53,12 @@ impl<S: Subscriber> RouteCache<S> {
     pub fn new(entries: usize) -> Self {
         let sets = entries.div_ceil(WAYS).next_power_of_two();
         let nobody = Arc::default();
-        Self { sets: (0..sets).map(|_| Set::new(&nobody)).collect(), uncached: nobody, victim: 0 }
+        Self {
+            sets: (0..sets).map(|_| Set::new(&nobody)).collect(),
+            uncached: nobody,
+            victim: 0,
+            receivers: 0,
+        }
     }
 
     /// What [`Router::matches`] would answer.
@@ -65,6 +80,7 @@ impl<S: Subscriber> RouteCache<S> {
         let nobody = Arc::default();
         self.sets.fill_with(|| Set::new(&nobody));
         self.uncached = nobody;
+        self.receivers = 0;
     }
 
     /// Forgets what is stale, and with it the subscribers that only it kept alive.
@@ -73,6 +89,7 @@ impl<S: Subscriber> RouteCache<S> {
         for set in &mut self.sets {
             for (tag, line) in set.tags.iter_mut().zip(&mut set.lines) {
                 if !router.stands(&line.answer) {
+                    self.receivers -= width(&line.answer.destinations);
                     *tag = 0;
                     *line = Line::new(&nobody);
                 }
@@ -91,9 +108,13 @@ impl<S: Subscriber> RouteCache<S> {
         way: Option<usize>,
     ) -> &Arc<Destinations<S>> {
         let answer = router.answer(topic, hash);
-        if topic.len() > CACHED_TOPIC_BYTES_MAX {
+        let receivers = width(&answer.destinations);
+        if topic.len() > CACHED_TOPIC_BYTES_MAX || receivers > RECEIVERS_MAX {
             self.uncached = answer.destinations;
             return &self.uncached;
+        }
+        if self.receivers + receivers > RECEIVERS_MAX {
+            self.clear();
         }
         let index = hash as usize & (self.sets.len() - 1);
         let set = &mut self.sets[index];
@@ -103,6 +124,8 @@ impl<S: Subscriber> RouteCache<S> {
             self.victim
         });
         let line = &mut set.lines[way];
+        self.receivers += receivers;
+        self.receivers -= width(&line.answer.destinations);
         if *line.topic != *topic {
             line.topic = topic.into();
         }
