@@ -214,10 +214,8 @@ impl Connection {
                 feed.send_page(&shard.shared, list, mailbox, &self.wire, now)
             })
         });
-        if more {
-            if let Some(feed) = feed {
-                mailbox.lock().feeds.push_front(feed);
-            }
+        if let Some(feed) = feed.filter(|_| more) {
+            mailbox.lock().feeds.push_front(feed);
         }
         true
     }

@@ -68,6 +68,16 @@ impl Retained {
         Ok(())
     }
 
+    /// Whether a look-up would find something, as far as a short look can tell.
+    pub(crate) fn may_match(&self, topic_filter: &str) -> bool {
+        let index = if is_own(topic_filter) { &self.own } else { &self.index };
+        if index.is_empty() {
+            return false;
+        }
+        let page = index.matching(topic_filter, None, 1);
+        !page.found.is_empty() || page.next.is_some()
+    }
+
     /// The next messages that match and have not expired; perhaps none although more follow.
     pub(crate) fn page(
         &self,

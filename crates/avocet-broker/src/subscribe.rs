@@ -86,6 +86,8 @@ pub(crate) fn subscribe(
     let wanted = entered.into_iter().filter(|(filter, options, inserted)| {
         brings_retained(filter, options.retain_handling, *inserted)
     });
+    // Most filters find nothing retained: these leave nothing behind.
+    let wanted = wanted.filter(|(filter, ..)| shared.retained.may_match(filter.topic_filter()));
     let feeds =
         wanted.map(|(filter, options, _)| Feed { filter, options, identifier, cursor: None });
     Subscribed { close: None, feeds: feeds.collect() }

@@ -221,3 +221,61 @@ fn packets_of_a_connection_that_is_taken_over_touch_nobody() {
         witness.expect_nothing_before_pong();
     }
 }
+
+/// A connection that has much left to do when it is taken over: what it sent is done, and answered
+/// to nobody else. [MQTT3-3.1.4-2] [MQTT5-3.1.4-3]
+#[test]
+fn work_of_a_connection_that_is_taken_over_is_done_and_answered_to_nobody_else() {
+    const MESSAGES: usize = 100;
+    const SUBSCRIBERS: usize = 130;
+    for clean in [false, true] {
+        let broker = Broker::start(&["node.shards=2"]);
+        let connect = match clean {
+            true => Connect::new(Version::V311, "contested"),
+            false => Connect::resume(Version::V311, "contested"),
+        };
+        let mut subscribers: Vec<_> = (0..SUBSCRIBERS)
+            .map(|number| broker.client(Version::V311, &format!("s{number}")))
+            .collect();
+        for subscriber in &mut subscribers {
+            subscriber.subscribe("wide", 0);
+        }
+        let mut old = broker.connect(&connect);
+        let publish = Publish::new("wide", "x").qos(1, 1).bytes(Version::V311);
+        let pair = [publish, vec![0xC0, 0x00]].concat();
+        old.send(&pair.repeat(MESSAGES));
+        old.send_hex("E0 00");
+        let mut new = broker.connect(&connect);
+        new.expect_nothing_before_pong();
+        new.publish(&Publish::new("wide", "last").qos(1, 7));
+        // The newer one comes behind whatever of the older one was taken.
+        for subscriber in &mut subscribers {
+            while subscriber.expect_publish().text() != "last" {}
+        }
+    }
+}
+
+/// Members of a shared subscription inherit from one whose session ends by its coming again.
+/// [MQTT5-4.8.2-3]
+#[test]
+fn messages_of_a_member_that_begins_anew_go_to_the_others() {
+    let broker = Broker::start(&["node.shards=2"]);
+    let mut bob = broker.client(Version::V5, "bob");
+    bob.subscribe("$share/g/t", 1);
+    let mut alice = broker.client(Version::V5, "alice");
+    alice.subscribe("$share/g/t", 1);
+    let mut carol = broker.client(Version::V5, "carol");
+    for id in 1..=10 {
+        carol.publish(&Publish::new("t", id.to_string()).qos(1, id));
+    }
+    // Alice acknowledges nothing and starts anew.
+    let _again = broker.client(Version::V5, "alice");
+    let mut got = Vec::new();
+    while got.len() < 10 {
+        let message = bob.expect_publish();
+        bob.acknowledge(&message);
+        got.push(message.text().parse::<u32>().expect("a payload is a number"));
+    }
+    got.sort_unstable();
+    assert_eq!(got, (1..=10).collect::<Vec<_>>());
+}
