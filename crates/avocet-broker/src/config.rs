@@ -127,8 +127,8 @@ settings! {
         pub shared_subscription_strategy: StrategyChoice = StrategyChoice::RoundRobin,
         /// What a client gets when several of its subscriptions match.
         pub overlapping_subscriptions: OverlapChoice = OverlapChoice::Merge,
-        /// The longest keep alive, in seconds: who asks for a longer one, or none, is given this
-        /// one. 0 = no bound.
+        /// The longest keep alive, in seconds: a client of 5.0 that asks for a longer one, or none,
+        /// is given this one; older ones cannot be told and keep theirs. 0 = no bound.
         pub server_keep_alive: u16 = 0,
         /// How long a session may outlive its connection. Sessions of 3.1.1 with Clean Session 0
         /// live as long. `"0s"`: for ever.

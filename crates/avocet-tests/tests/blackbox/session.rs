@@ -256,7 +256,6 @@ fn work_of_a_connection_that_is_taken_over_is_done_and_answered_to_nobody_else()
 }
 
 /// Members of a shared subscription inherit from one whose session ends by its coming again.
-/// [MQTT5-4.8.2-3]
 #[test]
 fn messages_of_a_member_that_begins_anew_go_to_the_others() {
     let broker = Broker::start(&["node.shards=2"]);
