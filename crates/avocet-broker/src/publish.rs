@@ -128,15 +128,16 @@ impl Publisher<'_> {
         waits: bool,
     ) -> Option<WideRun> {
         let shared = &*self.shard.shared;
-        for action in run.iter_mut() {
-            if let Action::Publish(inbound) = action {
-                list.tally.publish_received(inbound.transit.qos());
-            }
+        let mut retains = false;
+        for inbound in run.iter_mut().filter_map(inbound_of) {
+            list.tally.publish_received(inbound.transit.qos());
+            retains |= inbound.transit.retain();
         }
         let topic = topic_of(run.first())?;
         let delayed = topic.starts_with("$delayed/");
         let refused = refuses(shared, topic);
-        for inbound in run.iter_mut().filter_map(inbound_of) {
+        let special = delayed || retains || refused.is_some();
+        for inbound in run.iter_mut().filter_map(inbound_of).filter(|_| special) {
             inbound.reason = match refused {
                 Some((reason, why)) => {
                     shared.drops.note(self.mailbox.client_id(), inbound.transit.topic(), why);
