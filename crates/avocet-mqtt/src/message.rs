@@ -7,15 +7,20 @@ use std::{
     time::{Duration, Instant},
 };
 
+use smallvec::SmallVec;
+
 use crate::{ForwardedProperties, ProtocolVersion, Publish, QoS};
 
-/// A message that waits: in an outbox, in flight, retained. One allocation holds exactly its bytes.
+/// So many bytes lie in the message itself: most messages of devices cost one allocation.
+const INLINE_BYTES: usize = 64;
+
+/// A message that waits: in an outbox, in flight, retained. It holds exactly its bytes.
 ///
 /// It is made by [`Transit::share`] and sent by way of [`Transit::from_shared`].
 #[derive(Debug)]
 pub struct ApplicationMessage {
     /// Topic, then properties, then payload.
-    bytes: Box<[u8]>,
+    bytes: SmallVec<[u8; INLINE_BYTES]>,
     topic_bytes: u16,
     properties_bytes: u32,
     /// The quality it was published with.
@@ -30,12 +35,20 @@ impl ApplicationMessage {
     fn new(transit: &Transit<'_>) -> Self {
         let topic = crate::codec::cut(transit.topic());
         let properties = transit.properties;
-        let mut bytes = Vec::with_capacity(topic.len() + properties.len() + transit.payload.len());
-        bytes.extend_from_slice(topic.as_bytes());
-        properties.write_to(&mut bytes);
-        bytes.extend_from_slice(transit.payload);
+        let length = topic.len() + properties.len() + transit.payload.len();
+        let bytes = if length <= INLINE_BYTES && properties.is_empty() {
+            let mut bytes = SmallVec::from_slice(topic.as_bytes());
+            bytes.extend_from_slice(transit.payload);
+            bytes
+        } else {
+            let mut bytes = Vec::with_capacity(length);
+            bytes.extend_from_slice(topic.as_bytes());
+            properties.write_to(&mut bytes);
+            bytes.extend_from_slice(transit.payload);
+            SmallVec::from_vec(bytes)
+        };
         Self {
-            bytes: bytes.into_boxed_slice(),
+            bytes,
             topic_bytes: crate::codec::length_u16(topic.as_bytes()),
             // Properties of a packet take at most 2^28 bytes.
             properties_bytes: u32::try_from(properties.len()).unwrap_or(u32::MAX),
