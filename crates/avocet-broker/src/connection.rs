@@ -58,7 +58,7 @@ enum Ending {
     Silent,
     /// Closed by either side's word.
     Closed,
-    /// The session has no use for it any more.
+    /// It was told to go: its client has come again, or its session is over.
     Detached,
     /// A bug of ours.
     Panicked,

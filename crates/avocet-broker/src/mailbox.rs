@@ -291,23 +291,22 @@ impl Inner {
         Flushed::More
     }
 
-    /// Ends the connection from our side, after what is written. False if there was none.
+    /// Ends the connection from our side, after what is written.
     pub(crate) fn close(
         &mut self,
         shared: &Shared,
         client_id: &str,
         reason: ReasonCode,
         detail: &'static str,
-    ) -> bool {
+    ) {
         let mut tally = Tally::default();
         let close = self.with_exit(&shared.drops, client_id, &mut tally, |session, exit| {
             session.close(reason, detail, exit)
         });
-        let Some(link) = &mut self.link else { return false };
+        let Some(link) = &mut self.link else { return };
         link.closing = link.closing.or(close);
         link.output.flush(&link.wire, false, &mut tally);
         shared.metrics.take(&mut tally);
         link.wire.signal(CLOSING);
-        true
     }
 }

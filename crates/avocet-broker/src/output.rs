@@ -92,14 +92,7 @@ impl Output {
         large: Option<&Arc<ApplicationMessage>>,
         tally: &mut Tally,
     ) -> Result<(), DropReason> {
-        if !self.has_room() {
-            return Err(DropReason::SlowConnection);
-        }
-        if self.packet_bytes_max < usize::MAX
-            && codec::publish_len(self.version, publish) > self.packet_bytes_max
-        {
-            return Err(DropReason::PacketTooLarge);
-        }
+        self.check_fastlane(|| codec::publish_len(self.version, publish))?;
         self.append_publish(publish, large, tally);
         Ok(())
     }
@@ -133,13 +126,20 @@ impl Output {
         frame: &[u8],
         tally: &mut Tally,
     ) -> Result<(), DropReason> {
+        self.check_fastlane(|| frame.len())?;
+        self.append_frame(frame, tally);
+        Ok(())
+    }
+
+    /// Whether a packet of so many bytes may be put in past the session.
+    #[inline]
+    fn check_fastlane(&self, length: impl FnOnce() -> usize) -> Result<(), DropReason> {
         if !self.has_room() {
             return Err(DropReason::SlowConnection);
         }
-        if frame.len() > self.packet_bytes_max {
+        if self.packet_bytes_max < usize::MAX && length() > self.packet_bytes_max {
             return Err(DropReason::PacketTooLarge);
         }
-        self.append_frame(frame, tally);
         Ok(())
     }
 

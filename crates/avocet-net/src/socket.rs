@@ -93,12 +93,7 @@ impl Socket {
     ///
     /// `WouldBlock` if it takes nothing now; anything else ends the connection.
     pub fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        loop {
-            match (&*SockRef::from(&self.stream)).write(bytes) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return result,
-            }
-        }
+        retry(|| (&*SockRef::from(&self.stream)).write(bytes))
     }
 
     /// Writes as much of these pieces, in order, as the system takes.
@@ -107,12 +102,7 @@ impl Socket {
     ///
     /// As of [`write`](Self::write).
     pub fn write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        loop {
-            match (&*SockRef::from(&self.stream)).write_vectored(pieces) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return result,
-            }
-        }
+        retry(|| (&*SockRef::from(&self.stream)).write_vectored(pieces))
     }
 
     /// Ends both directions; the descriptor stays until the last holder lets go of it, so that its
@@ -126,5 +116,15 @@ impl Socket {
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
         self.stream.peer_addr().ok()
+    }
+}
+
+/// Calls again what a signal has interrupted.
+fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
     }
 }
