@@ -3,9 +3,9 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
-use avocet_mqtt::{Codec, Packet, Subscribe, Unsubscribe};
+use avocet_mqtt::Codec;
 use avocet_router::Filter;
-use avocet_session::{Action, CloseReason, Session};
+use avocet_session::{Action, Actions, CloseReason, Session};
 
 use crate::{
     mailbox::{FlushList, Mailbox},
@@ -22,7 +22,7 @@ use crate::{
 pub(crate) enum Stop {
     /// What the session asked for has to be done first, or all is handled.
     #[default]
-    Chores,
+    Actions,
     /// The next packet is not wholly there.
     Incomplete,
     /// The next bytes are no packet.
@@ -45,28 +45,37 @@ pub(crate) fn handle<'b>(
     exit: &mut Exit<'_>,
     bytes: &'b [u8],
     now: Instant,
-    actions: &mut Vec<Action<'b>>,
+    actions: &mut Actions<'b>,
     packets_received: &mut [u32; KINDS],
 ) -> Handled {
     let mut used = 0;
     let mut topic = "";
     let stop = loop {
         if used == bytes.len() || must_wait(bytes[used], actions) {
-            break Stop::Chores;
+            break Stop::Actions;
         }
-        match codec.decode_after(&bytes[used..], topic) {
-            Ok(Some((packet, len))) => {
-                packets_received[usize::from(bytes[used] >> 4)] += 1;
-                if let Packet::Publish(publish) = &packet {
-                    topic = publish.topic;
-                }
-                session.handle_packet(packet, &bytes[used..used + len], now, actions, exit);
-                used += len;
+        let handled = codec.split(&bytes[used..]).and_then(|whole| {
+            let Some(whole) = whole else { return Ok(None) };
+            if whole.is_publish() {
+                let publish = whole.publish(topic)?;
+                topic = publish.topic;
+                session.handle_publish(&publish, whole.bytes(), now, actions, exit);
+            } else if let Some((kind, id)) = whole.short_ack() {
+                session.handle_ack(kind, id, now, actions, exit);
+            } else {
+                session.handle_packet(codec.open(&whole)?, now, actions, exit);
+            }
+            Ok(Some(whole))
+        });
+        match handled {
+            Ok(Some(whole)) => {
+                packets_received[usize::from(whole.number())] += 1;
+                used += whole.bytes().len();
             }
             Ok(None) => break Stop::Incomplete,
             Err(error) => {
                 let close = session.close(error.reason(), error.text(), exit);
-                actions.extend(close.map(Action::Close));
+                actions.then = close.map(Action::Close);
                 break Stop::Malformed;
             }
         }
@@ -79,16 +88,15 @@ pub(crate) fn handle<'b>(
 
 /// Whether the packet that begins with this byte has to wait until what came before is done, so
 /// that its answer comes after theirs. PUBLISH and acknowledgements go on together.
-#[inline]
-fn must_wait(first_byte: u8, actions: &[Action<'_>]) -> bool {
+#[inline(always)]
+fn must_wait(first_byte: u8, actions: &Actions<'_>) -> bool {
     const TOGETHER_MAX: usize = 1024;
-    match actions.last() {
-        None => false,
-        Some(Action::Publish(_)) => {
-            !matches!(first_byte >> 4, 3..=7) || actions.len() >= TOGETHER_MAX
-        }
-        Some(_) => true,
-    }
+    let goes_on = match actions.inbound.len() {
+        0 => true,
+        1..TOGETHER_MAX => matches!(first_byte >> 4, 3..=7),
+        TOGETHER_MAX.. => false,
+    };
+    !goes_on || actions.then.is_some()
 }
 
 /// Does what a session asks.
@@ -104,31 +112,33 @@ impl Work<'_> {
     /// In order: what was published, then the rest. What it returns ends the connection.
     pub(crate) fn perform(
         &mut self,
-        actions: &mut Vec<Action<'_>>,
+        actions: &mut Actions<'_>,
         backlog: &mut VecDeque<Backlog>,
         list: &mut FlushList,
     ) -> Option<CloseReason> {
         let Self { shard, mailbox, wire, now, .. } = *self;
         let publisher = Publisher { shard, mailbox, wire, now };
-        let mut closed = publisher.publish_all(list, actions, backlog);
-        for chore in actions.drain(..).filter_map(Chore::of) {
-            if backlog.is_empty() {
-                closed = closed.or(self.perform_one(chore, list));
-            } else {
-                backlog.push_back(Backlog::Chore(chore));
+        let closed = publisher.publish_all(list, &mut actions.inbound, backlog);
+        match actions.then.take() {
+            Some(action) if backlog.is_empty() => closed.or(self.perform_one(action, list)),
+            Some(action) => {
+                backlog.push_back(Backlog::Action(action));
+                closed
             }
+            None => closed,
         }
-        closed
     }
 
     pub(crate) fn perform_one(
         &mut self,
-        chore: Chore,
+        action: Action,
         list: &mut FlushList,
     ) -> Option<CloseReason> {
         let shared = &self.shard.shared;
-        match chore {
-            Chore::Subscribe(request) => {
+        match action {
+            // No authentication method is let in, so no client gets to AUTH.
+            Action::Authenticate(_) => None,
+            Action::Subscribe(request) => {
                 let client = Client { mailbox: self.mailbox, wire: self.wire };
                 let subscribed = subscribe::subscribe(shared, list, client, request);
                 let mut inner = self.mailbox.lock();
@@ -139,7 +149,7 @@ impl Work<'_> {
                 }
                 subscribed.close
             }
-            Chore::Unsubscribe(request) => {
+            Action::Unsubscribe(request) => {
                 // [MQTT3-3.10.4-2] [MQTT5-3.10.4-2]
                 for text in &request.filters {
                     if let Ok(filter) = Filter::parse(text) {
@@ -150,33 +160,13 @@ impl Work<'_> {
                 subscribe::unsubscribe(shared, list, client, request);
                 None
             }
-            Chore::Close(reason) => {
+            Action::Close(reason) => {
                 let mut inner = self.mailbox.lock();
                 if let Some(link) = inner.link.as_mut().filter(|link| link.is(self.wire)) {
                     link.closing = Some(reason);
                 }
                 Some(reason)
             }
-        }
-    }
-}
-
-/// What a session asked beside publishing.
-#[derive(Debug)]
-pub(crate) enum Chore {
-    Subscribe(Subscribe),
-    Unsubscribe(Unsubscribe),
-    Close(CloseReason),
-}
-
-impl Chore {
-    fn of(action: Action<'_>) -> Option<Self> {
-        match action {
-            // No authentication method is let in, so no client gets to AUTH.
-            Action::Publish(_) | Action::Authenticate(_) => None,
-            Action::Subscribe(request) => Some(Self::Subscribe(request)),
-            Action::Unsubscribe(request) => Some(Self::Unsubscribe(request)),
-            Action::Close(reason) => Some(Self::Close(reason)),
         }
     }
 }

@@ -423,7 +423,7 @@ impl Connection {
             batch::handle(codec, session, exit, bytes, now, &mut actions, &mut packets_received)
         });
         list.tally.packets_received = packets_received;
-        if !actions.is_empty() {
+        if !actions.inbound.is_empty() || actions.then.is_some() {
             let wire = &self.wire;
             let mut work = Work { shard, mailbox, wire, now };
             self.closed = work.perform(&mut actions, &mut self.backlog, list);
@@ -432,7 +432,7 @@ impl Connection {
         // The session has another connection, or is over: nothing of this one counts any more.
         let Some(handled) = handled else { return (bytes.len(), false) };
         match handled.stop {
-            Stop::Chores => (handled.used, true),
+            Stop::Actions => (handled.used, true),
             Stop::Incomplete => (handled.used, false),
             Stop::Malformed => {
                 Metrics::add(&shard.shared.metrics.packets_malformed, 1);
@@ -459,7 +459,7 @@ impl Connection {
             }
             let close = match self.backlog.pop_front() {
                 Some(Backlog::Run(run)) => run.answer(&shard.shared, mailbox, work.wire, list),
-                Some(Backlog::Chore(chore)) => work.perform_one(chore, list),
+                Some(Backlog::Action(action)) => work.perform_one(action, list),
                 None => None,
             };
             self.closed = self.closed.or(close);

@@ -98,7 +98,7 @@ impl Way<'_> {
         let mut inner = mailbox.lock();
         let Some(link) = inner.link.as_mut().filter(|link| link.closing.is_none()) else { return };
         for transit in transits {
-            let appended = match transit.frame(link.output.version()) {
+            let appended = match transit.frame(link.output.version(), QoS::AtMostOnce) {
                 Some(frame) if identifiers.is_empty() => {
                     link.output.append_fastlane_frame(frame, &mut list.tally)
                 }

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use avocet_mqtt::{Packet, QoS};
+use avocet_mqtt::{AckKind, Packet, QoS};
 
 /// Control packet types, by the number in the fixed header.
 pub(crate) const KINDS: usize = 16;
@@ -82,6 +82,11 @@ impl Tally {
     pub(crate) fn publish_sent(&mut self, qos: QoS) {
         self.packets_sent[PUBLISH] += 1;
         self.messages_sent[usize::from(qos.bits())] += 1;
+    }
+
+    #[inline]
+    pub(crate) fn ack_sent(&mut self, kind: AckKind) {
+        self.packets_sent[usize::from(kind.number())] += 1;
     }
 
     pub(crate) fn packet_sent(&mut self, packet: &Packet<'_>) {

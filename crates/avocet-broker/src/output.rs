@@ -6,7 +6,9 @@
 
 use std::{io, sync::Arc};
 
-use avocet_mqtt::{ApplicationMessage, Packet, ProtocolVersion, Publish, QoS, codec};
+use avocet_mqtt::{
+    AckKind, ApplicationMessage, Frame, Packet, PacketId, ProtocolVersion, Publish, QoS, codec,
+};
 use avocet_session::{DropReason, Outlet};
 
 use crate::{drops::Drops, metrics::Tally, pending::Pending, wire::Wire};
@@ -123,11 +125,11 @@ impl Output {
     #[inline]
     pub(crate) fn append_fastlane_frame(
         &mut self,
-        frame: &[u8],
+        frame: &Frame<'_>,
         tally: &mut Tally,
     ) -> Result<(), DropReason> {
         self.check_fastlane(|| frame.len())?;
-        self.append_frame(frame, tally);
+        self.append_frame(frame, None, tally);
         Ok(())
     }
 
@@ -144,9 +146,14 @@ impl Output {
     }
 
     #[inline]
-    fn append_frame(&mut self, frame: &[u8], tally: &mut Tally) {
-        tally.publish_sent(QoS::AtMostOnce);
-        self.pending.buffer().extend_from_slice(frame);
+    fn append_frame(
+        &mut self,
+        frame: &Frame<'_>,
+        with: Option<(QoS, PacketId)>,
+        tally: &mut Tally,
+    ) {
+        tally.publish_sent(with.map_or(QoS::AtMostOnce, |(qos, _)| qos));
+        frame.write_to(with, self.pending.buffer());
     }
 
     pub(crate) fn version(&self) -> ProtocolVersion {
@@ -189,9 +196,18 @@ impl Outlet for Exit<'_> {
     }
 
     #[inline]
-    fn send_frame(&mut self, frame: &[u8]) {
+    fn send_frame(&mut self, frame: &Frame<'_>, with: Option<(QoS, PacketId)>) {
         if let Some(output) = &mut self.output {
-            output.append_frame(frame, self.tally);
+            output.append_frame(frame, with, self.tally);
+        }
+    }
+
+    #[inline]
+    fn send_ack(&mut self, kind: AckKind, packet_id: PacketId) {
+        if let Some(output) = &mut self.output {
+            self.tally.ack_sent(kind);
+            let bytes = codec::short_ack_bytes(kind, packet_id);
+            output.pending.buffer().extend_from_slice(&bytes);
         }
     }
 

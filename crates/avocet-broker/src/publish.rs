@@ -18,7 +18,6 @@ use avocet_router::{Destination, Destinations, Subscriber};
 use avocet_session::{Action, CloseReason, DropReason, Inbound};
 
 use crate::{
-    batch::Chore,
     broker::Shared,
     deliver::{Refused, Way},
     mailbox::{FlushList, Mailbox},
@@ -41,7 +40,7 @@ pub(crate) enum Backlog {
     /// Messages to many receivers.
     Run(WideRun),
     /// What came after them.
-    Chore(Chore),
+    Action(Action),
 }
 
 /// Messages of one topic that own their bytes, on their way through many receivers.
@@ -57,29 +56,20 @@ pub(crate) struct WideRun {
     refused: bool,
 }
 
-fn topic_of<'t>(action: Option<&'t Action<'_>>) -> Option<&'t str> {
-    let Some(Action::Publish(inbound)) = action else { return None };
-    Some(inbound.transit.topic())
-}
-
 /// The codec gives messages to the same topic the same text, so this seldom reads it.
 #[inline]
 fn same(a: &str, b: &str) -> bool {
     std::ptr::eq(a, b) || a == b
 }
 
-fn receipt_of(action: &Action<'_>) -> Option<Receipt> {
-    let Action::Publish(inbound) = action else { return None };
+fn receipt_of(inbound: &Inbound<'_>) -> Option<Receipt> {
     let (packet_id, qos) = inbound.receipt()?;
     Some(Receipt { packet_id, qos, reason: inbound.reason })
 }
 
 /// The messages of a run that are to be delivered.
-fn transits_of<'r, 'm>(run: &'r [Action<'m>]) -> impl Iterator<Item = &'r Transit<'m>> + Clone {
-    run.iter().filter_map(|action| {
-        let Action::Publish(inbound) = action else { return None };
-        (!inbound.reason.is_error()).then_some(&inbound.transit)
-    })
+fn transits_of<'r, 'm>(run: &'r [Inbound<'m>]) -> impl Iterator<Item = &'r Transit<'m>> + Clone {
+    run.iter().filter(|inbound| !inbound.reason.is_error()).map(|inbound| &inbound.transit)
 }
 
 /// A client that publishes, and the connection that has its acknowledgements.
@@ -92,30 +82,30 @@ pub(crate) struct Publisher<'t> {
 }
 
 impl Publisher<'_> {
-    /// Publishes the messages among the actions of one connection, in order, and answers them.
+    /// Publishes messages of one connection, in order, and answers them.
     /// Messages that follow each other to the same topic are a run: they are looked up once, and
     /// each receiver is locked once for all of them. Once a run is too wide for one turn, it and
     /// what follows are put on the backlog. What is returned ends the connection.
     pub(crate) fn publish_all(
         self,
         list: &mut FlushList,
-        actions: &mut [Action<'_>],
+        inbound: &mut [Inbound<'_>],
         backlog: &mut VecDeque<Backlog>,
     ) -> Option<CloseReason> {
         let mut at = 0;
         let mut done = None;
-        while let Some(topic) = topic_of(actions.get(at)) {
-            let is_same =
-                |action: &Action<'_>| topic_of(Some(action)).is_some_and(|t| same(t, topic));
-            let length = actions[at..].iter().take_while(|action| is_same(action)).count();
-            let run = &mut actions[at..at + length];
+        while let Some(first) = inbound.get(at) {
+            let topic = first.transit.topic();
+            let is_same = |inbound: &&Inbound<'_>| same(inbound.transit.topic(), topic);
+            let length = inbound[at..].iter().take_while(is_same).count();
+            let run = &mut inbound[at..at + length];
             if let Some(wide) = self.publish(run, list, !backlog.is_empty()) {
                 done.get_or_insert(at);
                 backlog.push_back(Backlog::Run(wide));
             }
             at += length;
         }
-        let receipts = actions[..done.unwrap_or(at)].iter().filter_map(receipt_of);
+        let receipts = inbound[..done.unwrap_or(at)].iter().filter_map(receipt_of);
         answer(&self.shard.shared, self.mailbox, self.wire, list, receipts)
     }
 
@@ -123,21 +113,21 @@ impl Publisher<'_> {
     /// message has the reason that its publisher will be told.
     fn publish(
         &self,
-        run: &mut [Action<'_>],
+        run: &mut [Inbound<'_>],
         list: &mut FlushList,
         waits: bool,
     ) -> Option<WideRun> {
         let shared = &*self.shard.shared;
         let mut retains = false;
-        for inbound in run.iter_mut().filter_map(inbound_of) {
+        for inbound in run.iter_mut() {
             list.tally.publish_received(inbound.transit.qos());
             retains |= inbound.transit.retain();
         }
-        let topic = topic_of(run.first())?;
+        let topic = run.first()?.transit.topic();
         let delayed = topic.starts_with("$delayed/");
         let refused = refuses(shared, topic);
         let special = delayed || retains || refused.is_some();
-        for inbound in run.iter_mut().filter_map(inbound_of).filter(|_| special) {
+        for inbound in run.iter_mut().filter(|_| special) {
             inbound.reason = match refused {
                 Some((reason, why)) => {
                     shared.drops.note(self.mailbox.client_id(), inbound.transit.topic(), why);
@@ -153,7 +143,7 @@ impl Publisher<'_> {
             // What is on its way is answered in its turn.
             return waits.then(|| self.widen(false, Arc::default(), run));
         }
-        let topic = topic_of(run.first())?;
+        let topic = run.first()?.transit.topic();
         let mut routes = self.shard.routes.borrow_mut();
         let destinations = routes.lookup(&shared.router, topic);
         let width = destinations.plain.len() + destinations.fastlane.len();
@@ -161,7 +151,7 @@ impl Publisher<'_> {
             let destinations = Arc::clone(destinations);
             drop(routes);
             if shared.refuses {
-                for inbound in run.iter_mut().filter_map(inbound_of) {
+                for inbound in run.iter_mut() {
                     if self.would_refuse(&inbound.transit, &destinations) {
                         inbound.reason = ReasonCode::QuotaExceeded;
                     }
@@ -190,7 +180,7 @@ impl Publisher<'_> {
 
     fn deliver(
         &self,
-        run: &mut [Action<'_>],
+        run: &mut [Inbound<'_>],
         destinations: &Destinations<Mailbox>,
         width: usize,
         list: &mut FlushList,
@@ -198,7 +188,7 @@ impl Publisher<'_> {
         let shared = &*self.shard.shared;
         if destinations.is_empty() {
             let taken = |inbound: &&mut Inbound<'_>| !inbound.reason.is_error();
-            for inbound in run.iter_mut().filter_map(inbound_of).filter(taken) {
+            for inbound in run.iter_mut().filter(taken) {
                 shared.drops.count(DropReason::NoSubscribers, 1);
                 inbound.reason = ReasonCode::NoMatchingSubscribers;
             }
@@ -218,12 +208,12 @@ impl Publisher<'_> {
     fn deliver_or_refuse(
         &self,
         way: &Way<'_>,
-        run: &mut [Action<'_>],
+        run: &mut [Inbound<'_>],
         destinations: &Destinations<Mailbox>,
         width: usize,
         list: &mut FlushList,
     ) {
-        for inbound in run.iter_mut().filter_map(inbound_of) {
+        for inbound in run.iter_mut() {
             if inbound.reason.is_error() {
                 continue;
             }
@@ -263,7 +253,7 @@ impl Publisher<'_> {
         &self,
         deliver: bool,
         destinations: Arc<Destinations<Mailbox>>,
-        run: &[Action<'_>],
+        run: &[Inbound<'_>],
     ) -> WideRun {
         let messages = transits_of(run).filter(|_| deliver);
         WideRun {
@@ -276,10 +266,6 @@ impl Publisher<'_> {
             refused: false,
         }
     }
-}
-
-fn inbound_of<'r, 'm>(action: &'r mut Action<'m>) -> Option<&'r mut Inbound<'m>> {
-    if let Action::Publish(inbound) = action { Some(inbound) } else { None }
 }
 
 impl WideRun {

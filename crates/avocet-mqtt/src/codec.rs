@@ -81,56 +81,46 @@ impl Codec {
     /// # Errors
     ///
     /// The bytes are no packet of this version: the connection has to end.
-    #[inline]
     pub fn decode<'a>(
         &mut self,
         bytes: &'a [u8],
     ) -> Result<Option<(Packet<'a>, usize)>, DecodeError> {
-        self.decode_after(bytes, "")
+        let Some(whole) = self.split(bytes)? else { return Ok(None) };
+        Ok(Some((self.open(&whole)?, whole.bytes.len())))
     }
 
-    /// [`decode`](Self::decode) for a reader that has just seen a PUBLISH to `known_topic` and may
-    /// see another: the same bytes need not be looked at twice.
+    /// [`decode`](Self::decode) in two steps, for a reader that looks at what comes most often
+    /// without making a [`Packet`] of it: moving one costs more than all the rest.
+    ///
+    /// # Errors
+    ///
+    /// As of [`frame_len`](Self::frame_len).
+    #[inline(always)]
+    pub fn split<'a>(&self, bytes: &'a [u8]) -> Result<Option<WholePacket<'a>>, DecodeError> {
+        let Some(header) = self.header(bytes)? else { return Ok(None) };
+        let Some(bytes) = bytes.get(..header.frame_len()) else { return Ok(None) };
+        Ok(Some(WholePacket { version: self.version, header, bytes }))
+    }
+
+    /// The second step.
     ///
     /// # Errors
     ///
     /// As of [`decode`](Self::decode).
-    #[inline(always)]
-    pub fn decode_after<'a>(
-        &mut self,
-        bytes: &'a [u8],
-        known_topic: &'a str,
-    ) -> Result<Option<(Packet<'a>, usize)>, DecodeError> {
-        let Some(header) = self.header(bytes)? else { return Ok(None) };
-        let Some(body) = bytes.get(header.len..header.frame_len()) else { return Ok(None) };
-        if let Some(version) = self.version
-            && header.kind() == kind::PUBLISH
-        {
-            let head = PublishHead::decode(version, header.flags(), body, known_topic)?;
-            if !head.has_properties() {
-                return Ok(Some((Packet::Publish(head.plain()), header.frame_len())));
-            }
-            return Ok(Some((Packet::Publish(head.with_properties()?), header.frame_len())));
+    pub fn open<'a>(&mut self, whole: &WholePacket<'a>) -> Result<Packet<'a>, DecodeError> {
+        if whole.is_publish() {
+            return whole.publish("").map(Packet::Publish);
         }
-        if self.version.is_some()
-            && let Ok(id) = <[u8; 2]>::try_from(body)
-            && let Some(id) = PacketId::new(u16::from_be_bytes(id))
-            && let Some(packet) = short_ack(header.kind(), id)
-        {
-            return Ok(Some((packet, header.frame_len())));
-        }
-        let packet = self.decode_rare(self.version, header, Reader::new(body))?;
-        Ok(Some((packet, header.frame_len())))
+        let body = Reader::new(&whole.bytes[whole.header.len..]);
+        self.decode_body(whole.header, body)
     }
 
-    #[inline(never)]
-    fn decode_rare<'a>(
+    fn decode_body<'a>(
         &mut self,
-        version: Option<ProtocolVersion>,
         header: FixedHeader,
         mut body: Reader<'a>,
     ) -> Result<Packet<'a>, DecodeError> {
-        let Some(version) = version.filter(|_| header.kind() != kind::CONNECT) else {
+        let Some(version) = self.version.filter(|_| header.kind() != kind::CONNECT) else {
             return self.decode_connect(header, body);
         };
         let body = &mut body;
@@ -170,27 +160,69 @@ impl Codec {
     }
 }
 
-/// The acknowledgements as most of them are: a packet identifier and success.
-#[inline(always)]
-fn short_ack<'a>(kind: u8, id: PacketId) -> Option<Packet<'a>> {
-    let ack = Ack::new(id, ReasonCode::Success);
-    match kind {
-        kind::PUBACK => Some(Packet::Puback(ack)),
-        kind::PUBREC => Some(Packet::Pubrec(ack)),
-        kind::PUBREL => Some(Packet::Pubrel(ack)),
-        kind::PUBCOMP => Some(Packet::Pubcomp(ack)),
-        _ => None,
+/// The bytes of a packet that is wholly there, its header looked at and its body not.
+#[derive(Clone, Copy, Debug)]
+pub struct WholePacket<'a> {
+    version: Option<ProtocolVersion>,
+    header: FixedHeader,
+    bytes: &'a [u8],
+}
+
+impl<'a> WholePacket<'a> {
+    /// All of its bytes, fixed header included.
+    #[inline(always)]
+    #[must_use]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The number of its type in the fixed header (5.0 section 2.1.2).
+    #[inline(always)]
+    #[must_use]
+    pub fn number(&self) -> u8 {
+        self.header.kind()
+    }
+
+    /// Whether it is a PUBLISH.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_publish(&self) -> bool {
+        self.number() == kind::PUBLISH
+    }
+
+    /// It as a PUBLISH, which it has to be. `known_topic` is the topic of one that was read just
+    /// before: the same bytes need not be looked at twice. Empty if there was none.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Codec::decode`].
+    #[inline(always)]
+    pub fn publish(&self, known_topic: &'a str) -> Result<Publish<'a>, DecodeError> {
+        debug_assert!(self.is_publish());
+        let version = self.version.ok_or(DecodeError::FirstPacketNotConnect)?;
+        let body = &self.bytes[self.header.len..];
+        let head = PublishHead::decode(version, self.header.flags(), body, known_topic)?;
+        if head.has_properties() { head.with_properties() } else { Ok(head.plain()) }
+    }
+
+    /// It as an acknowledgement that says no more than success, as nearly all do.
+    #[inline(always)]
+    #[must_use]
+    pub fn short_ack(&self) -> Option<(AckKind, PacketId)> {
+        let kind = AckKind::from_number(self.number())?;
+        let id = <[u8; 2]>::try_from(&self.bytes[self.header.len..]).ok()?;
+        Some((kind, PacketId::new(u16::from_be_bytes(id))?))
     }
 }
 
-/// The bytes of an acknowledgement that is only a packet identifier.
+/// The kind of acknowledgement this is, if it is one that says no more than success.
 #[inline]
-fn short_ack_bytes(version: ProtocolVersion, packet: &Packet<'_>) -> Option<[u8; 4]> {
-    let (first, ack) = match packet {
-        Packet::Puback(ack) => (kind::PUBACK << 4, ack),
-        Packet::Pubrec(ack) => (kind::PUBREC << 4, ack),
-        Packet::Pubrel(ack) => (kind::PUBREL << 4 | 0b0010, ack),
-        Packet::Pubcomp(ack) => (kind::PUBCOMP << 4, ack),
+fn short_ack(version: ProtocolVersion, packet: &Packet<'_>) -> Option<(AckKind, PacketId)> {
+    let (kind, ack) = match packet {
+        Packet::Puback(ack) => (AckKind::Puback, ack),
+        Packet::Pubrec(ack) => (AckKind::Pubrec, ack),
+        Packet::Pubrel(ack) => (AckKind::Pubrel, ack),
+        Packet::Pubcomp(ack) => (AckKind::Pubcomp, ack),
         Packet::Connect(_)
         | Packet::Connack(_)
         | Packet::Publish(_)
@@ -207,8 +239,17 @@ fn short_ack_bytes(version: ProtocolVersion, packet: &Packet<'_>) -> Option<[u8;
         || (ack.reason == ReasonCode::Success
             && ack.reason_string.is_none()
             && ack.user_properties.is_empty());
-    let [high, low] = ack.packet_id.get().to_be_bytes();
-    short.then_some([first, 2, high, low])
+    short.then_some((kind, ack.packet_id))
+}
+
+/// The acknowledgement that says no more than success: these bytes in every version.
+#[inline(always)]
+#[must_use]
+pub fn short_ack_bytes(kind: AckKind, packet_id: PacketId) -> [u8; 4] {
+    let [high, low] = packet_id.get().to_be_bytes();
+    // [MQTT3-3.6.1-1] [MQTT5-3.6.1-1]
+    let flags = if matches!(kind, AckKind::Pubrel) { 0b0010 } else { 0 };
+    [kind.number() << 4 | flags, 2, high, low]
 }
 
 /// Appends the packet as `version` has it; what that version cannot say is left out (AUTH before
@@ -218,8 +259,8 @@ pub fn encode(version: ProtocolVersion, packet: &Packet<'_>, out: &mut Vec<u8>) 
     if let Packet::Publish(publish) = packet {
         return encode_publish(version, publish, out);
     }
-    if let Some(bytes) = short_ack_bytes(version, packet) {
-        return out.extend_from_slice(&bytes);
+    if let Some((kind, packet_id)) = short_ack(version, packet) {
+        return out.extend_from_slice(&short_ack_bytes(kind, packet_id));
     }
     let Some(first) = first_byte(version, packet) else { return };
     let remaining = Writer::count(|writer| write_body(version, packet, writer));

@@ -21,12 +21,14 @@ pub mod reason;
 pub mod topic;
 pub mod version;
 
-pub use codec::{Codec, DecodeError, encode, encode_publish, encoded_len, publish_len};
+pub use codec::{
+    Codec, DecodeError, WholePacket, encode, encode_publish, encoded_len, publish_len,
+};
 pub use id::{PacketId, SubscriptionIdentifier};
-pub use message::{ApplicationMessage, Expiry, Transit};
+pub use message::{ApplicationMessage, Expiry, Frame, Transit};
 pub use packet::{
-    Ack, Auth, Connack, Connect, Disconnect, Packet, Publish, RetainHandling, Suback, Subscribe,
-    Subscription, SubscriptionOptions, Unsuback, Unsubscribe, Will,
+    Ack, AckKind, Auth, Connack, Connect, Disconnect, Packet, Publish, RetainHandling, Suback,
+    Subscribe, Subscription, SubscriptionOptions, Unsuback, Unsubscribe, Will,
 };
 pub use property::{ForwardedProperties, ForwardedProperty, OwnedProperties, UserProperties};
 pub use qos::QoS;

@@ -10,8 +10,8 @@ mod publish;
 mod subscribe;
 mod unsubscribe;
 
-pub use ack::Ack;
-pub(crate) use ack::{AckKind, decode_reason, decode_reasons};
+pub use ack::{Ack, AckKind};
+pub(crate) use ack::{decode_reason, decode_reasons};
 pub use auth::Auth;
 pub use connack::Connack;
 pub use connect::{Connect, Will};

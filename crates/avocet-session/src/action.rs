@@ -2,13 +2,21 @@
 
 use avocet_mqtt::{Auth, PacketId, QoS, ReasonCode, Subscribe, Transit, Unsubscribe};
 
-/// Something only the broker can do. The session has checked it as far as one client can.
-#[derive(Debug)]
-pub enum Action<'a> {
-    /// Route this message, then call
-    /// [`Session::handle_published`](crate::Session::handle_published) if it has a packet
+/// What a session asks of the broker: messages to route, then at most one thing more, before which
+/// no other packet may be handled. The session has checked it as far as one client can.
+#[derive(Debug, Default)]
+pub struct Actions<'a> {
+    /// Route these in order, then call
+    /// [`Session::handle_published`](crate::Session::handle_published) for each that has a packet
     /// identifier.
-    Publish(Inbound<'a>),
+    pub inbound: Vec<Inbound<'a>>,
+    /// Do this after them.
+    pub then: Option<Action>,
+}
+
+/// Something only the broker can do.
+#[derive(Debug)]
+pub enum Action {
     /// Enter these subscriptions, then call
     /// [`Session::handle_subscribed`](crate::Session::handle_subscribed).
     Subscribe(Subscribe),

@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use avocet_mqtt::{Ack, Packet, PacketId, ProtocolVersion, QoS, ReasonCode};
+use avocet_mqtt::{Ack, AckKind, Packet, PacketId, ProtocolVersion, QoS, ReasonCode};
 
-use crate::{CloseReason, Outlet, Session};
+use crate::{CloseReason, Outlet, Session, connection::Phase};
 
 /// What the connection still owes its client. The broker answers in order; what the session can
 /// answer alone waits until the broker is done with all that came before.
@@ -116,25 +116,38 @@ impl Session {
 
     fn answer<O: Outlet>(&mut self, id: PacketId, qos: QoS, reason: ReasonCode, out: &mut O) {
         let Some(connection) = &mut self.connection else { return };
+        let kind = match qos {
+            QoS::AtMostOnce => return,
+            // [MQTT3-3.3.4-1] [MQTT5-3.3.4-1]
+            QoS::AtLeastOnce => {
+                connection.answers.qos1 = connection.answers.qos1.saturating_sub(1);
+                AckKind::Puback
+            }
+            QoS::ExactlyOnce => AckKind::Pubrec,
+        };
+        let bounded = connection.packet_bytes_max.is_some();
+        if reason == ReasonCode::Success && !bounded && connection.phase != Phase::ServerClosed {
+            return out.send_ack(kind, id);
+        }
         let mut ack = Ack::new(id, reason);
         if reason.is_error() && connection.problem_information {
             ack.reason_string = Some(reason.text().into()); // [MQTT5-3.1.2-29]
         }
-        match qos {
-            QoS::AtMostOnce => {}
-            // [MQTT3-3.3.4-1] [MQTT5-3.3.4-1]
-            QoS::AtLeastOnce => {
-                connection.answers.qos1 = connection.answers.qos1.saturating_sub(1);
-                self.send_fitting(Packet::Puback(ack), out);
-            }
-            QoS::ExactlyOnce => self.send_fitting(Packet::Pubrec(ack), out),
-        }
+        let packet = match kind {
+            AckKind::Puback => Packet::Puback(ack),
+            AckKind::Pubrec => Packet::Pubrec(ack),
+            AckKind::Pubrel => Packet::Pubrel(ack),
+            AckKind::Pubcomp => Packet::Pubcomp(ack),
+        };
+        self.send_fitting(packet, out);
     }
 
-    pub(crate) fn handle_pubrel<O: Outlet>(&mut self, ack: &Ack, out: &mut O) {
-        let known = self.received.release(ack.packet_id);
-        let reason = if known { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
+    pub(crate) fn handle_pubrel<O: Outlet>(&mut self, id: PacketId, out: &mut O) {
         // [MQTT3-4.3.3-2] [MQTT5-4.3.3-11]
-        out.send(&Packet::Pubcomp(Ack::new(ack.packet_id, reason)));
+        if self.received.release(id) {
+            out.send_ack(AckKind::Pubcomp, id);
+        } else {
+            out.send(&Packet::Pubcomp(Ack::new(id, ReasonCode::PacketIdentifierNotFound)));
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use avocet_mqtt::{ProtocolVersion, Will};
+use avocet_mqtt::{Frame, ProtocolVersion, Will};
 
 use crate::{
     alias::{InboundAliases, OutboundAliases},
@@ -49,7 +49,7 @@ impl Connection {
     /// Whether a PUBLISH may go to the client as it came: nothing of the connection's own is to be
     /// put in, and it is not too large.
     #[inline]
-    pub(crate) fn takes_frame(&self, frame: &[u8]) -> bool {
+    pub(crate) fn takes_frame(&self, frame: &Frame<'_>) -> bool {
         !self.outbound_aliases.in_use()
             && self.packet_bytes_max.is_none_or(|max| frame.len() <= max) // [MQTT5-3.1.2-24]
     }

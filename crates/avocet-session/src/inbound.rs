@@ -3,12 +3,12 @@
 use std::{num::NonZeroU16, time::Instant};
 
 use avocet_mqtt::{
-    Disconnect, Packet, PacketId, ProtocolVersion, Publish, QoS, ReasonCode, Subscribe, Transit,
-    message::{Frame, TopicName},
+    AckKind, Disconnect, Frame, Packet, PacketId, ProtocolVersion, Publish, QoS, ReasonCode,
+    Subscribe, Transit, message::TopicName,
 };
 
 use crate::{
-    Action, CloseReason, DropReason, Inbound, Outlet, Session, alias::InvalidAlias,
+    Action, Actions, CloseReason, DropReason, Inbound, Outlet, Session, alias::InvalidAlias,
     connection::Phase, received::Arrival,
 };
 
@@ -16,70 +16,29 @@ use crate::{
 pub(crate) struct Violation(ReasonCode, &'static str);
 
 impl Session {
-    /// Takes a packet from the client. What only the broker can do is added to `actions`. `frame`
-    /// is what the packet was decoded from: a PUBLISH that may go on as it came is not written
-    /// anew.
-    #[inline(always)]
+    /// Takes a packet from the client. What only the broker can do is added to `actions`.
     pub fn handle_packet<'a, O: Outlet>(
         &mut self,
         packet: Packet<'a>,
-        frame: &'a [u8],
         now: Instant,
-        actions: &mut Vec<Action<'a>>,
+        actions: &mut Actions<'a>,
         out: &mut O,
     ) {
-        if self.connection.as_ref().is_none_or(|connection| !connection.is_open()) {
+        if !self.is_open() {
             return;
         }
-        // The hot ones are looked at where they lie: moving a packet costs more than handling it.
-        let handled = if let Packet::Publish(publish) = &packet {
-            self.handle_publish(publish, frame, now, actions, out)
-        } else if let Packet::Puback(ack) = &packet {
-            self.handle_puback(ack, now, out)
-        } else if let Packet::Pubrec(ack) = &packet {
-            self.handle_pubrec(ack, now, out)
-        } else if let Packet::Pubrel(ack) = &packet {
-            self.handle_pubrel(ack, out);
-            Ok(())
-        } else if let Packet::Pubcomp(ack) = &packet {
-            self.handle_pubcomp(ack, now, out)
-        } else {
-            self.handle_other(packet, actions, out)
-        };
-        if let Err(violation) = handled {
-            self.handle_violation(&violation, actions, out);
-        }
-    }
-
-    #[cold]
-    fn handle_violation<O: Outlet>(
-        &mut self,
-        violation: &Violation,
-        actions: &mut Vec<Action<'_>>,
-        out: &mut O,
-    ) {
-        if let Some(close) = self.close(violation.0, violation.1, out) {
-            actions.push(Action::Close(close));
-        }
-    }
-
-    #[inline(never)]
-    fn handle_other<'a, O: Outlet>(
-        &mut self,
-        packet: Packet<'a>,
-        actions: &mut Vec<Action<'a>>,
-        out: &mut O,
-    ) -> Result<(), Violation> {
-        match packet {
-            // Seen to by `handle_packet`.
-            Packet::Publish(_)
-            | Packet::Puback(_)
-            | Packet::Pubrec(_)
-            | Packet::Pubrel(_)
-            | Packet::Pubcomp(_) => Ok(()),
+        let handled = match packet {
+            Packet::Publish(publish) => self.take_publish(&publish, &[], now, actions, out),
+            Packet::Puback(ack) => self.handle_puback(ack.packet_id, now, out),
+            Packet::Pubrec(ack) => self.handle_pubrec(ack.packet_id, ack.reason, now, out),
+            Packet::Pubrel(ack) => {
+                self.handle_pubrel(ack.packet_id, out);
+                Ok(())
+            }
+            Packet::Pubcomp(ack) => self.handle_pubcomp(ack.packet_id, now, out),
             Packet::Subscribe(subscribe) => self.handle_subscribe(subscribe, actions),
             Packet::Unsubscribe(unsubscribe) => {
-                actions.push(Action::Unsubscribe(unsubscribe));
+                actions.then = Some(Action::Unsubscribe(unsubscribe));
                 Ok(())
             }
             Packet::Pingreq => {
@@ -89,7 +48,7 @@ impl Session {
             Packet::Disconnect(disconnect) => self.handle_disconnect(&disconnect, actions),
             Packet::Auth(auth) => match self.authentication_method() {
                 Some(method) if auth.authentication_method.as_deref() == Some(method) => {
-                    actions.push(Action::Authenticate(auth));
+                    actions.then = Some(Action::Authenticate(auth));
                     Ok(())
                 }
                 Some(_) => violation("AUTH with another method than CONNECT"), // [MQTT5-4.12.1-1]
@@ -100,7 +59,80 @@ impl Session {
             Packet::Connack(_) | Packet::Suback(_) | Packet::Unsuback(_) | Packet::Pingresp => {
                 violation("a packet that only a server sends")
             }
+        };
+        self.mind(handled, actions, out);
+    }
+
+    /// [`handle_packet`](Self::handle_packet) for a PUBLISH. `bytes` is the whole packet: it may go
+    /// on as it came.
+    #[inline(always)]
+    pub fn handle_publish<'a, O: Outlet>(
+        &mut self,
+        publish: &Publish<'a>,
+        bytes: &'a [u8],
+        now: Instant,
+        actions: &mut Actions<'a>,
+        out: &mut O,
+    ) {
+        if self.is_open() {
+            let handled = self.take_publish(publish, bytes, now, actions, out);
+            self.mind(handled, actions, out);
         }
+    }
+
+    /// [`handle_packet`](Self::handle_packet) for an acknowledgement that says no more than
+    /// success.
+    #[inline(always)]
+    pub fn handle_ack<O: Outlet>(
+        &mut self,
+        kind: AckKind,
+        packet_id: PacketId,
+        now: Instant,
+        actions: &mut Actions<'_>,
+        out: &mut O,
+    ) {
+        if !self.is_open() {
+            return;
+        }
+        let handled = match kind {
+            AckKind::Puback => self.handle_puback(packet_id, now, out),
+            AckKind::Pubrec => self.handle_pubrec(packet_id, ReasonCode::Success, now, out),
+            AckKind::Pubrel => {
+                self.handle_pubrel(packet_id, out);
+                Ok(())
+            }
+            AckKind::Pubcomp => self.handle_pubcomp(packet_id, now, out),
+        };
+        self.mind(handled, actions, out);
+    }
+
+    #[inline(always)]
+    fn mind<O: Outlet>(
+        &mut self,
+        handled: Result<(), Violation>,
+        actions: &mut Actions<'_>,
+        out: &mut O,
+    ) {
+        if let Err(violation) = handled {
+            self.handle_violation(&violation, actions, out);
+        }
+    }
+
+    #[cold]
+    fn handle_violation<O: Outlet>(
+        &mut self,
+        violation: &Violation,
+        actions: &mut Actions<'_>,
+        out: &mut O,
+    ) {
+        if let Some(close) = self.close(violation.0, violation.1, out) {
+            actions.then = Some(Action::Close(close));
+        }
+    }
+
+    #[inline(always)]
+    fn is_open(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| connection.is_open())
     }
 
     fn authentication_method(&self) -> Option<&str> {
@@ -108,17 +140,17 @@ impl Session {
     }
 
     #[inline(always)]
-    fn handle_publish<'a, O: Outlet>(
+    fn take_publish<'a, O: Outlet>(
         &mut self,
         publish: &Publish<'a>,
-        frame: &'a [u8],
+        bytes: &'a [u8],
         now: Instant,
-        actions: &mut Vec<Action<'a>>,
+        actions: &mut Actions<'a>,
         out: &mut O,
     ) -> Result<(), Violation> {
         let topic = self.check_publish(publish)?;
         let Some(connection) = &mut self.connection else { return Ok(()) };
-        let frame = Frame::of(frame, publish, connection.version);
+        let frame = Frame::of(bytes, publish, connection.version);
         let transit = Transit::received(publish, topic, frame, now);
         if let Some(id) = publish.packet_id
             && !self.note_arrival(id, publish.qos, out)?
@@ -138,7 +170,7 @@ impl Session {
             connection.answers.expect();
         }
         let packet_id = publish.packet_id;
-        actions.push(Action::Publish(Inbound { transit, packet_id, reason: ReasonCode::Success }));
+        actions.inbound.push(Inbound { transit, packet_id, reason: ReasonCode::Success });
         Ok(())
     }
 
@@ -224,10 +256,10 @@ impl Session {
         Ok(())
     }
 
-    fn handle_subscribe<'a>(
+    fn handle_subscribe(
         &self,
         mut subscribe: Subscribe,
-        actions: &mut Vec<Action<'a>>,
+        actions: &mut Actions<'_>,
     ) -> Result<(), Violation> {
         if subscribe.subscription_identifier.is_some()
             && !self.limits.subscription_identifier_available
@@ -246,14 +278,14 @@ impl Session {
             subscription.options.no_local |= bridge && !shared;
             subscription.options.retain_as_published |= bridge;
         }
-        actions.push(Action::Subscribe(subscribe));
+        actions.then = Some(Action::Subscribe(subscribe));
         Ok(())
     }
 
-    fn handle_disconnect<'a>(
+    fn handle_disconnect(
         &mut self,
         disconnect: &Disconnect,
-        actions: &mut Vec<Action<'a>>,
+        actions: &mut Actions<'_>,
     ) -> Result<(), Violation> {
         if let Some(seconds) = disconnect.session_expiry_interval {
             if seconds > 0 && !self.connection.as_ref().is_some_and(|c| c.outlives) {
@@ -267,7 +299,7 @@ impl Session {
                 connection.will = None; // [MQTT3-3.14.4-3] [MQTT5-3.14.4-3]
             }
         }
-        actions.push(Action::Close(CloseReason::Client(disconnect.reason)));
+        actions.then = Some(Action::Close(CloseReason::Client(disconnect.reason)));
         Ok(())
     }
 }

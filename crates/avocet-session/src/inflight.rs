@@ -7,6 +7,8 @@ use std::{collections::VecDeque, sync::Arc};
 
 use avocet_mqtt::{ApplicationMessage, PacketId, QoS, SubscriptionIdentifier};
 
+use crate::Terms;
+
 /// How many identifiers there are: 1 to 65,535.
 const IDS: usize = 65_535;
 
@@ -17,9 +19,41 @@ pub(crate) struct Waiting {
     /// The quality of this hop.
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
-    pub(crate) identifiers: Box<[SubscriptionIdentifier]>,
+    /// What few messages have.
+    rare: Option<Box<Rare>>,
+}
+
+#[derive(Clone, Debug)]
+struct Rare {
+    identifiers: Box<[SubscriptionIdentifier]>,
+    shared: Option<Arc<str>>,
+}
+
+impl Waiting {
+    /// A message that one client is to have under these terms, with this QoS and RETAIN flag.
+    pub(crate) fn new(
+        message: Arc<ApplicationMessage>,
+        qos: QoS,
+        retain: bool,
+        terms: &Terms<'_>,
+    ) -> Self {
+        let rare = !terms.identifiers.is_empty() || terms.shared.is_some();
+        let rare = rare.then(|| {
+            let identifiers = Box::from(terms.identifiers);
+            Box::new(Rare { identifiers, shared: terms.shared.cloned() })
+        });
+        Self { message, qos, retain, rare }
+    }
+
+    /// Of the subscriptions that brought it.
+    pub(crate) fn identifiers(&self) -> &[SubscriptionIdentifier] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.identifiers)
+    }
+
     /// The shared subscription that brought it.
-    pub(crate) shared: Option<Arc<str>>,
+    pub(crate) fn shared(&self) -> Option<&Arc<str>> {
+        self.rare.as_ref()?.shared.as_ref()
+    }
 }
 
 /// How far an outbound message has come.
@@ -43,7 +77,8 @@ impl Entry {
     fn is_anyones(&self, wanted: impl Fn(&str) -> bool) -> bool {
         match &self.stage {
             Stage::Published(waiting) => {
-                waiting.qos < QoS::ExactlyOnce && waiting.shared.as_deref().is_some_and(wanted)
+                waiting.qos < QoS::ExactlyOnce
+                    && waiting.shared().is_some_and(|shared| wanted(shared))
             }
             Stage::Released => false,
         }
@@ -250,13 +285,18 @@ impl Inflight {
         Some(entry.stage)
     }
 
+    /// `index` is at most the ring's length, so at most [`IDS`].
+    #[inline]
     fn id_at(&self, index: usize) -> PacketId {
-        let id = (usize::from(self.first_id) - 1 + index) % IDS + 1;
+        let id = usize::from(self.first_id) + index;
+        let id = if id > IDS { id - IDS } else { id };
         u16::try_from(id).ok().and_then(PacketId::new).expect("1 to 65,535")
     }
 
+    #[inline]
     fn index_of(&self, id: PacketId) -> Option<usize> {
-        let index = (usize::from(id.get()) + IDS - usize::from(self.first_id)) % IDS;
+        let (id, first) = (usize::from(id.get()), usize::from(self.first_id));
+        let index = if id >= first { id - first } else { id + IDS - first };
         (index < self.ring.len()).then_some(index)
     }
 }

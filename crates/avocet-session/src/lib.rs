@@ -5,7 +5,7 @@
 //!   (from the client, or from the broker), getters, `attach`/`detach` for the connection's coming
 //!   and going, and [`Session::pump`], to be called when the connection takes bytes again;
 //! - [`Outlet`]: where a session puts what it has for the client;
-//! - [`Action`]: what it asks the broker to do;
+//! - [`Actions`]: what it asks the broker to do;
 //! - [`Limits`]: what the operator allows;
 //! - [`DropReason`]: why a message was not delivered.
 //!
@@ -33,7 +33,7 @@ mod subscriptions;
 #[cfg(test)]
 mod tests;
 
-pub use action::{Action, CloseReason, Inbound};
+pub use action::{Action, Actions, CloseReason, Inbound};
 pub use budget::Budget;
 pub use drop_reason::DropReason;
 pub use handshake::{Admission, Refusal};

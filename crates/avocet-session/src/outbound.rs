@@ -84,13 +84,16 @@ impl Session {
         if waits {
             return self.queue(waiting(transit, terms, qos, retain), out);
         }
-        if let Some(frame) = transit.frame(connection.version)
-            && qos == QoS::AtMostOnce
+        if let Some(frame) = transit.frame(connection.version, qos)
             && !retain
             && terms.identifiers.is_empty()
             && connection.takes_frame(frame)
         {
-            out.send_frame(frame);
+            let with = (qos > QoS::AtMostOnce).then(|| (qos, self.inflight.next_id()));
+            out.send_frame(frame, with);
+            if with.is_some() {
+                self.inflight.push(waiting(transit, terms, qos, retain));
+            }
             return Delivery::Sent;
         }
         let Some(mut publish) = transit.to_publish(now) else {
@@ -178,7 +181,7 @@ impl Session {
         let mut taken = self.inflight.drain_shared(&wanted);
         taken.extend(self.outbox.drain_shared(&self.limits, &wanted));
         let undelivered = |waiting: Waiting| {
-            let subscription = waiting.shared?;
+            let subscription = Arc::clone(waiting.shared()?);
             Some(Undelivered { subscription, message: waiting.message })
         };
         taken.into_iter().filter_map(undelivered).collect()
@@ -192,13 +195,7 @@ impl Session {
 }
 
 fn waiting(transit: &Transit<'_>, terms: &Terms<'_>, qos: QoS, retain: bool) -> Waiting {
-    Waiting {
-        message: Arc::clone(transit.share()),
-        qos,
-        retain,
-        identifiers: Box::from(terms.identifiers),
-        shared: terms.shared.cloned(),
-    }
+    Waiting::new(Arc::clone(transit.share()), qos, retain, terms)
 }
 
 /// Sends a message that waited.
@@ -217,7 +214,7 @@ fn send_waiting<O: Outlet>(
     publish.qos = waiting.qos;
     publish.retain = waiting.retain;
     publish.packet_id = acknowledged.then(|| inflight.next_id());
-    publish.subscription_identifiers = Cow::Borrowed(&waiting.identifiers);
+    publish.subscription_identifiers = Cow::Borrowed(waiting.identifiers());
     let delivery = transmit(connection, publish, transit.shared_if_large(), out);
     drop(transit);
     if acknowledged && delivery == Delivery::Sent {
@@ -240,7 +237,7 @@ fn send_again<O: Outlet>(
     publish.qos = waiting.qos;
     publish.retain = waiting.retain;
     publish.packet_id = Some(id);
-    publish.subscription_identifiers = Cow::Borrowed(&waiting.identifiers);
+    publish.subscription_identifiers = Cow::Borrowed(waiting.identifiers());
     transmit(connection, publish, transit.shared_if_large(), out)
 }
 

@@ -120,7 +120,7 @@ impl Outbox {
         wanted: impl Fn(&str) -> bool,
     ) -> Vec<Waiting> {
         let is_wanted =
-            |(_, waiting): &(u64, Waiting)| waiting.shared.as_deref().is_some_and(&wanted);
+            |(_, waiting): &(u64, Waiting)| waiting.shared().is_some_and(|shared| wanted(shared));
         let mut shared = Vec::new();
         for queue in [&mut self.qos0, &mut self.acknowledged] {
             if queue.iter().any(is_wanted) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use avocet_mqtt::{ApplicationMessage, Packet, Publish};
+use avocet_mqtt::{AckKind, ApplicationMessage, Frame, Packet, PacketId, Publish, QoS};
 
 use crate::DropReason;
 
@@ -16,8 +16,12 @@ pub trait Outlet {
     /// rather than copied.
     fn send_publish(&mut self, publish: &Publish<'_>, large: Option<&Arc<ApplicationMessage>>);
 
-    /// Writes a PUBLISH of QoS 0 as it came from its publisher.
-    fn send_frame(&mut self, frame: &[u8]);
+    /// Writes a PUBLISH as it came from its publisher, but for the QoS and packet identifier that
+    /// one of QoS 1 or 2 gets.
+    fn send_frame(&mut self, frame: &Frame<'_>, with: Option<(QoS, PacketId)>);
+
+    /// Writes an acknowledgement that says no more than success.
+    fn send_ack(&mut self, kind: AckKind, packet_id: PacketId);
 
     /// Whether more messages may be written now. Answers are written regardless: a client gets one
     /// for each packet it sent, and no more is read from it while there is no room.

@@ -2,7 +2,7 @@
 
 use crate::{
     DecodeError, PacketId, ProtocolVersion, ReasonCode, UserProperties,
-    codec::{Reader, Writer},
+    codec::{Reader, Writer, kind},
     property::{carrier, decode_diagnostics, encode_diagnostics},
 };
 
@@ -63,15 +63,38 @@ impl Ack {
 }
 
 /// Which of the four it is; they differ in the reasons they may give.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum AckKind {
-    Puback,
-    Pubrec,
-    Pubrel,
-    Pubcomp,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum AckKind {
+    /// Answers a PUBLISH of QoS 1.
+    Puback = kind::PUBACK,
+    /// Answers a PUBLISH of QoS 2.
+    Pubrec = kind::PUBREC,
+    /// Answers PUBREC.
+    Pubrel = kind::PUBREL,
+    /// Answers PUBREL.
+    Pubcomp = kind::PUBCOMP,
 }
 
 impl AckKind {
+    /// The number of its type in the fixed header (5.0 section 2.1.2).
+    #[inline(always)]
+    #[must_use]
+    pub fn number(self) -> u8 {
+        self as u8
+    }
+
+    #[inline(always)]
+    pub(crate) fn from_number(number: u8) -> Option<Self> {
+        match number {
+            kind::PUBACK => Some(Self::Puback),
+            kind::PUBREC => Some(Self::Pubrec),
+            kind::PUBREL => Some(Self::Pubrel),
+            kind::PUBCOMP => Some(Self::Pubcomp),
+            _ => None,
+        }
+    }
+
     fn reasons(self) -> &'static [ReasonCode] {
         match self {
             Self::Puback | Self::Pubrec => &PUBLISH_REASONS, // [MQTT5-3.4.2-1] [MQTT5-3.5.2-1]

@@ -6,7 +6,7 @@ use avocet_mqtt::{Connect, Packet, ProtocolVersion, Publish, QoS, Transit};
 use proptest::prelude::*;
 
 use super::{message::puback, script::origin, wire::Wire};
-use crate::{Budget, Limits, QueueFull, Session, Terms, handshake};
+use crate::{Actions, Budget, Limits, QueueFull, Session, Terms, handshake};
 
 #[derive(Clone, Copy, Debug)]
 enum Event {
@@ -99,7 +99,7 @@ fn happen(event: Event, sessions: &mut [Session; 2], limits: &Arc<Limits>) {
         }
         Event::Puback(session, id) => {
             let packet: Packet<'_> = puback(id);
-            sessions[session].handle_packet(packet, &[], now, &mut Vec::new(), &mut wire);
+            sessions[session].handle_packet(packet, now, &mut Actions::default(), &mut wire);
         }
         Event::Room(session, room) => {
             wire.room = room;

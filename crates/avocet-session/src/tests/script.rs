@@ -11,9 +11,9 @@ use avocet_mqtt::{
 
 use super::{
     message::Message,
-    wire::{Wire, action_line, close_line},
+    wire::{Wire, action_lines, close_line},
 };
-use crate::{Delivery, Detached, Limits, Session, Terms, handshake};
+use crate::{Actions, Delivery, Detached, Limits, Session, Terms, handshake};
 
 /// A session, its client and a clock.
 #[derive(Debug)]
@@ -151,10 +151,9 @@ impl Script {
     /// The client sends a packet.
     pub(super) fn sends(&mut self, packet: Packet<'static>) -> &mut Self {
         let session = self.session.as_mut().expect("a session");
-        let mut actions = Vec::new();
-        session.handle_packet(packet, &[], self.now, &mut actions, &mut self.wire);
-        let now = self.now;
-        self.wire.lines.extend(actions.iter().map(|action| action_line(action, now)));
+        let mut actions = Actions::default();
+        session.handle_packet(packet, self.now, &mut actions, &mut self.wire);
+        self.wire.lines.extend(action_lines(&actions, self.now));
         self
     }
 

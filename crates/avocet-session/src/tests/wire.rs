@@ -4,10 +4,11 @@
 use std::{fmt::Write, sync::Arc, time::Instant};
 
 use avocet_mqtt::{
-    Ack, ApplicationMessage, Codec, Connack, Packet, ProtocolVersion, Publish, ReasonCode, codec,
+    Ack, AckKind, ApplicationMessage, Codec, Connack, Frame, Packet, PacketId, ProtocolVersion,
+    Publish, QoS, ReasonCode, codec,
 };
 
-use crate::{Action, CloseReason, DropReason, Outlet};
+use crate::{Action, Actions, CloseReason, DropReason, Outlet};
 
 /// The client's end of the connection.
 #[derive(Debug)]
@@ -24,9 +25,13 @@ impl Wire {
     fn write(&mut self, packet: &Packet<'_>) {
         let mut bytes = Vec::new();
         codec::encode(self.version, packet, &mut bytes);
-        assert!(bytes.len() <= self.packet_bytes_max, "too large for its client: {packet:?}");
+        self.write_bytes(&bytes);
+    }
+
+    fn write_bytes(&mut self, bytes: &[u8]) {
+        assert!(bytes.len() <= self.packet_bytes_max, "too large for its client: {bytes:?}");
         let mut client = Codec::with_version(self.version, u32::MAX);
-        let decoded = client.decode(&bytes).unwrap();
+        let decoded = client.decode(bytes).unwrap();
         let (packet, len) = decoded.expect("a whole packet");
         assert_eq!(len, bytes.len());
         self.lines.push(packet_line(&packet));
@@ -45,8 +50,12 @@ impl Outlet for Wire {
         self.write(&Packet::Publish(publish.clone()));
     }
 
-    fn send_frame(&mut self, frame: &[u8]) {
+    fn send_frame(&mut self, frame: &Frame<'_>, _: Option<(QoS, PacketId)>) {
         panic!("deliveries of the scripts have no frame: {frame:?}");
+    }
+
+    fn send_ack(&mut self, kind: AckKind, packet_id: PacketId) {
+        self.write_bytes(&codec::short_ack_bytes(kind, packet_id));
     }
 
     fn has_room(&self) -> bool {
@@ -160,13 +169,17 @@ fn reason_words(reasons: &[ReasonCode]) -> String {
     reasons.iter().map(|reason| format!(" {:02X}", reason.byte())).collect()
 }
 
-pub(super) fn action_line(action: &Action<'_>, now: Instant) -> String {
+pub(super) fn action_lines(actions: &Actions<'_>, now: Instant) -> Vec<String> {
+    let routes = actions.inbound.iter().map(|inbound| {
+        let mut publish = inbound.transit.to_publish_again(now);
+        publish.packet_id = inbound.packet_id;
+        format!("route {}", publish_words(&publish))
+    });
+    routes.chain(actions.then.as_ref().map(action_line)).collect()
+}
+
+fn action_line(action: &Action) -> String {
     match action {
-        Action::Publish(inbound) => {
-            let mut publish = inbound.transit.to_publish_again(now);
-            publish.packet_id = inbound.packet_id;
-            format!("route {}", publish_words(&publish))
-        }
         Action::Subscribe(subscribe) => {
             let mut line = format!("subscribe {}", subscribe.packet_id);
             if let Some(identifier) = subscribe.subscription_identifier {

@@ -8,13 +8,13 @@ use std::{
 };
 
 use avocet_mqtt::{
-    ApplicationMessage, Codec, Connect, Packet, PacketId, ProtocolVersion, Publish, QoS,
-    ReasonCode, Transit, codec,
+    AckKind, ApplicationMessage, Codec, Connect, Frame, Packet, PacketId, ProtocolVersion, Publish,
+    QoS, ReasonCode, Transit, codec, message::TopicName,
 };
 
 use super::client::{Client, RECEIVE_MAXIMUM};
 use crate::{
-    Action, Delivery, DropReason, Limits, Outlet, Session, Terms, handshake, tests::script::origin,
+    Actions, Delivery, DropReason, Limits, Outlet, Session, Terms, handshake, tests::script::origin,
 };
 
 const ALL: usize = usize::MAX;
@@ -51,8 +51,19 @@ impl Outlet for Wire {
         self.send(&Packet::Publish(publish.clone()));
     }
 
-    fn send_frame(&mut self, frame: &[u8]) {
-        self.packets.push_back(frame.to_vec());
+    fn send_frame(&mut self, frame: &Frame<'_>, with: Option<(QoS, PacketId)>) {
+        let mut bytes = Vec::new();
+        frame.write_to(with, &mut bytes);
+        let mut client = Codec::with_version(self.version, u32::MAX);
+        let Some((Packet::Publish(publish), _)) = client.decode(&bytes).unwrap() else {
+            panic!("not a PUBLISH: {bytes:?}");
+        };
+        assert_eq!(publish.packet_id, with.map(|(_, id)| id));
+        self.send_publish(&publish, None);
+    }
+
+    fn send_ack(&mut self, kind: AckKind, packet_id: PacketId) {
+        self.packets.push_back(codec::short_ack_bytes(kind, packet_id).to_vec());
     }
 
     fn has_room(&self) -> bool {
@@ -117,7 +128,14 @@ impl Network {
         let payload = self.brought.len().to_string();
         let mut publish = Publish::new("t", payload.as_bytes());
         publish.qos = qos;
-        let transit = Transit::new(&publish, self.now);
+        publish.packet_id = (qos > QoS::AtMostOnce).then_some(PacketId::MAX);
+        publish.dup = publish.packet_id.is_some();
+        let mut bytes = Vec::new();
+        codec::encode_publish(self.to_client.version, &publish, &mut bytes);
+        // Every other message could go on as it came.
+        let frame = Frame::of(&bytes, &publish, self.to_client.version);
+        let frame = frame.filter(|_| self.brought.len() % 2 == 0);
+        let transit = Transit::received(&publish, TopicName::Borrowed("t"), frame, self.now);
         let terms = Terms {
             qos: QoS::ExactlyOnce,
             retain_as_published: false,
@@ -139,10 +157,10 @@ impl Network {
                 self.to_client.in_use.remove(&ack.packet_id);
                 self.to_client.outstanding.remove(&ack.packet_id);
             }
-            let mut actions = Vec::new();
-            self.session.handle_packet(packet, &bytes, self.now, &mut actions, &mut self.to_client);
-            for action in actions {
-                let Action::Publish(inbound) = action else { panic!("not expected: {action:?}") };
+            let mut actions = Actions::default();
+            self.session.handle_packet(packet, self.now, &mut actions, &mut self.to_client);
+            assert!(actions.then.is_none(), "not expected: {actions:?}");
+            for inbound in actions.inbound {
                 let payload = String::from_utf8(inbound.transit.payload().to_vec()).unwrap();
                 self.routed.push((inbound.transit.qos(), payload));
                 self.unanswered.extend(inbound.receipt());
