@@ -20,8 +20,14 @@ fn services() -> PathBuf {
     chosen.unwrap_or_else(|| home().join(".cache/avocet-services"))
 }
 
+/// The repository: what cargo says at run time, since checkouts may share their output folder.
+pub fn repository() -> PathBuf {
+    let package = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    package.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR"))).join("../..")
+}
+
 fn clients() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("clients")
+    repository().join("crates/avocet-tests/clients")
 }
 
 /// A program on the path, or a note that the scenario was not run.

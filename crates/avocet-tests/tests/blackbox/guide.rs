@@ -18,7 +18,7 @@ fn commands_of_the_guides_print_what_the_guides_say() {
     if Broker::is_foreign() || foreign::program("mosquitto_sub", "guides").is_none() {
         return;
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = foreign::repository();
     let guides = fs::read_dir(root.join("docs/guides")).expect("there are guides");
     let guides = guides.map(|entry| entry.expect("the folder can be read").path());
     let pages = guides.chain([root.join("README.md"), root.join("docs/start.md")]);
