@@ -16,12 +16,12 @@ use std::{
 };
 
 use avocet_mqtt::{Codec, DecodeError, Packet, ProtocolVersion, ReasonCode, codec};
-use avocet_session::{Admission, CloseReason, Refusal};
+use avocet_session::{Actions, Admission, CloseReason, Refusal, Stop};
 use tokio::task::yield_now;
 use tracing::{debug, warn};
 
 use crate::{
-    batch::{self, Stop, Work},
+    batch::Work,
     broker::Listening,
     leave,
     mailbox::{FlushList, Inner, Mailbox},
@@ -417,10 +417,11 @@ impl Connection {
     fn take_batch(&mut self, bytes: &[u8], now: Instant, list: &mut FlushList) -> (usize, bool) {
         let Self { shard, mailbox: Some(mailbox), codec, .. } = self else { return (0, false) };
         let drops = &shard.shared.drops;
-        let mut actions = shard.take_actions();
+        let mut actions = Actions::default();
         let mut packets_received = list.tally.packets_received;
         let handled = mailbox.with_link(&self.wire, drops, list, |session, exit| {
-            batch::handle(codec, session, exit, bytes, now, &mut actions, &mut packets_received)
+            let count = |number: u8, count| packets_received[usize::from(number)] += count as u64;
+            session.handle_bytes(codec, bytes, now, &mut actions, exit, count)
         });
         list.tally.packets_received = packets_received;
         if !actions.inbound.is_empty() || actions.then.is_some() {
@@ -428,7 +429,6 @@ impl Connection {
             let mut work = Work { shard, mailbox, wire, now };
             self.closed = work.perform(&mut actions, &mut self.backlog, list);
         }
-        shard.give_actions(actions);
         // The session has another connection, or is over: nothing of this one counts any more.
         let Some(handled) = handled else { return (bytes.len(), false) };
         match handled.stop {

@@ -3,18 +3,35 @@
 
 use std::{ops::Range, sync::Arc, time::Instant};
 
-use avocet_mqtt::{QoS, SubscriptionIdentifier, Transit};
+use avocet_mqtt::{QoS, Run, SubscriptionIdentifier, Transit};
 use avocet_router::{Choice, Destination, Destinations, Filter, Group, Subscriber};
-use avocet_session::{Delivery, DropReason, Terms};
+use avocet_session::{Delivery, DropReason, Messages, Terms};
 
 use crate::{
     broker::Shared,
     mailbox::{FlushList, Mailbox},
+    metrics::Tally,
+    output::Output,
 };
 
 /// Whether a receiver's queue was full and did not take a message: its publisher is to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refused(pub(crate) bool);
+
+/// What a `$fastlane/` subscription asks.
+#[derive(Clone, Copy)]
+struct Raw<'a> {
+    retain_as_published: bool,
+    identifiers: &'a [SubscriptionIdentifier],
+}
+
+impl Raw<'_> {
+    /// Whether the messages may go on as they came.
+    #[inline]
+    fn takes(&self, run: &Run<'_>, output: &Output) -> bool {
+        self.identifiers.is_empty() && run.frames().is_for(output.version(), QoS::AtMostOnce)
+    }
+}
 
 /// Who delivers, and when.
 pub(crate) struct Way<'w> {
@@ -26,7 +43,7 @@ pub(crate) struct Way<'w> {
 impl Way<'_> {
     pub(crate) fn deliver<'t, 'm: 't>(
         &self,
-        transits: impl Iterator<Item = &'t Transit<'m>> + Clone,
+        messages: impl Iterator<Item = &'t Messages<'m>> + Clone,
         destinations: &Destinations<Mailbox>,
         range: Range<usize>,
         list: &mut FlushList,
@@ -36,10 +53,10 @@ impl Way<'_> {
         for index in range {
             if index < plain {
                 let destination = &destinations.plain[index];
-                refused.0 |= self.deliver_plain(transits.clone(), destination, list).0;
+                refused.0 |= self.deliver_plain(messages.clone(), destination, list).0;
             } else {
                 self.deliver_fastlane(
-                    transits.clone(),
+                    messages.clone(),
                     &destinations.fastlane[index - plain],
                     list,
                 );
@@ -51,7 +68,7 @@ impl Way<'_> {
     #[inline]
     fn deliver_plain<'t, 'm: 't>(
         &self,
-        transits: impl Iterator<Item = &'t Transit<'m>> + Clone,
+        messages: impl Iterator<Item = &'t Messages<'m>>,
         destination: &Destination<Mailbox>,
         list: &mut FlushList,
     ) -> Refused {
@@ -66,8 +83,8 @@ impl Way<'_> {
             retained: false,
         };
         let refused = destination.subscriber.with(&self.shared.drops, list, |session, exit| {
-            transits.fold(false, |refused, transit| {
-                let delivery = session.handle_delivery(transit, &terms, self.now, exit);
+            messages.fold(false, |refused, messages| {
+                let delivery = session.handle_messages(messages, &terms, self.now, exit);
                 refused | (delivery == Delivery::Refused)
             })
         });
@@ -78,60 +95,81 @@ impl Way<'_> {
     #[inline]
     fn deliver_fastlane<'t, 'm: 't>(
         &self,
-        transits: impl Iterator<Item = &'t Transit<'m>> + Clone,
+        messages: impl Iterator<Item = &'t Messages<'m>>,
         destination: &Destination<Mailbox>,
         list: &mut FlushList,
     ) {
         let Some(terms) = destination.for_publisher(self.from.map(Subscriber::id)) else { return };
-        let rap = terms.retain_as_published;
-        self.deliver_raw(transits, &destination.subscriber, rap, &terms.identifiers, list);
+        let terms =
+            Raw { retain_as_published: terms.retain_as_published, identifiers: &terms.identifiers };
+        self.with_output(&destination.subscriber, list, |output, tally| {
+            for messages in messages {
+                if let Messages::Run(run) = messages
+                    && terms.takes(run, output)
+                {
+                    if let Err(reason) = output.append_fastlane_frames(run.frames(), tally) {
+                        let client_id = destination.subscriber.client_id();
+                        for _ in 0..messages.len() {
+                            self.shared.drops.note(client_id, run.topic(), reason);
+                        }
+                    }
+                } else {
+                    for transit in messages.transits() {
+                        self.append_raw(transit, &destination.subscriber, terms, output, tally);
+                    }
+                }
+            }
+        });
     }
 
-    fn deliver_raw<'t, 'm: 't>(
+    /// A connection's output, unless it is closing, past its session.
+    fn with_output(
         &self,
-        transits: impl Iterator<Item = &'t Transit<'m>> + Clone,
         mailbox: &Mailbox,
-        retain_as_published: bool,
-        identifiers: &[SubscriptionIdentifier],
         list: &mut FlushList,
+        work: impl FnOnce(&mut Output, &mut Tally),
     ) {
         let mut inner = mailbox.lock();
         let Some(link) = inner.link.as_mut().filter(|link| link.closing.is_none()) else { return };
-        for transit in transits {
-            let appended = match transit.frame(link.output.version(), QoS::AtMostOnce) {
-                Some(frame) if identifiers.is_empty() => {
-                    link.output.append_fastlane_frame(frame, &mut list.tally)
-                }
-                Some(_) | None => match transit.to_publish(self.now) {
-                    Some(mut publish) => {
-                        publish.qos = QoS::AtMostOnce;
-                        publish.retain = retain_as_published && transit.retain();
-                        publish.subscription_identifiers = identifiers.into();
-                        let large = transit.shared_if_large();
-                        link.output.append_fastlane(&publish, large, &mut list.tally)
-                    }
-                    None => Err(DropReason::Expired),
-                },
-            };
-            if let Err(reason) = appended {
-                self.shared.drops.note(mailbox.client_id(), transit.topic(), reason);
-            }
-        }
+        work(&mut link.output, &mut list.tally);
         mailbox.enlist(&mut inner, list);
+    }
+
+    fn append_raw(
+        &self,
+        transit: &Transit<'_>,
+        mailbox: &Mailbox,
+        terms: Raw<'_>,
+        output: &mut Output,
+        tally: &mut Tally,
+    ) {
+        let appended = match transit.to_publish(self.now) {
+            Some(mut publish) => {
+                publish.qos = QoS::AtMostOnce;
+                publish.retain = terms.retain_as_published && transit.retain();
+                publish.subscription_identifiers = terms.identifiers.into();
+                output.append_fastlane(&publish, transit.shared_if_large(), tally)
+            }
+            None => Err(DropReason::Expired),
+        };
+        if let Err(reason) = appended {
+            self.shared.drops.note(mailbox.client_id(), transit.topic(), reason);
+        }
     }
 
     /// One member of each group gets each message.
     /// `dice` is for the first message; each that follows adds one.
     pub(crate) fn deliver_shared<'t, 'm: 't>(
         &self,
-        transits: impl Iterator<Item = &'t Transit<'m>> + Clone,
+        messages: impl Iterator<Item = &'t Messages<'m>> + Clone,
         groups: &[Arc<Group<Mailbox>>],
         dice: u64,
         list: &mut FlushList,
     ) -> Refused {
         let mut refused = Refused(false);
         for group in groups {
-            for (turn, transit) in transits.clone().enumerate() {
+            let transits = messages.clone().flat_map(Messages::transits);
+            for (turn, transit) in transits.enumerate() {
                 let dice = dice.wrapping_add(turn as u64);
                 refused.0 |= self.deliver_to_group(transit, group, dice, list).0;
             }
@@ -177,9 +215,10 @@ impl Way<'_> {
         let options = member.entry.options;
         let identifiers = member.entry.identifier.as_slice();
         if member.fastlane {
-            let transits = std::iter::once(transit);
-            let rap = options.retain_as_published;
-            self.deliver_raw(transits, &member.subscriber, rap, identifiers, list);
+            let terms = Raw { retain_as_published: options.retain_as_published, identifiers };
+            self.with_output(&member.subscriber, list, |output, tally| {
+                self.append_raw(transit, &member.subscriber, terms, output, tally);
+            });
             return Refused(false);
         }
         let terms = Terms {

@@ -66,34 +66,34 @@ pub struct MetricsSnapshot {
 pub(crate) struct Tally {
     pub(crate) bytes_received: u64,
     pub(crate) bytes_sent: u64,
-    pub(crate) packets_received: [u32; KINDS],
-    packets_sent: [u32; KINDS],
-    messages_received: [u32; 3],
-    messages_sent: [u32; 3],
+    pub(crate) packets_received: [u64; KINDS],
+    packets_sent: [u64; KINDS],
+    messages_received: [u64; 3],
+    messages_sent: [u64; 3],
 }
 
 impl Tally {
     #[inline]
-    pub(crate) fn publish_received(&mut self, qos: QoS) {
-        self.messages_received[usize::from(qos.bits())] += 1;
+    pub(crate) fn publishes_received(&mut self, qos: QoS, count: usize) {
+        self.messages_received[usize::from(qos.bits())] += count as u64;
     }
 
     #[inline]
-    pub(crate) fn publish_sent(&mut self, qos: QoS) {
-        self.packets_sent[PUBLISH] += 1;
-        self.messages_sent[usize::from(qos.bits())] += 1;
+    pub(crate) fn publishes_sent(&mut self, qos: QoS, count: usize) {
+        self.packets_sent[PUBLISH] += count as u64;
+        self.messages_sent[usize::from(qos.bits())] += count as u64;
     }
 
     #[inline]
-    pub(crate) fn ack_sent(&mut self, kind: AckKind) {
-        self.packets_sent[usize::from(kind.number())] += 1;
+    pub(crate) fn acks_sent(&mut self, kind: AckKind, count: usize) {
+        self.packets_sent[usize::from(kind.number())] += count as u64;
     }
 
     pub(crate) fn packet_sent(&mut self, packet: &Packet<'_>) {
         let kind = match packet {
             Packet::Connect(_) => 1,
             Packet::Connack(_) => 2,
-            Packet::Publish(publish) => return self.publish_sent(publish.qos),
+            Packet::Publish(publish) => return self.publishes_sent(publish.qos, 1),
             Packet::Puback(_) => 4,
             Packet::Pubrec(_) => 5,
             Packet::Pubrel(_) => 6,
@@ -120,9 +120,9 @@ impl Metrics {
 
     /// Adds what a turn counted, and empties its tally.
     pub(crate) fn take(&self, tally: &mut Tally) {
-        let each = |counters: &[AtomicU64], counts: &[u32]| {
+        let each = |counters: &[AtomicU64], counts: &[u64]| {
             for (counter, count) in counters.iter().zip(counts) {
-                Self::add(counter, u64::from(*count));
+                Self::add(counter, *count);
             }
         };
         Self::add(&self.bytes_received, tally.bytes_received);

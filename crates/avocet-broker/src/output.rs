@@ -7,7 +7,7 @@
 use std::{io, sync::Arc};
 
 use avocet_mqtt::{
-    AckKind, ApplicationMessage, Frame, Packet, PacketId, ProtocolVersion, Publish, QoS, codec,
+    AckKind, ApplicationMessage, Frames, Packet, PacketId, ProtocolVersion, Publish, QoS, codec,
 };
 use avocet_session::{DropReason, Outlet};
 
@@ -74,7 +74,7 @@ impl Output {
         large: Option<&Arc<ApplicationMessage>>,
         tally: &mut Tally,
     ) {
-        tally.publish_sent(publish.qos);
+        tally.publishes_sent(publish.qos, 1);
         let version = self.version;
         match large {
             None => codec::encode_publish(version, publish, self.pending.buffer()),
@@ -121,15 +121,15 @@ impl Output {
         }
     }
 
-    /// [`append_fastlane`](Self::append_fastlane) for a message that goes on as it came.
+    /// [`append_fastlane`](Self::append_fastlane) for messages that go on as they came.
     #[inline]
-    pub(crate) fn append_fastlane_frame(
+    pub(crate) fn append_fastlane_frames(
         &mut self,
-        frame: &Frame<'_>,
+        frames: &Frames<'_>,
         tally: &mut Tally,
     ) -> Result<(), DropReason> {
-        self.check_fastlane(|| frame.len())?;
-        self.append_frame(frame, None, tally);
+        self.check_fastlane(|| frames.longest())?;
+        self.append_frames(frames, None, tally);
         Ok(())
     }
 
@@ -146,14 +146,18 @@ impl Output {
     }
 
     #[inline]
-    fn append_frame(
+    fn append_frames(
         &mut self,
-        frame: &Frame<'_>,
+        frames: &Frames<'_>,
         with: Option<(QoS, PacketId)>,
         tally: &mut Tally,
     ) {
-        tally.publish_sent(with.map_or(QoS::AtMostOnce, |(qos, _)| qos));
-        frame.write_to(with, self.pending.buffer());
+        tally.publishes_sent(with.map_or(QoS::AtMostOnce, |(qos, _)| qos), frames.len());
+        let buffer = self.pending.buffer();
+        match with {
+            None => buffer.extend_from_slice(frames.bytes()),
+            Some((qos, first_id)) => frames.write_as(qos, first_id, buffer),
+        }
     }
 
     pub(crate) fn version(&self) -> ProtocolVersion {
@@ -174,13 +178,6 @@ pub(crate) struct Exit<'o> {
     pub(crate) tally: &'o mut Tally,
 }
 
-impl Exit<'_> {
-    /// Whether the client reads what it is sent.
-    pub(crate) fn keeps_up(&self) -> bool {
-        self.output.as_ref().is_none_or(|output| output.has_room())
-    }
-}
-
 impl Outlet for Exit<'_> {
     fn send(&mut self, packet: &Packet<'_>) {
         if let Some(output) = &mut self.output {
@@ -196,19 +193,19 @@ impl Outlet for Exit<'_> {
     }
 
     #[inline]
-    fn send_frame(&mut self, frame: &Frame<'_>, with: Option<(QoS, PacketId)>) {
+    fn send_frames(&mut self, frames: &Frames<'_>, with: Option<(QoS, PacketId)>) {
         if let Some(output) = &mut self.output {
-            output.append_frame(frame, with, self.tally);
+            output.append_frames(frames, with, self.tally);
         }
     }
 
     #[inline]
-    fn send_ack(&mut self, kind: AckKind, packet_id: PacketId) {
-        if let Some(output) = &mut self.output {
-            self.tally.ack_sent(kind);
-            let bytes = codec::short_ack_bytes(kind, packet_id);
-            output.pending.buffer().extend_from_slice(&bytes);
-        }
+    fn send_acks(&mut self, kind: AckKind, packet_ids: impl Iterator<Item = PacketId>) {
+        let Some(output) = &mut self.output else { return packet_ids.for_each(drop) };
+        let buffer = output.pending.buffer();
+        let before = buffer.len();
+        packet_ids.for_each(|id| buffer.extend_from_slice(&codec::short_ack_bytes(kind, id)));
+        self.tally.acks_sent(kind, (buffer.len() - before) / 4);
     }
 
     #[inline]

@@ -15,7 +15,7 @@ use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use avocet_mqtt::{ApplicationMessage, PacketId, QoS, ReasonCode, Transit, topic};
 use avocet_router::{Destination, Destinations, Subscriber};
-use avocet_session::{Action, CloseReason, DropReason, Inbound};
+use avocet_session::{Action, CloseReason, DropReason, Inbound, Messages, OwnedMessages};
 
 use crate::{
     broker::Shared,
@@ -26,10 +26,10 @@ use crate::{
     wire::Wire,
 };
 
-/// A PUBLISH of QoS 1 or 2 that has to be answered.
-#[derive(Clone, Copy, Debug)]
-struct Receipt {
-    packet_id: PacketId,
+/// PUBLISHes of QoS 1 or 2 that have to be answered.
+#[derive(Debug)]
+struct Receipts {
+    packet_ids: Vec<PacketId>,
     qos: QoS,
     reason: ReasonCode,
 }
@@ -47,11 +47,11 @@ pub(crate) enum Backlog {
 #[derive(Debug)]
 pub(crate) struct WideRun {
     from: Mailbox,
-    messages: Vec<Arc<ApplicationMessage>>,
+    messages: Vec<OwnedMessages>,
     destinations: Arc<Destinations<Mailbox>>,
     next: usize,
     dice: u64,
-    receipts: Vec<Receipt>,
+    receipts: Vec<Receipts>,
     /// A queue among the many refused: the publisher keeps what it can.
     refused: bool,
 }
@@ -62,14 +62,9 @@ fn same(a: &str, b: &str) -> bool {
     std::ptr::eq(a, b) || a == b
 }
 
-fn receipt_of(inbound: &Inbound<'_>) -> Option<Receipt> {
-    let (packet_id, qos) = inbound.receipt()?;
-    Some(Receipt { packet_id, qos, reason: inbound.reason })
-}
-
-/// The messages of a run that are to be delivered.
-fn transits_of<'r, 'm>(run: &'r [Inbound<'m>]) -> impl Iterator<Item = &'r Transit<'m>> + Clone {
-    run.iter().filter(|inbound| !inbound.reason.is_error()).map(|inbound| &inbound.transit)
+/// What of a run is to be delivered.
+fn messages_of<'r, 'm>(run: &'r [Inbound<'m>]) -> impl Iterator<Item = &'r Messages<'m>> + Clone {
+    run.iter().filter(|inbound| !inbound.reason.is_error()).map(|inbound| &inbound.messages)
 }
 
 /// A client that publishes, and the connection that has its acknowledgements.
@@ -95,8 +90,8 @@ impl Publisher<'_> {
         let mut at = 0;
         let mut done = None;
         while let Some(first) = inbound.get(at) {
-            let topic = first.transit.topic();
-            let is_same = |inbound: &&Inbound<'_>| same(inbound.transit.topic(), topic);
+            let topic = first.messages.topic();
+            let is_same = |inbound: &&Inbound<'_>| same(inbound.messages.topic(), topic);
             let length = inbound[at..].iter().take_while(is_same).count();
             let run = &mut inbound[at..at + length];
             if let Some(wide) = self.publish(run, list, !backlog.is_empty()) {
@@ -105,8 +100,19 @@ impl Publisher<'_> {
             }
             at += length;
         }
-        let receipts = inbound[..done.unwrap_or(at)].iter().filter_map(receipt_of);
-        answer(&self.shard.shared, self.mailbox, self.wire, list, receipts)
+        let answered = &inbound[..done.unwrap_or(at)];
+        if answered.iter().all(|inbound| inbound.messages.qos() == QoS::AtMostOnce) {
+            return None;
+        }
+        let drops = &self.shard.shared.drops;
+        let close = self.mailbox.with_link(self.wire, drops, list, |session, exit| {
+            answered.iter().fold(None, |close: Option<CloseReason>, inbound| {
+                let Inbound { messages, reason } = inbound;
+                let ids = messages.packet_ids();
+                close.or(session.handle_published(ids, messages.qos(), *reason, exit))
+            })
+        });
+        close.flatten()
     }
 
     /// Publishes messages to one topic; gives back what is too much for one turn. Afterwards each
@@ -120,30 +126,32 @@ impl Publisher<'_> {
         let shared = &*self.shard.shared;
         let mut retains = false;
         for inbound in run.iter_mut() {
-            list.tally.publish_received(inbound.transit.qos());
-            retains |= inbound.transit.retain();
+            list.tally.publishes_received(inbound.messages.qos(), inbound.messages.len());
+            retains |= inbound.messages.retain();
         }
-        let topic = run.first()?.transit.topic();
+        let topic = run.first()?.messages.topic();
         let delayed = topic.starts_with("$delayed/");
         let refused = refuses(shared, topic);
         let special = delayed || retains || refused.is_some();
         for inbound in run.iter_mut().filter(|_| special) {
-            inbound.reason = match refused {
-                Some((reason, why)) => {
-                    shared.drops.note(self.mailbox.client_id(), inbound.transit.topic(), why);
-                    reason
-                }
-                None if delayed => {
-                    timers::delay(shared, self.mailbox.client_id(), &inbound.transit, self.now)
-                }
-                None => self.retain(&inbound.transit),
-            };
+            for transit in inbound.messages.transits() {
+                inbound.reason = match refused {
+                    Some((reason, why)) => {
+                        shared.drops.note(self.mailbox.client_id(), transit.topic(), why);
+                        reason
+                    }
+                    None if delayed => {
+                        timers::delay(shared, self.mailbox.client_id(), transit, self.now)
+                    }
+                    None => self.retain(transit),
+                };
+            }
         }
         if delayed || refused.is_some() {
             // What is on its way is answered in its turn.
             return waits.then(|| self.widen(false, Arc::default(), run));
         }
-        let topic = run.first()?.transit.topic();
+        let topic = run.first()?.messages.topic();
         let mut routes = self.shard.routes.borrow_mut();
         let destinations = routes.lookup(&shared.router, topic);
         let width = destinations.plain.len() + destinations.fastlane.len();
@@ -152,7 +160,7 @@ impl Publisher<'_> {
             drop(routes);
             if shared.refuses {
                 for inbound in run.iter_mut() {
-                    if self.would_refuse(&inbound.transit, &destinations) {
+                    if self.would_refuse(&inbound.messages, &destinations) {
                         inbound.reason = ReasonCode::QuotaExceeded;
                     }
                 }
@@ -189,7 +197,7 @@ impl Publisher<'_> {
         if destinations.is_empty() {
             let taken = |inbound: &&mut Inbound<'_>| !inbound.reason.is_error();
             for inbound in run.iter_mut().filter(taken) {
-                shared.drops.count(DropReason::NoSubscribers, 1);
+                shared.drops.count(DropReason::NoSubscribers, inbound.messages.len() as u64);
                 inbound.reason = ReasonCode::NoMatchingSubscribers;
             }
             return;
@@ -198,9 +206,9 @@ impl Publisher<'_> {
         if shared.refuses {
             return self.deliver_or_refuse(&way, run, destinations, width, list);
         }
-        way.deliver(transits_of(run), destinations, 0..width, list);
+        way.deliver(messages_of(run), destinations, 0..width, list);
         if !destinations.groups.is_empty() {
-            way.deliver_shared(transits_of(run), &destinations.groups, self.shard.dice(), list);
+            way.deliver_shared(messages_of(run), &destinations.groups, self.shard.dice(), list);
         }
     }
 
@@ -217,8 +225,8 @@ impl Publisher<'_> {
             if inbound.reason.is_error() {
                 continue;
             }
-            let one = std::iter::once(&inbound.transit);
-            let refused = self.would_refuse(&inbound.transit, destinations)
+            let one = std::iter::once(&inbound.messages);
+            let refused = self.would_refuse(&inbound.messages, destinations)
                 || way.deliver(one.clone(), destinations, 0..width, list) == Refused(true)
                 || way.deliver_shared(one, &destinations.groups, self.shard.dice(), list)
                     == Refused(true);
@@ -230,7 +238,9 @@ impl Publisher<'_> {
 
     /// Whether a full queue would not take the message. Asked before anybody gets it, so that a
     /// publisher that repeats it does not double it for the others.
-    fn would_refuse(&self, transit: &Transit<'_>, destinations: &Destinations<Mailbox>) -> bool {
+    fn would_refuse(&self, messages: &Messages<'_>, destinations: &Destinations<Mailbox>) -> bool {
+        // The session makes no runs where a queue may refuse.
+        let Messages::One(transit, _) = messages else { return false };
         if transit.qos() == QoS::AtMostOnce {
             return false;
         }
@@ -255,16 +265,24 @@ impl Publisher<'_> {
         destinations: Arc<Destinations<Mailbox>>,
         run: &[Inbound<'_>],
     ) -> WideRun {
-        let messages = transits_of(run).filter(|_| deliver);
+        let messages = messages_of(run).filter(|_| deliver);
         WideRun {
             from: self.mailbox.clone(),
-            messages: messages.map(|transit| Arc::clone(transit.share())).collect(),
+            messages: messages.map(OwnedMessages::of).collect(),
             destinations,
             next: 0,
             dice: self.shard.dice(),
-            receipts: run.iter().filter_map(receipt_of).collect(),
+            receipts: run.iter().map(Receipts::of).collect(),
             refused: false,
         }
+    }
+}
+
+impl Receipts {
+    fn of(inbound: &Inbound<'_>) -> Self {
+        let Inbound { messages, reason } = inbound;
+        let packet_ids = messages.packet_ids().collect();
+        Self { packet_ids, qos: messages.qos(), reason: *reason }
     }
 }
 
@@ -278,16 +296,16 @@ impl WideRun {
     ) -> bool {
         let width = self.destinations.plain.len() + self.destinations.fastlane.len();
         let end = (self.next + SLICE).min(width);
-        let transits: Vec<_> = self.messages.iter().map(Transit::from_shared).collect();
+        let messages: Vec<_> = self.messages.iter().map(OwnedMessages::borrow).collect();
         let way = Way { shared, from: Some(&self.from), now };
         let range = self.next..end;
-        self.refused |= way.deliver(transits.iter(), &self.destinations, range, list).0;
+        self.refused |= way.deliver(messages.iter(), &self.destinations, range, list).0;
         self.next = end;
         if end < width {
             return false;
         }
         let groups = &self.destinations.groups;
-        self.refused |= way.deliver_shared(transits.iter(), groups, self.dice, list).0;
+        self.refused |= way.deliver_shared(messages.iter(), groups, self.dice, list).0;
         true
     }
 
@@ -300,13 +318,16 @@ impl WideRun {
         list: &mut FlushList,
     ) -> Option<CloseReason> {
         let refused = self.refused;
-        let receipts = self.receipts.into_iter().map(|mut receipt| {
-            if refused && !receipt.reason.is_error() {
-                receipt.reason = ReasonCode::QuotaExceeded;
-            }
-            receipt
-        });
-        answer(shared, from, wire, list, receipts)
+        from.with_link(wire, &shared.drops, list, |session, exit| {
+            self.receipts.into_iter().fold(None, |close: Option<CloseReason>, receipts| {
+                let Receipts { packet_ids, qos, mut reason } = receipts;
+                if refused && !reason.is_error() {
+                    reason = ReasonCode::QuotaExceeded;
+                }
+                close.or(session.handle_published(packet_ids, qos, reason, exit))
+            })
+        })
+        .flatten()
     }
 }
 
@@ -327,28 +348,10 @@ pub(crate) fn publish_message(
     let destinations = shared.router.matches(transit.topic());
     let width = destinations.plain.len() + destinations.fastlane.len();
     let way = Way { shared, from, now };
-    let transits = std::iter::once(&transit);
-    way.deliver(transits.clone(), &destinations, 0..width, list);
-    way.deliver_shared(transits, &destinations.groups, shared.dice(), list);
-}
-
-/// Sends the acknowledgements, in the order of the messages.
-fn answer(
-    shared: &Shared,
-    from: &Mailbox,
-    wire: &Arc<Wire>,
-    list: &mut FlushList,
-    receipts: impl Iterator<Item = Receipt>,
-) -> Option<CloseReason> {
-    let mut receipts = receipts.peekable();
-    receipts.peek()?;
-    from.with_link(wire, &shared.drops, list, |session, exit| {
-        receipts.fold(None, |close: Option<CloseReason>, receipt| {
-            let Receipt { packet_id, qos, reason } = receipt;
-            close.or(session.handle_published(packet_id, qos, reason, exit))
-        })
-    })
-    .flatten()
+    let messages = Messages::One(transit, None);
+    let messages = std::iter::once(&messages);
+    way.deliver(messages.clone(), &destinations, 0..width, list);
+    way.deliver_shared(messages, &destinations.groups, shared.dice(), list);
 }
 
 /// Why messages to this topic are taken from no client, if so.

@@ -19,7 +19,6 @@ use std::{
 };
 
 use avocet_router::RouteCache;
-use avocet_session::{Actions, Inbound};
 use tokio::{runtime::LocalRuntime, sync::mpsc, task::yield_now, time};
 use tracing::error;
 
@@ -74,8 +73,6 @@ pub(crate) struct Shard {
     pub(crate) wheel: Wheel,
     /// When the present turn began: a clock read for each turn, not for each use.
     pub(crate) now: Cell<Instant>,
-    /// The list of messages of the last turn, empty, to be filled again.
-    spare_inbound: RefCell<Vec<Inbound<'static>>>,
     flush_list: RefCell<FlushList>,
     flusher: RefCell<Option<Waker>>,
     dice: Cell<u64>,
@@ -94,17 +91,6 @@ impl Shard {
         if let Some(flusher) = &*self.flusher.borrow() {
             flusher.wake_by_ref();
         }
-    }
-
-    /// No actions yet, and room for as many messages as the last had.
-    pub(crate) fn take_actions<'a>(&self) -> Actions<'a> {
-        let inbound = recycle(std::mem::take(&mut *self.spare_inbound.borrow_mut()));
-        Actions { inbound, then: None }
-    }
-
-    /// Gives the room back.
-    pub(crate) fn give_actions(&self, actions: Actions<'_>) {
-        *self.spare_inbound.borrow_mut() = recycle(actions.inbound);
     }
 
     /// A number for choices that should differ (splitmix64 of a counter).
@@ -128,13 +114,6 @@ impl Drop for Waking<'_> {
     }
 }
 
-/// The same allocation for a list of things that borrow from elsewhere: the standard library
-/// collects in place.
-fn recycle<'a>(mut inbound: Vec<Inbound<'_>>) -> Vec<Inbound<'a>> {
-    inbound.clear();
-    inbound.into_iter().map_while(|_| None).collect()
-}
-
 /// Starts a shard's thread. It ends when the handle is dropped and its connections are gone.
 ///
 /// # Errors
@@ -155,7 +134,6 @@ pub(crate) fn start(shared: Arc<Shared>, number: usize) -> std::io::Result<Shard
             read_buffer: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
             wheel: Wheel::default(),
             now: Cell::new(Instant::now()),
-            spare_inbound: RefCell::default(),
             flush_list: RefCell::new(FlushList::default()),
             flusher: RefCell::new(None),
             dice: Cell::new(number as u64),

@@ -15,8 +15,8 @@ pub(crate) use read::Reader;
 pub(crate) use write::{Writer, cut, length_u16, variable_bytes, variable_len};
 
 use crate::{
-    Ack, Auth, Connack, Connect, Disconnect, Packet, PacketId, ProtocolVersion, Publish,
-    ReasonCode, Suback, Subscribe, Unsuback, Unsubscribe,
+    Ack, Auth, Connack, Connect, Disconnect, Frame, Frames, Packet, PacketId, ProtocolVersion,
+    Publish, ReasonCode, Suback, Subscribe, Unsuback, Unsubscribe,
     packet::{AckKind, PublishHead},
 };
 
@@ -100,6 +100,13 @@ impl Codec {
         let Some(header) = self.header(bytes)? else { return Ok(None) };
         let Some(bytes) = bytes.get(..header.frame_len()) else { return Ok(None) };
         Ok(Some(WholePacket { version: self.version, header, bytes }))
+    }
+
+    /// The frame behind a run, if it is one more of it.
+    #[inline(always)]
+    #[must_use]
+    pub fn follower<'a>(&self, frames: &Frames<'a>) -> Option<Frame<'a>> {
+        frames.follower(self.packet_bytes_max as usize)
     }
 
     /// The second step.
@@ -205,13 +212,51 @@ impl<'a> WholePacket<'a> {
         if head.has_properties() { head.with_properties() } else { Ok(head.plain()) }
     }
 
-    /// It as an acknowledgement that says no more than success, as nearly all do.
+    /// It as an acknowledgement that says no more than success, as nearly all do, with those of the
+    /// same kind that follow. `bytes` begin with it and go on with what was read behind it.
     #[inline(always)]
     #[must_use]
-    pub fn short_ack(&self) -> Option<(AckKind, PacketId)> {
+    pub fn short_acks<'b>(&self, bytes: &'b [u8]) -> Option<ShortAcks<'b>> {
         let kind = AckKind::from_number(self.number())?;
-        let id = <[u8; 2]>::try_from(&self.bytes[self.header.len..]).ok()?;
-        Some((kind, PacketId::new(u16::from_be_bytes(id))?))
+        let head = *self.bytes.first_chunk::<2>()?;
+        let alike = |ack: &&[u8; 4]| ack.starts_with(&head) && ack[2..] != [0, 0];
+        let (acks, _) = bytes.as_chunks::<4>();
+        let count = acks.iter().take_while(alike).count();
+        (head[1] == 2 && count > 0).then(|| ShortAcks { kind, acks: &acks[..count] })
+    }
+}
+
+/// Acknowledgements of one kind that say no more than success, one behind the other.
+#[derive(Clone, Copy, Debug)]
+pub struct ShortAcks<'a> {
+    kind: AckKind,
+    acks: &'a [[u8; 4]],
+}
+
+impl ShortAcks<'_> {
+    /// Their kind.
+    #[must_use]
+    pub fn kind(&self) -> AckKind {
+        self.kind
+    }
+
+    /// How many there are.
+    #[expect(clippy::len_without_is_empty, reason = "there is one at least")]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.acks.len()
+    }
+
+    /// How many bytes they take.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.acks.as_flattened().len()
+    }
+
+    /// What they acknowledge.
+    #[inline]
+    pub fn packet_ids(&self) -> impl Iterator<Item = PacketId> {
+        self.acks.iter().filter_map(|ack| PacketId::new(u16::from_be_bytes([ack[2], ack[3]])))
     }
 }
 

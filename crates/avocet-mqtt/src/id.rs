@@ -5,6 +5,13 @@ use std::num::{NonZeroU16, NonZeroU32};
 /// Names one exchange in flight between a client and the server (section 2.2.1); never zero.
 pub type PacketId = NonZeroU16;
 
+/// The identifier that comes after `id`: 1 after 65,535.
+#[inline]
+#[must_use]
+pub fn following(id: PacketId) -> PacketId {
+    id.checked_add(1).unwrap_or(PacketId::MIN)
+}
+
 /// What a client of 5.0 asks to see on every message that a subscription brought
 /// (section 3.8.2.1.2): 1 to 268,435,455.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

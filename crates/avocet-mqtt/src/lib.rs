@@ -25,7 +25,7 @@ pub use codec::{
     Codec, DecodeError, WholePacket, encode, encode_publish, encoded_len, publish_len,
 };
 pub use id::{PacketId, SubscriptionIdentifier};
-pub use message::{ApplicationMessage, Expiry, Frame, Transit};
+pub use message::{ApplicationMessage, Expiry, Frame, Frames, Run, Transit};
 pub use packet::{
     Ack, AckKind, Auth, Connack, Connect, Disconnect, Packet, Publish, RetainHandling, Suback,
     Subscribe, Subscription, SubscriptionOptions, Unsuback, Unsubscribe, Will,

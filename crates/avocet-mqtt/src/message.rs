@@ -9,7 +9,11 @@ use std::{
 
 use smallvec::SmallVec;
 
-use crate::{ForwardedProperties, PacketId, ProtocolVersion, Publish, QoS, codec::kind};
+use crate::{ForwardedProperties, Publish, QoS};
+
+mod run;
+
+pub use run::{Frame, Frames, OwnedFrames, Run, Shape};
 
 /// So many bytes lie in the message itself: most messages of devices cost one allocation.
 const INLINE_BYTES: usize = 64;
@@ -145,75 +149,6 @@ impl TopicName<'_> {
     }
 }
 
-/// The bytes of a PUBLISH that may go to a client as they came, but for the first byte and the
-/// packet identifier: no RETAIN, no topic alias, no expiry, no large payload. 5.0 has a form of its
-/// own.
-#[derive(Clone, Copy, Debug)]
-pub struct Frame<'a> {
-    bytes: &'a [u8],
-    /// Where the packet identifier stands, if the message has one.
-    packet_id_at: usize,
-    v5: bool,
-}
-
-impl<'a> Frame<'a> {
-    /// `bytes` is the whole packet that was decoded as `publish`. `None` if it has to be written
-    /// anew for a receiver.
-    #[inline(always)]
-    #[must_use]
-    pub fn of(bytes: &'a [u8], publish: &Publish<'_>, version: ProtocolVersion) -> Option<Self> {
-        let plain = publish.payload.len() < LARGE_PAYLOAD_BYTES
-            && !publish.retain
-            && publish.topic_alias.is_none()
-            && publish.message_expiry_interval.is_none();
-        if !plain {
-            return None;
-        }
-        let length_bytes = match bytes.get(1)? {
-            ..0x80 => 1,
-            0x80.. => length_bytes_minimal(&bytes[1..])?,
-        };
-        let packet_id_at = 1 + length_bytes + 2 + publish.topic.len();
-        Some(Self { bytes, packet_id_at, v5: version >= ProtocolVersion::V5 })
-    }
-
-    /// Whether a client of this version can read it.
-    #[inline]
-    fn is_for(&self, version: ProtocolVersion) -> bool {
-        self.v5 == (version >= ProtocolVersion::V5)
-    }
-
-    /// How many bytes it has.
-    #[expect(clippy::len_without_is_empty, reason = "a packet is never empty")]
-    #[inline]
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// Appends it. A message of QoS 0 goes as it came; one of QoS 1 or 2 gets this QoS, which must
-    /// not be 0, and this identifier.
-    #[inline]
-    pub fn write_to(&self, with: Option<(QoS, PacketId)>, out: &mut Vec<u8>) {
-        let start = out.len();
-        out.extend_from_slice(self.bytes);
-        if let Some((qos, packet_id)) = with
-            && let Some(frame) = out.get_mut(start..)
-            && let Some(id) = frame.get_mut(self.packet_id_at..self.packet_id_at + 2)
-        {
-            id.copy_from_slice(&packet_id.get().to_be_bytes());
-            frame[0] = kind::PUBLISH << 4 | qos.bits() << 1; // [MQTT3-3.3.1-3] [MQTT5-3.3.1-3]
-        }
-    }
-}
-
-/// How many bytes the remaining length takes; `None` if it could have been said in fewer, which
-/// only 3.1.1 lets pass, and which we do not pass on.
-fn length_bytes_minimal(bytes: &[u8]) -> Option<usize> {
-    let last = bytes.iter().take(4).position(|byte| *byte < 0x80)?;
-    (bytes[last] != 0).then_some(last + 1)
-}
-
 /// A message on its way through the broker. It borrows the reader's buffer and becomes owned at
 /// most once, however many receivers have to keep it.
 #[derive(Debug)]
@@ -224,7 +159,6 @@ pub struct Transit<'a> {
     qos: QoS,
     retain: bool,
     expires_at: Option<Instant>,
-    frame: Option<Frame<'a>>,
     owned: OnceCell<Arc<ApplicationMessage>>,
 }
 
@@ -233,19 +167,12 @@ impl<'a> Transit<'a> {
     #[inline]
     #[must_use]
     pub fn new(publish: &Publish<'a>, now: Instant) -> Self {
-        Self::received(publish, TopicName::Borrowed(publish.topic), None, now)
+        Self::received(publish, TopicName::Borrowed(publish.topic), now)
     }
 
-    /// [`new`](Self::new) with the topic that an alias stood for, and with the bytes the PUBLISH
-    /// was read from, if these may be passed on.
-    #[inline(always)]
+    /// [`new`](Self::new) with the topic that an alias stood for.
     #[must_use]
-    pub fn received(
-        publish: &Publish<'a>,
-        topic: TopicName<'a>,
-        frame: Option<Frame<'a>>,
-        now: Instant,
-    ) -> Self {
+    pub fn received(publish: &Publish<'a>, topic: TopicName<'a>, now: Instant) -> Self {
         let lifetime = publish.message_expiry_interval.map(|s| Duration::from_secs(s.into()));
         Self {
             topic,
@@ -254,9 +181,20 @@ impl<'a> Transit<'a> {
             qos: publish.qos,
             retain: publish.retain,
             expires_at: lifetime.and_then(|lifetime| now.checked_add(lifetime)),
-            frame,
             owned: OnceCell::new(),
         }
+    }
+
+    /// A message that does not expire and is not to be retained.
+    fn plain(
+        topic: &'a str,
+        payload: &'a [u8],
+        properties: ForwardedProperties<'a>,
+        qos: QoS,
+    ) -> Self {
+        let topic = TopicName::Borrowed(topic);
+        let owned = OnceCell::new();
+        Self { topic, payload, properties, qos, retain: false, expires_at: None, owned }
     }
 
     /// A message that waited (retained, will, queued) goes on its way.
@@ -269,18 +207,8 @@ impl<'a> Transit<'a> {
             qos: message.qos,
             retain: message.retain,
             expires_at: message.expires_at,
-            frame: None,
             owned: OnceCell::from(Arc::clone(message)),
         }
-    }
-
-    /// The bytes it came in, if a client of this version can be sent them with this QoS: what was
-    /// published with a packet identifier has one place too many for QoS 0.
-    #[inline]
-    #[must_use]
-    pub fn frame(&self, version: ProtocolVersion, qos: QoS) -> Option<&Frame<'a>> {
-        let fits = (qos == QoS::AtMostOnce) == (self.qos == QoS::AtMostOnce);
-        self.frame.as_ref().filter(|frame| fits && frame.is_for(version))
     }
 
     /// The message as one that can wait. The first call copies it, all others give the same.

@@ -1,4 +1,4 @@
-//! The client's answers to what it was sent.
+//! The client's answers to what it was sent, and to our answers.
 
 use std::time::Instant;
 
@@ -11,58 +11,120 @@ use crate::{
 };
 
 impl Session {
-    pub(crate) fn handle_puback<O: Outlet>(
+    /// Acknowledgements that say success, in a row.
+    #[inline]
+    pub(crate) fn handle_acks<O: Outlet>(
         &mut self,
-        id: PacketId,
+        kind: AckKind,
+        ids: impl Iterator<Item = PacketId>,
         now: Instant,
         out: &mut O,
     ) -> Result<(), Violation> {
-        // [MQTT5-4.8.2-6]: an error ends the message too.
-        match self.inflight.complete(id, QoS::AtLeastOnce) {
-            Ok(_) => self.pump(now, out),
-            Err(Mismatch::Unknown) => {}
-            Err(Mismatch::WrongStage) => return violation("PUBACK for a QoS 2 message"),
+        match kind {
+            AckKind::Puback => self.handle_pubacks(ids, now, out),
+            AckKind::Pubrec => self.handle_pubrecs(ids, out),
+            AckKind::Pubrel => {
+                self.handle_pubrels(ids, out);
+                Ok(())
+            }
+            AckKind::Pubcomp => self.handle_pubcomps(ids, now, out),
         }
+    }
+
+    /// [MQTT5-4.8.2-6]: an error ends the message too.
+    #[inline]
+    pub(crate) fn handle_pubacks<O: Outlet>(
+        &mut self,
+        ids: impl Iterator<Item = PacketId>,
+        now: Instant,
+        out: &mut O,
+    ) -> Result<(), Violation> {
+        let inflight = &mut self.inflight;
+        let mut ids = ids.peekable();
+        inflight.complete_oldest(&mut ids, QoS::AtLeastOnce);
+        let wrong = |id| inflight.complete(id, QoS::AtLeastOnce) == Err(Mismatch::WrongStage);
+        if ids.any(wrong) {
+            return violation("PUBACK for a QoS 2 message");
+        }
+        self.pump(now, out);
         Ok(())
     }
 
-    pub(crate) fn handle_pubrec<O: Outlet>(
+    /// PUBREC with an error ends the exchange ([MQTT5-4.3.3-4]); so does the use of the identifier.
+    pub(crate) fn handle_pubrec_error<O: Outlet>(
         &mut self,
         id: PacketId,
-        reason: ReasonCode,
         now: Instant,
         out: &mut O,
-    ) -> Result<(), Violation> {
-        if reason.is_error() {
-            // [MQTT5-4.3.3-4] ends with the error; so does the use of the identifier.
-            match self.inflight.complete(id, QoS::ExactlyOnce) {
-                Ok(_) => self.pump(now, out),
-                Err(Mismatch::Unknown | Mismatch::WrongStage) => {}
-            }
-            return Ok(());
+    ) {
+        if self.inflight.complete(id, QoS::ExactlyOnce).is_ok() {
+            self.pump(now, out);
         }
-        // [MQTT3-4.3.3-1] [MQTT5-4.3.3-4]
-        match self.inflight.release(id) {
-            Ok(_) => out.send_ack(AckKind::Pubrel, id),
-            Err(Mismatch::Unknown) => {
-                out.send(&Packet::Pubrel(Ack::new(id, ReasonCode::PacketIdentifierNotFound)));
-            }
-            Err(Mismatch::WrongStage) => return violation("PUBREC for a QoS 1 message"),
-        }
-        Ok(())
     }
 
-    pub(crate) fn handle_pubcomp<O: Outlet>(
+    pub(crate) fn handle_pubrecs<O: Outlet>(
         &mut self,
-        id: PacketId,
+        mut ids: impl Iterator<Item = PacketId>,
+        out: &mut O,
+    ) -> Result<(), Violation> {
+        loop {
+            let mut odd = None;
+            let inflight = &mut self.inflight;
+            let released = ids.by_ref().map_while(|id| match inflight.release(id) {
+                Ok(()) => Some(id),
+                Err(mismatch) => {
+                    odd = Some((id, mismatch));
+                    None
+                }
+            });
+            out.send_acks(AckKind::Pubrel, released); // [MQTT3-4.3.3-1] [MQTT5-4.3.3-4]
+            match odd {
+                None => return Ok(()),
+                Some((id, Mismatch::Unknown)) => {
+                    let reason = ReasonCode::PacketIdentifierNotFound;
+                    out.send(&Packet::Pubrel(Ack::new(id, reason)));
+                }
+                Some((_, Mismatch::WrongStage)) => {
+                    return violation("PUBREC for a QoS 1 message");
+                }
+            }
+        }
+    }
+
+    /// [MQTT3-4.3.3-2] [MQTT5-4.3.3-11]
+    pub(crate) fn handle_pubrels<O: Outlet>(
+        &mut self,
+        mut ids: impl Iterator<Item = PacketId>,
+        out: &mut O,
+    ) {
+        loop {
+            let mut unknown = None;
+            let received = &mut self.received;
+            let released = ids.by_ref().map_while(|id| {
+                let known = received.release(id);
+                unknown = (!known).then_some(id);
+                known.then_some(id)
+            });
+            out.send_acks(AckKind::Pubcomp, released);
+            let Some(id) = unknown else { return };
+            let reason = ReasonCode::PacketIdentifierNotFound;
+            out.send(&Packet::Pubcomp(Ack::new(id, reason)));
+        }
+    }
+
+    pub(crate) fn handle_pubcomps<O: Outlet>(
+        &mut self,
+        ids: impl Iterator<Item = PacketId>,
         now: Instant,
         out: &mut O,
     ) -> Result<(), Violation> {
-        match self.inflight.finish(id) {
-            Ok(()) => self.pump(now, out),
-            Err(Mismatch::Unknown) => {}
-            Err(Mismatch::WrongStage) => return violation("PUBCOMP before PUBREC"),
+        let inflight = &mut self.inflight;
+        let mut ids = ids.peekable();
+        inflight.finish_oldest(&mut ids);
+        if ids.any(|id| inflight.finish(id) == Err(Mismatch::WrongStage)) {
+            return violation("PUBCOMP before PUBREC");
         }
+        self.pump(now, out);
         Ok(())
     }
 }

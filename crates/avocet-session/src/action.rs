@@ -1,6 +1,12 @@
 //! What a session asks the broker to do.
 
-use avocet_mqtt::{Auth, PacketId, QoS, ReasonCode, Subscribe, Transit, Unsubscribe};
+use std::sync::Arc;
+
+use avocet_mqtt::{
+    ApplicationMessage, Auth, PacketId, QoS, ReasonCode, Run, Subscribe, Transit, Unsubscribe,
+    message::OwnedFrames,
+};
+use smallvec::SmallVec;
 
 /// What a session asks of the broker: messages to route, then at most one thing more, before which
 /// no other packet may be handled. The session has checked it as far as one client can.
@@ -9,7 +15,7 @@ pub struct Actions<'a> {
     /// Route these in order, then call
     /// [`Session::handle_published`](crate::Session::handle_published) for each that has a packet
     /// identifier.
-    pub inbound: Vec<Inbound<'a>>,
+    pub inbound: SmallVec<[Inbound<'a>; 2]>,
     /// Do this after them.
     pub then: Option<Action>,
 }
@@ -29,22 +35,122 @@ pub enum Action {
     Close(CloseReason),
 }
 
-/// A message as received, and how it has to be answered.
+/// Messages as received, and how they have to be answered.
 #[derive(Debug)]
 pub struct Inbound<'a> {
-    /// The message, with its topic even if an alias stood for it.
-    pub transit: Transit<'a>,
-    /// Of QoS 1 and 2.
-    pub packet_id: Option<PacketId>,
-    /// The broker's to set: what the publisher will be told.
+    /// What came.
+    pub messages: Messages<'a>,
+    /// The broker's to set: what the publisher will be told of each.
     pub reason: ReasonCode,
 }
 
-impl Inbound<'_> {
-    /// What to give back to `handle_published`, if an answer is due.
+/// One message, or several of one topic that can be handled alike.
+#[derive(Debug)]
+pub enum Messages<'a> {
+    /// A message that has to be written anew for each receiver, with its topic even if an alias
+    /// stood for it; and its packet identifier, if it is of QoS 1 or 2.
+    One(Transit<'a>, Option<PacketId>),
+    /// Messages that go on as they came.
+    Run(Run<'a>),
+}
+
+impl<'a> Messages<'a> {
+    /// Their topic name.
+    #[inline]
     #[must_use]
-    pub fn receipt(&self) -> Option<(PacketId, QoS)> {
-        self.packet_id.map(|id| (id, self.transit.qos()))
+    pub fn topic(&self) -> &str {
+        match self {
+            Self::One(transit, _) => transit.topic(),
+            Self::Run(run) => run.topic(),
+        }
+    }
+
+    /// The QoS they were published with.
+    #[inline]
+    #[must_use]
+    pub fn qos(&self) -> QoS {
+        match self {
+            Self::One(transit, _) => transit.qos(),
+            Self::Run(run) => run.qos(),
+        }
+    }
+
+    /// How many there are.
+    #[expect(clippy::len_without_is_empty, reason = "there is one at least")]
+    #[inline]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::One(..) => 1,
+            Self::Run(run) => run.frames().len(),
+        }
+    }
+
+    /// Whether it is to be retained.
+    #[inline]
+    #[must_use]
+    pub fn retain(&self) -> bool {
+        match self {
+            Self::One(transit, _) => transit.retain(),
+            Self::Run(_) => false,
+        }
+    }
+
+    /// One by one.
+    #[must_use]
+    pub fn transits(&self) -> &[Transit<'a>] {
+        match self {
+            Self::One(transit, _) => std::slice::from_ref(transit),
+            Self::Run(run) => run.transits(),
+        }
+    }
+
+    /// The identifiers to give back to `handle_published`, in order.
+    pub fn packet_ids(&self) -> impl Iterator<Item = PacketId> {
+        let (mut one, mut run) = match self {
+            Self::One(_, packet_id) => (*packet_id, None),
+            Self::Run(run) if run.qos() == QoS::AtMostOnce => (None, None),
+            Self::Run(run) => (None, Some(run.frames().iter())),
+        };
+        std::iter::from_fn(move || match &mut run {
+            Some(frames) => frames.next()?.packet_id(),
+            None => one.take(),
+        })
+    }
+}
+
+/// [`Messages`] that own their bytes.
+#[derive(Debug)]
+pub enum OwnedMessages {
+    /// One message.
+    One(Arc<ApplicationMessage>),
+    /// As they came and, for whoever has to keep one, each by itself.
+    Run(OwnedFrames, Vec<Arc<ApplicationMessage>>),
+}
+
+impl OwnedMessages {
+    /// The same messages, able to wait.
+    #[must_use]
+    pub fn of(messages: &Messages<'_>) -> Self {
+        let share = |transit: &Transit<'_>| Arc::clone(transit.share());
+        match messages {
+            Messages::One(transit, _) => Self::One(share(transit)),
+            Messages::Run(run) => {
+                Self::Run(run.frames().keep(), run.transits().iter().map(share).collect())
+            }
+        }
+    }
+
+    /// Borrowed again.
+    #[must_use]
+    pub fn borrow(&self) -> Messages<'_> {
+        match self {
+            Self::One(message) => Messages::One(Transit::from_shared(message), None),
+            Self::Run(frames, messages) => {
+                let transits = messages.iter().map(Transit::from_shared).collect();
+                Messages::Run(Run::kept(frames.borrow(), transits))
+            }
+        }
     }
 }
 

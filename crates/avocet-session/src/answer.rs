@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use avocet_mqtt::{Ack, AckKind, Packet, PacketId, ProtocolVersion, QoS, ReasonCode};
 
-use crate::{CloseReason, Outlet, Session, connection::Phase};
+use crate::{CloseReason, Outlet, Session};
 
 /// What the connection still owes its client. The broker answers in order; what the session can
 /// answer alone waits until the broker is done with all that came before.
@@ -20,9 +20,10 @@ pub(crate) struct Answers {
 }
 
 impl Answers {
-    /// A message goes to the broker.
-    pub(crate) fn expect(&mut self) {
-        self.handed += 1;
+    /// So many messages go to the broker.
+    #[inline]
+    pub(crate) fn expect(&mut self, count: usize) {
+        self.handed += count as u64;
     }
 
     /// Answers that wait for the broker's.
@@ -45,35 +46,79 @@ impl Answers {
 }
 
 impl Session {
-    /// The broker has routed a message of QoS 1 or 2, or refuses it: the client gets its answer.
+    /// The broker has routed messages of QoS 1 or 2, or refuses them: the client gets its answers.
     /// Called in the order of the messages ([MQTT3-4.6.0-2], [MQTT3-4.6.0-3], [MQTT5-4.6.0-2],
     /// [MQTT5-4.6.0-3]). What it returns ends the connection.
     pub fn handle_published<O: Outlet>(
         &mut self,
-        id: PacketId,
+        ids: impl IntoIterator<Item = PacketId>,
         qos: QoS,
         reason: ReasonCode,
         out: &mut O,
     ) -> Option<CloseReason> {
-        let known = self.settle(id, qos, reason);
-        let connection = self.connection.as_mut()?;
-        // An answer to a message of an earlier connection is of no use on this one.
-        if !connection.answers.note() {
-            return None;
+        let mut ids = ids.into_iter();
+        if reason == ReasonCode::Success {
+            self.answer_success(&mut ids, qos, out);
         }
-        if connection.version < ProtocolVersion::V5 && reason == ReasonCode::QuotaExceeded {
-            // 3.1.1 cannot say no; without an acknowledgement the client keeps the message.
-            return self.close(reason, "the message cannot be taken now", out);
+        let mut close = None;
+        for id in ids {
+            let known = self.settle(id, qos, reason);
+            let Some(connection) = &mut self.connection else { continue };
+            // An answer to a message of an earlier connection is of no use on this one.
+            if !connection.answers.note() {
+                continue;
+            }
+            let has_early = !connection.answers.early.is_empty();
+            if reason == ReasonCode::QuotaExceeded && connection.version < ProtocolVersion::V5 {
+                // 3.1.1 cannot say no; without an acknowledgement the client keeps the message.
+                close = close.or(self.close(reason, "the message cannot be taken now", out));
+                continue;
+            }
+            if known {
+                self.answer(id, qos, reason, out);
+            }
+            if has_early {
+                self.answer_early(out);
+            }
         }
-        if known {
-            self.answer(id, qos, reason, out);
+        close
+    }
+
+    /// What nearly all answers are, written in a row. Leaves what it cannot say.
+    fn answer_success<O: Outlet>(
+        &mut self,
+        ids: &mut impl Iterator<Item = PacketId>,
+        qos: QoS,
+        out: &mut O,
+    ) {
+        let Self { connection, received, .. } = self;
+        let Some(connection) = connection.as_mut().filter(|it| it.takes_all_acks()) else { return };
+        let answers = &mut connection.answers;
+        if !answers.early.is_empty() {
+            return;
         }
+        let owed = usize::try_from(answers.handed - answers.answered).unwrap_or(usize::MAX);
+        let mut count = 0;
+        let ids = ids.take(owed).inspect(|_| count += 1);
+        match qos {
+            QoS::AtMostOnce => {}
+            QoS::AtLeastOnce => out.send_acks(AckKind::Puback, ids),
+            QoS::ExactlyOnce => {
+                out.send_acks(AckKind::Pubrec, ids.filter(|id| received.routed(*id)))
+            }
+        }
+        answers.answered += count as u64;
+        if qos == QoS::AtLeastOnce {
+            answers.qos1 = answers.qos1.saturating_sub(count);
+        }
+    }
+
+    fn answer_early<O: Outlet>(&mut self, out: &mut O) {
         while let Some((id, qos, reason)) =
             self.connection.as_mut().and_then(|connection| connection.answers.next_early())
         {
             self.answer(id, qos, reason, out);
         }
-        None
     }
 
     /// Refuses a message that the broker has not seen.
@@ -106,6 +151,7 @@ impl Session {
     }
 
     /// Notes what became of a message. False if its exchange is over already.
+    #[inline]
     fn settle(&mut self, id: PacketId, qos: QoS, reason: ReasonCode) -> bool {
         match qos {
             QoS::ExactlyOnce if reason.is_error() => self.received.release(id),
@@ -114,6 +160,7 @@ impl Session {
         }
     }
 
+    #[inline]
     fn answer<O: Outlet>(&mut self, id: PacketId, qos: QoS, reason: ReasonCode, out: &mut O) {
         let Some(connection) = &mut self.connection else { return };
         let kind = match qos {
@@ -125,10 +172,6 @@ impl Session {
             }
             QoS::ExactlyOnce => AckKind::Pubrec,
         };
-        let bounded = connection.packet_bytes_max.is_some();
-        if reason == ReasonCode::Success && !bounded && connection.phase != Phase::ServerClosed {
-            return out.send_ack(kind, id);
-        }
         let mut ack = Ack::new(id, reason);
         if reason.is_error() && connection.problem_information {
             ack.reason_string = Some(reason.text().into()); // [MQTT5-3.1.2-29]
@@ -140,14 +183,5 @@ impl Session {
             AckKind::Pubcomp => Packet::Pubcomp(ack),
         };
         self.send_fitting(packet, out);
-    }
-
-    pub(crate) fn handle_pubrel<O: Outlet>(&mut self, id: PacketId, out: &mut O) {
-        // [MQTT3-4.3.3-2] [MQTT5-4.3.3-11]
-        if self.received.release(id) {
-            out.send_ack(AckKind::Pubcomp, id);
-        } else {
-            out.send(&Packet::Pubcomp(Ack::new(id, ReasonCode::PacketIdentifierNotFound)));
-        }
     }
 }

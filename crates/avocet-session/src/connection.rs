@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use avocet_mqtt::{Frame, ProtocolVersion, Will};
+use avocet_mqtt::{Frames, ProtocolVersion, QoS, Will};
 
 use crate::{
     alias::{InboundAliases, OutboundAliases},
@@ -46,12 +46,19 @@ pub(crate) enum Phase {
 }
 
 impl Connection {
-    /// Whether a PUBLISH may go to the client as it came: nothing of the connection's own is to be
-    /// put in, and it is not too large.
+    /// Whether PUBLISHes may go to the client as they came, with this QoS: nothing of the
+    /// connection's own is to be put in, and none is too large.
     #[inline]
-    pub(crate) fn takes_frame(&self, frame: &Frame<'_>) -> bool {
-        !self.outbound_aliases.in_use()
-            && self.packet_bytes_max.is_none_or(|max| frame.len() <= max) // [MQTT5-3.1.2-24]
+    pub(crate) fn takes(&self, frames: &Frames<'_>, qos: QoS) -> bool {
+        self.is_open()
+            && frames.is_for(self.version, qos)
+            && !self.outbound_aliases.in_use()
+            && self.packet_bytes_max.is_none_or(|max| frames.longest() <= max) // [MQTT5-3.1.2-24]
+    }
+
+    /// Whether acknowledgements may be sent without a look at each.
+    pub(crate) fn takes_all_acks(&self) -> bool {
+        self.packet_bytes_max.is_none() && self.phase != Phase::ServerClosed
     }
 
     /// Whether packets are taken and messages sent.

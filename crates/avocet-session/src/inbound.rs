@@ -1,15 +1,15 @@
 //! What comes from the client.
 
-use std::{num::NonZeroU16, time::Instant};
+use std::{iter::once, num::NonZeroU16, time::Instant};
 
 use avocet_mqtt::{
-    AckKind, Disconnect, Frame, Packet, PacketId, ProtocolVersion, Publish, QoS, ReasonCode,
-    Subscribe, Transit, message::TopicName,
+    AckKind, Disconnect, Frame, Frames, Packet, PacketId, ProtocolVersion, Publish, QoS,
+    ReasonCode, Run, Subscribe, Transit, message::TopicName,
 };
 
 use crate::{
-    Action, Actions, CloseReason, DropReason, Inbound, Outlet, Session, alias::InvalidAlias,
-    connection::Phase, received::Arrival,
+    Action, Actions, CloseReason, DropReason, Inbound, Messages, Outlet, QueueFull, Session,
+    alias::InvalidAlias, connection::Phase, received::Arrival,
 };
 
 /// A client's mistake that ends its connection.
@@ -29,13 +29,17 @@ impl Session {
         }
         let handled = match packet {
             Packet::Publish(publish) => self.take_publish(&publish, &[], now, actions, out),
-            Packet::Puback(ack) => self.handle_puback(ack.packet_id, now, out),
-            Packet::Pubrec(ack) => self.handle_pubrec(ack.packet_id, ack.reason, now, out),
-            Packet::Pubrel(ack) => {
-                self.handle_pubrel(ack.packet_id, out);
+            Packet::Puback(ack) => self.handle_pubacks(once(ack.packet_id), now, out),
+            Packet::Pubrec(ack) if ack.reason.is_error() => {
+                self.handle_pubrec_error(ack.packet_id, now, out);
                 Ok(())
             }
-            Packet::Pubcomp(ack) => self.handle_pubcomp(ack.packet_id, now, out),
+            Packet::Pubrec(ack) => self.handle_pubrecs(once(ack.packet_id), out),
+            Packet::Pubrel(ack) => {
+                self.handle_pubrels(once(ack.packet_id), out);
+                Ok(())
+            }
+            Packet::Pubcomp(ack) => self.handle_pubcomps(once(ack.packet_id), now, out),
             Packet::Subscribe(subscribe) => self.handle_subscribe(subscribe, actions),
             Packet::Unsubscribe(unsubscribe) => {
                 actions.then = Some(Action::Unsubscribe(unsubscribe));
@@ -63,10 +67,10 @@ impl Session {
         self.mind(handled, actions, out);
     }
 
-    /// [`handle_packet`](Self::handle_packet) for a PUBLISH. `bytes` is the whole packet: it may go
-    /// on as it came.
+    /// [`handle_packet`](Self::handle_packet) for a PUBLISH. `bytes` begin with it and go on with
+    /// what was read behind it: it may go on as it came, and so may those that follow.
     #[inline(always)]
-    pub fn handle_publish<'a, O: Outlet>(
+    pub(crate) fn handle_publish<'a, O: Outlet>(
         &mut self,
         publish: &Publish<'a>,
         bytes: &'a [u8],
@@ -80,30 +84,21 @@ impl Session {
         }
     }
 
-    /// [`handle_packet`](Self::handle_packet) for an acknowledgement that says no more than
-    /// success.
+    /// [`handle_packet`](Self::handle_packet) for acknowledgements that say no more than success,
+    /// in a row.
     #[inline(always)]
-    pub fn handle_ack<O: Outlet>(
+    pub(crate) fn handle_ack_row<O: Outlet>(
         &mut self,
         kind: AckKind,
-        packet_id: PacketId,
+        ids: impl Iterator<Item = PacketId>,
         now: Instant,
         actions: &mut Actions<'_>,
         out: &mut O,
     ) {
-        if !self.is_open() {
-            return;
+        if self.is_open() {
+            let handled = self.handle_acks(kind, ids, now, out);
+            self.mind(handled, actions, out);
         }
-        let handled = match kind {
-            AckKind::Puback => self.handle_puback(packet_id, now, out),
-            AckKind::Pubrec => self.handle_pubrec(packet_id, ReasonCode::Success, now, out),
-            AckKind::Pubrel => {
-                self.handle_pubrel(packet_id, out);
-                Ok(())
-            }
-            AckKind::Pubcomp => self.handle_pubcomp(packet_id, now, out),
-        };
-        self.mind(handled, actions, out);
     }
 
     #[inline(always)]
@@ -149,29 +144,73 @@ impl Session {
         out: &mut O,
     ) -> Result<(), Violation> {
         let topic = self.check_publish(publish)?;
-        let Some(connection) = &mut self.connection else { return Ok(()) };
-        let frame = Frame::of(bytes, publish, connection.version);
-        let transit = Transit::received(publish, topic, frame, now);
         if let Some(id) = publish.packet_id
             && !self.note_arrival(id, publish.qos, out)?
         {
             return Ok(());
         }
         if self.limits.check_payload_format && !payload_is_what_it_says(publish) {
-            out.dropped(transit.topic(), DropReason::PayloadFormatInvalid);
+            out.dropped(topic.as_str(), DropReason::PayloadFormatInvalid);
             if let Some(id) = publish.packet_id {
                 self.refuse(id, publish.qos, ReasonCode::PayloadFormatInvalid, out);
             }
             return Ok(());
         }
-        if publish.packet_id.is_some()
-            && let Some(connection) = &mut self.connection
-        {
-            connection.answers.expect();
+        let Some(connection) = &mut self.connection else { return Ok(()) };
+        if publish.packet_id.is_some() {
+            connection.answers.expect(1);
         }
-        let packet_id = publish.packet_id;
-        actions.inbound.push(Inbound { transit, packet_id, reason: ReasonCode::Success });
+        // Where a full queue may refuse, each message has its own answer; and what begins with a
+        // dollar sign is looked at more closely.
+        let alike = self.limits.queue_full == QueueFull::DropOldest && !is_special(publish.topic);
+        let run = alike.then(|| Run::of(bytes, publish, connection.version)).flatten();
+        let messages = match run {
+            Some(run) => Messages::Run(run),
+            None => Messages::One(Transit::received(publish, topic, now), publish.packet_id),
+        };
+        actions.inbound.push(Inbound { messages, reason: ReasonCode::Success });
         Ok(())
+    }
+
+    /// Takes the PUBLISHes that follow the last one and are like it, as far as they are given by
+    /// `next`. Tells how many they were, and their bytes.
+    #[inline(always)]
+    pub(crate) fn handle_followers<'a>(
+        &mut self,
+        actions: &mut Actions<'a>,
+        next: impl Fn(&Frames<'a>) -> Option<Frame<'a>>,
+    ) -> (usize, usize) {
+        let Some(Inbound { messages: Messages::Run(run), .. }) = actions.inbound.last_mut() else {
+            return (0, 0);
+        };
+        let mut room = self.receive_room();
+        let Some(connection) = self.connection.as_mut().filter(|c| c.is_open()) else {
+            return (0, 0);
+        };
+        let (qos, before) = (run.qos(), *run.frames());
+        while let Some(frame) = next(run.frames()) {
+            if qos > QoS::AtMostOnce {
+                // What is wrong with a message, or has been seen before, is handled by itself.
+                if room == 0 {
+                    break;
+                }
+                if qos == QoS::ExactlyOnce
+                    && !frame.packet_id().is_some_and(|id| self.received.arrive_first(id))
+                {
+                    break;
+                }
+                room -= 1;
+            }
+            run.extend(&frame);
+        }
+        let count = run.frames().len() - before.len();
+        if qos > QoS::AtMostOnce {
+            connection.answers.expect(count);
+        }
+        if qos == QoS::AtLeastOnce {
+            connection.answers.qos1 += count;
+        }
+        (count, run.frames().bytes().len() - before.bytes().len())
     }
 
     /// Whether the client may send this at all, and the topic it means.
@@ -256,6 +295,16 @@ impl Session {
         Ok(())
     }
 
+    /// How many more QoS 1 and 2 messages the client may have under way.
+    fn receive_room(&self) -> usize {
+        let Some(connection) = &self.connection else { return 0 };
+        if connection.version < ProtocolVersion::V5 {
+            return usize::MAX;
+        }
+        let maximum = usize::from(self.limits.receive_maximum.get());
+        maximum.saturating_sub(connection.answers.qos1 + self.received.outstanding())
+    }
+
     fn handle_subscribe(
         &self,
         mut subscribe: Subscribe,
@@ -320,6 +369,11 @@ impl From<InvalidAlias> for Violation {
 
 pub(crate) fn violation(detail: &'static str) -> Result<(), Violation> {
     Err(Violation(ReasonCode::ProtocolError, detail))
+}
+
+/// Whether a topic may be more than a name to the broker.
+fn is_special(topic: &str) -> bool {
+    topic.starts_with('$')
 }
 
 /// [MQTT5-3.3.2-4] leaves the check to the server.

@@ -3,99 +3,100 @@
 //! Packet identifiers are given in sequence, so an entry is found by its distance from the first:
 //! a ring in which acknowledged entries leave holes until the front is acknowledged too.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, iter::Peekable, sync::Arc};
 
-use avocet_mqtt::{ApplicationMessage, PacketId, QoS, SubscriptionIdentifier};
+use avocet_mqtt::{Frame, Frames, PacketId, QoS, SubscriptionIdentifier, Transit, message::Shape};
 
-use crate::Terms;
+use crate::{log::Log, waiting::Waiting};
 
 /// How many identifiers there are: 1 to 65,535.
 const IDS: usize = 65_535;
 
-/// A message with all that is needed to send it to this client.
-#[derive(Clone, Debug)]
-pub(crate) struct Waiting {
-    pub(crate) message: Arc<ApplicationMessage>,
-    /// The quality of this hop.
-    pub(crate) qos: QoS,
-    pub(crate) retain: bool,
-    /// What few messages have.
-    rare: Option<Box<Rare>>,
-}
-
-#[derive(Clone, Debug)]
-struct Rare {
-    identifiers: Box<[SubscriptionIdentifier]>,
-    shared: Option<Arc<str>>,
-}
-
-impl Waiting {
-    /// A message that one client is to have under these terms, with this QoS and RETAIN flag.
-    pub(crate) fn new(
-        message: Arc<ApplicationMessage>,
-        qos: QoS,
-        retain: bool,
-        terms: &Terms<'_>,
-    ) -> Self {
-        let rare = !terms.identifiers.is_empty() || terms.shared.is_some();
-        let rare = rare.then(|| {
-            let identifiers = Box::from(terms.identifiers);
-            Box::new(Rare { identifiers, shared: terms.shared.cloned() })
-        });
-        Self { message, qos, retain, rare }
-    }
-
-    /// Of the subscriptions that brought it.
-    pub(crate) fn identifiers(&self) -> &[SubscriptionIdentifier] {
-        self.rare.as_ref().map_or(&[], |rare| &rare.identifiers)
-    }
-
-    /// The shared subscription that brought it.
-    pub(crate) fn shared(&self) -> Option<&Arc<str>> {
-        self.rare.as_ref()?.shared.as_ref()
-    }
-}
+/// Longer frames are kept as messages, which all receivers share.
+pub(crate) const LOGGED_BYTES_MAX: usize = 512;
 
 /// How far an outbound message has come.
-#[derive(Clone, Debug)]
-pub(crate) enum Stage {
+#[derive(Debug)]
+enum Stage {
     /// PUBLISH was sent; PUBACK or PUBREC is awaited.
     Published(Waiting),
+    /// The same, for a message whose bytes are in the log.
+    Logged(Logged),
     /// PUBREL was sent; PUBCOMP is awaited. The message is the client's.
     Released,
+    /// It is over: a hole.
+    Done,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Logged {
+    position: u64,
+    shape: Shape,
+    qos: QoS,
 }
 
 #[derive(Debug)]
 struct Entry {
     stage: Stage,
+    /// What it has in the log, until it is at the ring's front and over.
+    log_bytes: u32,
     /// Sent on the present connection, not only on an earlier one.
     sent_here: bool,
 }
 
 impl Entry {
+    /// The QoS, while the client has not taken the message.
+    #[inline]
+    fn published(&self) -> Option<QoS> {
+        match &self.stage {
+            Stage::Published(waiting) => Some(waiting.qos),
+            Stage::Logged(logged) => Some(logged.qos),
+            Stage::Released | Stage::Done => None,
+        }
+    }
+
+    #[inline]
+    fn is_done(&self) -> bool {
+        matches!(self.stage, Stage::Done)
+    }
+
     /// Whether another member of such a shared subscription may have it.
     fn is_anyones(&self, wanted: impl Fn(&str) -> bool) -> bool {
         match &self.stage {
             Stage::Published(waiting) => {
-                waiting.qos < QoS::ExactlyOnce
-                    && waiting.shared().is_some_and(|shared| wanted(shared))
+                waiting.qos < QoS::ExactlyOnce && waiting.shared().is_some_and(|it| wanted(it))
             }
-            Stage::Released => false,
+            Stage::Logged(_) | Stage::Released | Stage::Done => false,
         }
     }
+}
+
+/// What is to be sent again on a new connection.
+#[derive(Debug)]
+pub(crate) enum Again<'i> {
+    /// A PUBLISH.
+    Publish {
+        transit: Transit<'i>,
+        qos: QoS,
+        retain: bool,
+        identifiers: &'i [SubscriptionIdentifier],
+    },
+    /// A PUBREL.
+    Release,
 }
 
 /// What the broker has sent and the client has not acknowledged.
 #[derive(Debug)]
 pub(crate) struct Inflight {
-    ring: VecDeque<Option<Entry>>,
+    ring: VecDeque<Entry>,
+    log: Log,
     /// The identifier of the ring's first entry.
     first_id: u16,
     /// Entries that are not holes.
     count: usize,
     /// Entries sent on the present connection: what the client's Receive Maximum bounds.
     outstanding: usize,
-    /// Of the messages that may have to be sent again.
+    /// Of the messages that may have to be sent again and are not in the log.
     bytes: usize,
     /// All entries before this index are holes or sent on the present connection.
     resend_from: usize,
@@ -114,6 +115,7 @@ impl Default for Inflight {
     fn default() -> Self {
         Self {
             ring: VecDeque::new(),
+            log: Log::default(),
             first_id: 1,
             count: 0,
             outstanding: 0,
@@ -129,6 +131,7 @@ impl Inflight {
     }
 
     /// Whether something was sent only on an earlier connection.
+    #[inline]
     pub(crate) fn has_unsent(&self) -> bool {
         self.count != self.outstanding
     }
@@ -136,15 +139,35 @@ impl Inflight {
     /// Whether the client may be sent one more message: the window is open, and what is kept for
     /// it has not come to `bytes_max`. The ring's length is bounded too, so that a client that
     /// acknowledges all but one message does not make it grow.
+    #[inline]
     pub(crate) fn has_window(&self, window: u16, bytes_max: usize) -> bool {
-        let ring_max = (usize::from(window) * 16).clamp(256, IDS);
         self.count == self.outstanding
             && self.outstanding < usize::from(window)
-            && self.bytes < bytes_max
-            && self.ring.len() < ring_max
+            && self.bytes + self.log.len() < bytes_max
+            && self.ring.len() < ring_max(window)
+    }
+
+    /// How many of these frames the client may be sent, one after the other.
+    pub(crate) fn room_for(&self, frames: &Frames<'_>, window: u16, bytes_max: usize) -> usize {
+        if !self.has_window(window, bytes_max) {
+            return 0;
+        }
+        let entries = usize::from(window) - self.outstanding;
+        let count = entries.min(ring_max(window) - self.ring.len()).min(frames.len());
+        let mut bytes_left = bytes_max - (self.bytes + self.log.len());
+        if frames.bytes().len() <= bytes_left {
+            return count;
+        }
+        let fits = |frame: &Frame<'_>| {
+            let fits = bytes_left > 0;
+            bytes_left = bytes_left.saturating_sub(frame.bytes().len());
+            fits
+        };
+        frames.iter().take(count).take_while(fits).count()
     }
 
     /// The identifier that the next message gets.
+    #[inline]
     pub(crate) fn next_id(&self) -> PacketId {
         self.id_at(self.ring.len()) // [MQTT3-2.3.1-4] [MQTT5-2.2.1-4]
     }
@@ -152,47 +175,111 @@ impl Inflight {
     /// Enters a message that was sent as [`Self::next_id`].
     pub(crate) fn push(&mut self, waiting: Waiting) {
         self.bytes += waiting.message.len();
-        self.ring.push_back(Some(Entry { stage: Stage::Published(waiting), sent_here: true }));
+        self.enter(Stage::Published(waiting), 0);
+    }
+
+    /// [`push`](Self::push) for frames of at most [`LOGGED_BYTES_MAX`] that were sent with this QoS
+    /// and brought by no shared subscription.
+    pub(crate) fn push_frames(&mut self, frames: &Frames<'_>, qos: QoS) {
+        let mut position = self.log.push(frames.bytes());
+        for frame in frames.iter() {
+            let stage = Stage::Logged(Logged { position, shape: frame.shape(), qos });
+            let log_bytes = frame.bytes().len();
+            self.enter(stage, u32::try_from(log_bytes).unwrap_or(u32::MAX));
+            position += log_bytes as u64;
+        }
+    }
+
+    #[inline]
+    fn enter(&mut self, stage: Stage, log_bytes: u32) {
+        self.ring.push_back(Entry { stage, log_bytes, sent_here: true });
         self.count += 1;
         self.outstanding += 1;
     }
 
     /// PUBACK, or a PUBREC that refuses: the message is done.
-    pub(crate) fn complete(&mut self, id: PacketId, qos: QoS) -> Result<Waiting, Mismatch> {
-        let index = self.published(id, qos)?;
-        match self.remove(index) {
-            Some(Stage::Published(waiting)) => Ok(waiting),
-            Some(Stage::Released) | None => Err(Mismatch::WrongStage),
+    #[inline]
+    pub(crate) fn complete(&mut self, id: PacketId, qos: QoS) -> Result<(), Mismatch> {
+        let index = self.index_of(id).ok_or(Mismatch::Unknown)?;
+        let entry = &self.ring[index];
+        match entry.published() {
+            Some(published) if published == qos => {
+                drop(self.remove(index));
+                Ok(())
+            }
+            None if entry.is_done() => Err(Mismatch::Unknown),
+            Some(_) | None => Err(Mismatch::WrongStage),
         }
     }
 
-    /// PUBREC: the message is the client's now. `Ok(None)` if it was already.
-    pub(crate) fn release(&mut self, id: PacketId) -> Result<Option<Waiting>, Mismatch> {
+    /// [`complete`](Self::complete) for those of the identifiers that stand for the oldest messages
+    /// one after the other, as nearly always. Leaves the others.
+    pub(crate) fn complete_oldest<I>(&mut self, ids: &mut Peekable<I>, qos: QoS)
+    where
+        I: Iterator<Item = PacketId>,
+    {
+        self.take_oldest(ids, |it| matches!(it, Stage::Logged(logged) if logged.qos == qos));
+    }
+
+    /// The same for [`finish`](Self::finish).
+    pub(crate) fn finish_oldest<I>(&mut self, ids: &mut Peekable<I>)
+    where
+        I: Iterator<Item = PacketId>,
+    {
+        self.take_oldest(ids, |stage| matches!(stage, Stage::Released));
+    }
+
+    #[inline]
+    fn take_oldest<I>(&mut self, ids: &mut Peekable<I>, is_over: impl Fn(&Stage) -> bool)
+    where
+        I: Iterator<Item = PacketId>,
+    {
+        let (mut count, mut sent_here, mut log_bytes) = (0, 0, 0);
+        let mut first_id = self.first_id;
+        for entry in &self.ring {
+            if !is_over(&entry.stage) || ids.next_if(|id| id.get() == first_id).is_none() {
+                break;
+            }
+            count += 1;
+            sent_here += usize::from(entry.sent_here);
+            log_bytes += entry.log_bytes as usize;
+            first_id = first_id.checked_add(1).unwrap_or(1);
+        }
+        self.ring.drain(..count);
+        self.log.give_up(log_bytes);
+        self.first_id = first_id;
+        self.count -= count;
+        self.outstanding -= sent_here;
+        self.resend_from = self.resend_from.saturating_sub(count);
+        self.pop_holes();
+    }
+
+    /// PUBREC: the message is the client's now, if it was not already.
+    pub(crate) fn release(&mut self, id: PacketId) -> Result<(), Mismatch> {
         let index = self.index_of(id).ok_or(Mismatch::Unknown)?;
-        let entry = self.ring[index].as_mut().ok_or(Mismatch::Unknown)?;
-        match &entry.stage {
-            Stage::Published(waiting) if waiting.qos == QoS::ExactlyOnce => {}
-            Stage::Published(_) => return Err(Mismatch::WrongStage),
-            Stage::Released => return Ok(None),
+        let entry = &mut self.ring[index];
+        match entry.published() {
+            Some(QoS::ExactlyOnce) => {}
+            Some(QoS::AtLeastOnce | QoS::AtMostOnce) => return Err(Mismatch::WrongStage),
+            None if entry.is_done() => return Err(Mismatch::Unknown),
+            None => return Ok(()),
         }
         // The PUBREL goes out on this connection, even if the PUBLISH was of an earlier one.
         self.outstanding += usize::from(!entry.sent_here);
         entry.sent_here = true;
-        match std::mem::replace(&mut entry.stage, Stage::Released) {
-            Stage::Published(waiting) => {
-                self.bytes -= waiting.message.len();
-                Ok(Some(waiting))
-            }
-            Stage::Released => Ok(None),
+        if let Stage::Published(waiting) = std::mem::replace(&mut entry.stage, Stage::Released) {
+            self.bytes -= waiting.message.len();
         }
+        Ok(())
     }
 
     /// PUBCOMP: the exchange is over.
     pub(crate) fn finish(&mut self, id: PacketId) -> Result<(), Mismatch> {
         let index = self.index_of(id).ok_or(Mismatch::Unknown)?;
-        match &self.ring[index].as_ref().ok_or(Mismatch::Unknown)?.stage {
+        match &self.ring[index].stage {
             Stage::Released => {}
-            Stage::Published(_) => return Err(Mismatch::WrongStage),
+            Stage::Published(_) | Stage::Logged(_) => return Err(Mismatch::WrongStage),
+            Stage::Done => return Err(Mismatch::Unknown),
         }
         self.remove(index);
         Ok(())
@@ -202,47 +289,67 @@ impl Inflight {
     pub(crate) fn disconnected(&mut self) {
         self.outstanding = 0;
         self.resend_from = 0;
-        for entry in self.ring.iter_mut().flatten() {
+        for entry in &mut self.ring {
             entry.sent_here = false;
         }
         self.ring.shrink_to_fit();
+        self.log.shrink();
     }
 
     /// The next entry that was sent only on an earlier connection, now counted as sent again.
     /// PUBRELs do not wait for the window.
-    pub(crate) fn resend(&mut self, window: u16) -> Option<(PacketId, &Stage)> {
+    pub(crate) fn resend(&mut self, window: u16) -> Option<(PacketId, Again<'_>)> {
         if self.count == self.outstanding {
             return None;
         }
-        let sent = |entry: &Option<Entry>| entry.as_ref().is_none_or(|entry| entry.sent_here);
+        let sent = |entry: &Entry| entry.is_done() || entry.sent_here;
         while sent(self.ring.get(self.resend_from)?) {
             self.resend_from += 1;
         }
         let id = self.id_at(self.resend_from);
-        let entry = self.ring[self.resend_from].as_mut()?;
+        let entry = self.ring.get_mut(self.resend_from)?;
         let full = self.outstanding >= usize::from(window);
-        if full && matches!(entry.stage, Stage::Published(_)) {
+        if full && entry.published().is_some() {
             return None;
         }
         entry.sent_here = true;
         self.outstanding += 1;
         self.resend_from += 1;
-        Some((id, &entry.stage))
+        let again = match &entry.stage {
+            Stage::Published(waiting) => Again::Publish {
+                transit: Transit::from_shared(&waiting.message),
+                qos: waiting.qos,
+                retain: waiting.retain,
+                identifiers: waiting.identifiers(),
+            },
+            Stage::Logged(logged) => Again::Publish {
+                transit: transit(&self.log, *logged, entry.log_bytes),
+                qos: logged.qos,
+                retain: false,
+                identifiers: &[],
+            },
+            Stage::Released | Stage::Done => Again::Release,
+        };
+        Some((id, again))
     }
 
     /// Takes out a message that cannot be sent.
     pub(crate) fn discard(&mut self, id: PacketId) {
-        if let Some(index) = self.index_of(id) {
+        if let Some(index) = self.index_of(id).filter(|index| !self.ring[*index].is_done()) {
             self.remove(index);
         }
     }
 
     /// Takes all messages out, in order.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = Waiting> {
-        let ring = std::mem::take(self).ring;
-        ring.into_iter().flatten().filter_map(|entry| match entry.stage {
+        let Self { ring, log, .. } = std::mem::take(self);
+        ring.into_iter().filter_map(move |entry| match entry.stage {
             Stage::Published(waiting) => Some(waiting),
-            Stage::Released => None,
+            Stage::Logged(logged) => {
+                let message = Arc::clone(transit(&log, logged, entry.log_bytes).share());
+                Some(Waiting::plain(message, logged.qos))
+            }
+            Stage::Released | Stage::Done => None,
         })
     }
 
@@ -252,8 +359,8 @@ impl Inflight {
     pub(crate) fn drain_shared(&mut self, wanted: impl Fn(&str) -> bool) -> Vec<Waiting> {
         let mut taken = Vec::new();
         for index in (0..self.ring.len()).rev() {
-            if self.ring[index].as_ref().is_some_and(|entry| entry.is_anyones(&wanted))
-                && let Some(Stage::Published(waiting)) = self.remove(index)
+            if self.ring[index].is_anyones(&wanted)
+                && let Stage::Published(waiting) = self.remove(index)
             {
                 taken.push(waiting);
             }
@@ -262,27 +369,28 @@ impl Inflight {
         taken
     }
 
-    fn published(&self, id: PacketId, qos: QoS) -> Result<usize, Mismatch> {
-        let index = self.index_of(id).ok_or(Mismatch::Unknown)?;
-        match &self.ring[index].as_ref().ok_or(Mismatch::Unknown)?.stage {
-            Stage::Published(waiting) if waiting.qos == qos => Ok(index),
-            Stage::Published(_) | Stage::Released => Err(Mismatch::WrongStage),
-        }
-    }
-
-    fn remove(&mut self, index: usize) -> Option<Stage> {
-        let entry = self.ring[index].take()?;
+    /// Takes out an entry that is not over; it leaves a hole unless it is the first.
+    #[inline]
+    fn remove(&mut self, index: usize) -> Stage {
+        let entry = &mut self.ring[index];
+        let stage = std::mem::replace(&mut entry.stage, Stage::Done);
         self.count -= 1;
         self.outstanding -= usize::from(entry.sent_here);
-        if let Stage::Published(waiting) = &entry.stage {
+        if let Stage::Published(waiting) = &stage {
             self.bytes -= waiting.message.len();
         }
-        while let Some(None) = self.ring.front() {
-            self.first_id = self.id_at(1).get();
+        self.pop_holes();
+        stage
+    }
+
+    #[inline]
+    fn pop_holes(&mut self) {
+        while let Some(Entry { stage: Stage::Done, log_bytes, .. }) = self.ring.front() {
+            self.log.give_up(*log_bytes as usize);
             self.ring.pop_front();
+            self.first_id = self.first_id.checked_add(1).unwrap_or(1);
             self.resend_from = self.resend_from.saturating_sub(1);
         }
-        Some(entry.stage)
     }
 
     /// `index` is at most the ring's length, so at most [`IDS`].
@@ -299,4 +407,13 @@ impl Inflight {
         let index = if id >= first { id - first } else { id + IDS - first };
         (index < self.ring.len()).then_some(index)
     }
+}
+
+fn ring_max(window: u16) -> usize {
+    (usize::from(window) * 16).clamp(256, IDS)
+}
+
+fn transit(log: &Log, logged: Logged, log_bytes: u32) -> Transit<'_> {
+    let frame = Frame::kept(log.get(logged.position, log_bytes as usize), logged.shape);
+    frame.transit(frame.topic())
 }

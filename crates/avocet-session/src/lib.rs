@@ -16,6 +16,7 @@ mod acknowledgement;
 mod action;
 mod alias;
 mod answer;
+mod batch;
 mod budget;
 mod connection;
 mod drop_reason;
@@ -23,17 +24,20 @@ pub mod handshake;
 mod inbound;
 mod inflight;
 mod limits;
+mod log;
 mod outbound;
 mod outbox;
 mod outlet;
 mod received;
 mod session;
 mod subscriptions;
+mod waiting;
 
 #[cfg(test)]
 mod tests;
 
-pub use action::{Action, Actions, CloseReason, Inbound};
+pub use action::{Action, Actions, CloseReason, Inbound, Messages, OwnedMessages};
+pub use batch::{Handled, Stop};
 pub use budget::Budget;
 pub use drop_reason::DropReason;
 pub use handshake::{Admission, Refusal};

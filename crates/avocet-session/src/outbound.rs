@@ -3,16 +3,17 @@
 use std::{borrow::Cow, sync::Arc, time::Instant};
 
 use avocet_mqtt::{
-    Ack, ApplicationMessage, Packet, PacketId, Publish, QoS, ReasonCode, SubscriptionIdentifier,
-    Transit, codec,
+    AckKind, ApplicationMessage, PacketId, Publish, QoS, Run, SubscriptionIdentifier, Transit,
+    codec,
 };
 
 use crate::{
-    DropReason, Outlet, QueueFull, Session,
+    DropReason, Messages, Outlet, QueueFull, Session,
     alias::Naming,
     connection::Connection,
-    inflight::{Inflight, Stage, Waiting},
+    inflight::{Again, Inflight, LOGGED_BYTES_MAX},
     outbox::Pushed,
+    waiting::Waiting,
 };
 
 /// How this client gets a message: what its matching subscriptions say together.
@@ -30,8 +31,8 @@ pub struct Terms<'a> {
     pub retained: bool,
 }
 
-/// What became of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What became of a message, or the worst that became of several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Delivery {
     /// Written.
     Sent,
@@ -53,6 +54,64 @@ pub struct Undelivered {
 }
 
 impl Session {
+    /// Takes messages for the client, in order.
+    pub fn handle_messages<O: Outlet>(
+        &mut self,
+        messages: &Messages<'_>,
+        terms: &Terms<'_>,
+        now: Instant,
+        out: &mut O,
+    ) -> Delivery {
+        let sent = match messages {
+            Messages::One(..) => 0,
+            Messages::Run(run) => self.send_run(run, terms, out),
+        };
+        if sent == messages.len() {
+            return Delivery::Sent;
+        }
+        let rest = &messages.transits()[sent..];
+        rest.iter().fold(Delivery::Sent, |worst, transit| {
+            worst.max(self.handle_delivery(transit, terms, now, out))
+        })
+    }
+
+    /// Sends the first messages of a run as they came, as many as can be. Tells how many.
+    fn send_run<O: Outlet>(&mut self, run: &Run<'_>, terms: &Terms<'_>, out: &mut O) -> usize {
+        let frames = run.frames();
+        let qos = run.qos().min(terms.qos); // [MQTT3-3.8.4-6] [MQTT5-3.8.4-8]
+        let Some(connection) = self.connection.as_ref().filter(|c| c.takes(frames, qos)) else {
+            return 0;
+        };
+        if terms.retained || !terms.identifiers.is_empty() || !out.has_room() {
+            return 0;
+        }
+        if qos == QoS::AtMostOnce {
+            if self.outbox.has_qos0() {
+                return 0;
+            }
+            out.send_frames(frames, None);
+            return frames.len();
+        }
+        if !self.outbox.is_empty() {
+            return 0;
+        }
+        let bytes_max = self.limits.queue_bytes_max;
+        let count = self.inflight.room_for(frames, connection.window, bytes_max);
+        if count == 0 {
+            return 0;
+        }
+        let frames = frames.first(count);
+        out.send_frames(&frames, Some((qos, self.inflight.next_id())));
+        if terms.shared.is_none() && frames.longest() <= LOGGED_BYTES_MAX {
+            self.inflight.push_frames(&frames, qos);
+        } else {
+            for transit in &run.transits()[..count] {
+                self.inflight.push(waiting(transit, terms, qos, false));
+            }
+        }
+        count
+    }
+
     /// Takes a message for the client: writes it now, keeps it, or drops it.
     pub fn handle_delivery<O: Outlet>(
         &mut self,
@@ -83,18 +142,6 @@ impl Session {
         };
         if waits {
             return self.queue(waiting(transit, terms, qos, retain), out);
-        }
-        if let Some(frame) = transit.frame(connection.version, qos)
-            && !retain
-            && terms.identifiers.is_empty()
-            && connection.takes_frame(frame)
-        {
-            let with = (qos > QoS::AtMostOnce).then(|| (qos, self.inflight.next_id()));
-            out.send_frame(frame, with);
-            if with.is_some() {
-                self.inflight.push(waiting(transit, terms, qos, retain));
-            }
-            return Delivery::Sent;
         }
         let Some(mut publish) = transit.to_publish(now) else {
             out.dropped(transit.topic(), DropReason::Expired); // [MQTT5-3.3.2-5]
@@ -128,18 +175,19 @@ impl Session {
 
     /// Writes what waits, as far as the connection and the window allow. To be called when the
     /// connection has room again; acknowledgements do it themselves.
+    #[inline]
     pub fn pump<O: Outlet>(&mut self, now: Instant, out: &mut O) {
+        if self.has_waiting() {
+            self.pump_waiting(now, out);
+        }
+    }
+
+    fn pump_waiting<O: Outlet>(&mut self, now: Instant, out: &mut O) {
         let Some(connection) = self.connection.as_mut().filter(|c| c.is_open()) else { return };
         let window = connection.window;
         while out.has_room() {
-            let Some((id, stage)) = self.inflight.resend(window) else { break };
-            let delivery = match stage {
-                Stage::Released => {
-                    out.send(&Packet::Pubrel(Ack::new(id, ReasonCode::Success)));
-                    Delivery::Sent
-                }
-                Stage::Published(waiting) => send_again(connection, id, waiting, now, out),
-            };
+            let Some((id, again)) = self.inflight.resend(window) else { break };
+            let delivery = send_again(connection, id, &again, now, out);
             if delivery == Delivery::Dropped {
                 self.inflight.discard(id); // [MQTT5-3.1.2-25]
             }
@@ -222,22 +270,25 @@ fn send_waiting<O: Outlet>(
     }
 }
 
-/// Sends a message on this connection that was sent on an earlier one.
+/// Sends on this connection what was sent on an earlier one.
 fn send_again<O: Outlet>(
     connection: &mut Connection,
     id: PacketId,
-    waiting: &Waiting,
+    again: &Again<'_>,
     now: Instant,
     out: &mut O,
 ) -> Delivery {
+    let Again::Publish { transit, qos, retain, identifiers } = again else {
+        out.send_ack(AckKind::Pubrel, id);
+        return Delivery::Sent;
+    };
     // [MQTT5-4.3.3-7]: it may have expired since.
-    let transit = Transit::from_shared(&waiting.message);
     let mut publish = transit.to_publish_again(now);
     publish.dup = true; // [MQTT3-3.3.1-1] [MQTT5-3.3.1-1]
-    publish.qos = waiting.qos;
-    publish.retain = waiting.retain;
+    publish.qos = *qos;
+    publish.retain = *retain;
     publish.packet_id = Some(id);
-    publish.subscription_identifiers = Cow::Borrowed(waiting.identifiers());
+    publish.subscription_identifiers = Cow::Borrowed(identifiers);
     transmit(connection, publish, transit.shared_if_large(), out)
 }
 

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use avocet_mqtt::QoS;
 
-use crate::{Limits, QueueFull, inflight::Waiting};
+use crate::{Limits, QueueFull, waiting::Waiting};
 
 /// What an entry costs beside its message's bytes: this record, roughly.
 const ENTRY_BYTES: usize = 64;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use avocet_mqtt::{AckKind, ApplicationMessage, Frame, Packet, PacketId, Publish, QoS};
+use avocet_mqtt::{AckKind, ApplicationMessage, Frames, Packet, PacketId, Publish, QoS};
 
 use crate::DropReason;
 
@@ -16,12 +16,17 @@ pub trait Outlet {
     /// rather than copied.
     fn send_publish(&mut self, publish: &Publish<'_>, large: Option<&Arc<ApplicationMessage>>);
 
-    /// Writes a PUBLISH as it came from its publisher, but for the QoS and packet identifier that
-    /// one of QoS 1 or 2 gets.
-    fn send_frame(&mut self, frame: &Frame<'_>, with: Option<(QoS, PacketId)>);
+    /// Writes PUBLISHes as they came from their publisher; those of QoS 1 and 2 with this QoS and
+    /// identifiers from this one on.
+    fn send_frames(&mut self, frames: &Frames<'_>, with: Option<(QoS, PacketId)>);
 
-    /// Writes an acknowledgement that says no more than success.
-    fn send_ack(&mut self, kind: AckKind, packet_id: PacketId);
+    /// Writes acknowledgements that say no more than success.
+    fn send_acks(&mut self, kind: AckKind, packet_ids: impl Iterator<Item = PacketId>);
+
+    /// Writes one.
+    fn send_ack(&mut self, kind: AckKind, packet_id: PacketId) {
+        self.send_acks(kind, std::iter::once(packet_id));
+    }
 
     /// Whether more messages may be written now. Answers are written regardless: a client gets one
     /// for each packet it sent, and no more is read from it while there is no room.

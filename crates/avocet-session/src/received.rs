@@ -58,6 +58,14 @@ impl Received {
         arrival
     }
 
+    /// Enters a message if its identifier is not in use. False if it is.
+    pub(crate) fn arrive_first(&mut self, id: PacketId) -> bool {
+        let entry = Entry { stage: Stage::Routing, came_here: true };
+        let first = self.entries.try_insert(id, entry).is_ok();
+        self.outstanding += usize::from(first);
+        first
+    }
+
     /// The broker has taken the message. False if it was released meanwhile.
     pub(crate) fn routed(&mut self, id: PacketId) -> bool {
         match self.entries.get_mut(&id) {

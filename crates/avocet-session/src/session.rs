@@ -123,6 +123,7 @@ impl Session {
     }
 
     /// Whether there is anything that [`pump`](Self::pump) might write.
+    #[inline]
     #[must_use]
     pub fn has_waiting(&self) -> bool {
         !self.outbox.is_empty() || self.inflight.has_unsent()

@@ -5,7 +5,7 @@ use std::{
     env,
     fs::OpenOptions,
     io::{BufRead, BufReader, Read, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Output, Stdio},
     sync::mpsc,
     thread,

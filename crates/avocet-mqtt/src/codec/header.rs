@@ -61,12 +61,12 @@ impl FixedHeader {
         bytes: &[u8],
     ) -> Result<Option<Self>, DecodeError> {
         let Some((&first, rest)) = bytes.split_first() else { return Ok(None) };
-        if first >> 4 != kind::PUBLISH || version.is_none() {
+        // PUBLISH, and the acknowledgements with their flags.
+        let frequent = matches!(first, 0x30..=0x40 | 0x50 | 0x62 | 0x70);
+        if !frequent || version.is_none() {
             check_first_byte(version, first)?;
         }
-        if let Some(&length) = rest.first()
-            && length < 0x80
-        {
+        if let Some(&length @ ..0x80) = rest.first() {
             return Ok(Some(Self { first, len: 2, remaining: length.into(), minimal: true }));
         }
         Self::decode_long(version, first, rest)

@@ -14,7 +14,11 @@ use self::network::Network;
 #[derive(Clone, Copy, Debug)]
 enum Event {
     ClientPublishes(QoS),
-    BrokerBrings(QoS),
+    BrokerBrings {
+        qos: QoS,
+        count: usize,
+        as_came: bool,
+    },
     SessionReads(usize),
     BrokerAnswers(usize),
     ClientReads(usize),
@@ -39,7 +43,8 @@ fn qos() -> impl Strategy<Value = QoS> {
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         4 => qos().prop_map(Event::ClientPublishes),
-        4 => qos().prop_map(Event::BrokerBrings),
+        4 => (qos(), 1..5usize, any::<bool>())
+            .prop_map(|(qos, count, as_came)| Event::BrokerBrings { qos, count, as_came }),
         4 => (1..9usize).prop_map(Event::SessionReads),
         4 => (1..9usize).prop_map(Event::BrokerAnswers),
         4 => (1..9usize).prop_map(Event::ClientReads),
@@ -77,7 +82,9 @@ proptest! {
         for event in events {
             match event {
                 Event::ClientPublishes(qos) => network.client_publishes(qos),
-                Event::BrokerBrings(qos) => network.broker_brings(qos),
+                Event::BrokerBrings { qos, count, as_came } => {
+                    network.broker_brings(qos, count, as_came);
+                }
                 Event::SessionReads(count) => network.session_reads(count),
                 Event::BrokerAnswers(count) => network.broker_answers(count),
                 Event::ClientReads(count) => network.client_reads(count),

@@ -161,7 +161,7 @@ impl Script {
     pub(super) fn routed(&mut self, qos: QoS, number: u16, reason: ReasonCode) -> &mut Self {
         let session = self.session.as_mut().expect("a session");
         let id = PacketId::new(number).expect("not zero");
-        let close = session.handle_published(id, qos, reason, &mut self.wire);
+        let close = session.handle_published([id], qos, reason, &mut self.wire);
         self.wire.lines.extend(close.map(close_line));
         self
     }

@@ -4,7 +4,7 @@
 use std::{fmt::Write, sync::Arc, time::Instant};
 
 use avocet_mqtt::{
-    Ack, AckKind, ApplicationMessage, Codec, Connack, Frame, Packet, PacketId, ProtocolVersion,
+    Ack, AckKind, ApplicationMessage, Codec, Connack, Frames, Packet, PacketId, ProtocolVersion,
     Publish, QoS, ReasonCode, codec,
 };
 
@@ -50,12 +50,25 @@ impl Outlet for Wire {
         self.write(&Packet::Publish(publish.clone()));
     }
 
-    fn send_frame(&mut self, frame: &Frame<'_>, _: Option<(QoS, PacketId)>) {
-        panic!("deliveries of the scripts have no frame: {frame:?}");
+    fn send_frames(&mut self, frames: &Frames<'_>, with: Option<(QoS, PacketId)>) {
+        assert!(self.has_room(), "a PUBLISH without room");
+        self.room -= frames.len().min(self.room);
+        let mut bytes = Vec::new();
+        match with {
+            None => bytes.extend_from_slice(frames.bytes()),
+            Some((qos, first_id)) => frames.write_as(qos, first_id, &mut bytes),
+        }
+        let mut client = Codec::with_version(self.version, u32::MAX);
+        while let Some((_, len)) = client.decode(&bytes).unwrap() {
+            self.write_bytes(&bytes[..len]);
+            bytes.drain(..len);
+        }
     }
 
-    fn send_ack(&mut self, kind: AckKind, packet_id: PacketId) {
-        self.write_bytes(&codec::short_ack_bytes(kind, packet_id));
+    fn send_acks(&mut self, kind: AckKind, packet_ids: impl Iterator<Item = PacketId>) {
+        for id in packet_ids {
+            self.write_bytes(&codec::short_ack_bytes(kind, id));
+        }
     }
 
     fn has_room(&self) -> bool {
@@ -170,10 +183,14 @@ fn reason_words(reasons: &[ReasonCode]) -> String {
 }
 
 pub(super) fn action_lines(actions: &Actions<'_>, now: Instant) -> Vec<String> {
-    let routes = actions.inbound.iter().map(|inbound| {
-        let mut publish = inbound.transit.to_publish_again(now);
-        publish.packet_id = inbound.packet_id;
-        format!("route {}", publish_words(&publish))
+    let routes = actions.inbound.iter().flat_map(|inbound| {
+        let messages = &inbound.messages;
+        let mut packet_ids = messages.packet_ids();
+        messages.transits().iter().map(move |transit| {
+            let mut publish = transit.to_publish_again(now);
+            publish.packet_id = packet_ids.next();
+            format!("route {}", publish_words(&publish))
+        })
     });
     routes.chain(actions.then.as_ref().map(action_line)).collect()
 }

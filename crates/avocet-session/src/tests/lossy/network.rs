@@ -8,13 +8,14 @@ use std::{
 };
 
 use avocet_mqtt::{
-    AckKind, ApplicationMessage, Codec, Connect, Frame, Packet, PacketId, ProtocolVersion, Publish,
-    QoS, ReasonCode, Transit, codec, message::TopicName,
+    AckKind, ApplicationMessage, Codec, Connect, Frames, Packet, PacketId, ProtocolVersion,
+    Publish, QoS, ReasonCode, Run, Transit, codec, id::following,
 };
 
 use super::client::{Client, RECEIVE_MAXIMUM};
 use crate::{
-    Actions, Delivery, DropReason, Limits, Outlet, Session, Terms, handshake, tests::script::origin,
+    Actions, Delivery, DropReason, Inbound, Limits, Messages, Outlet, Session, Terms, handshake,
+    tests::script::origin,
 };
 
 const ALL: usize = usize::MAX;
@@ -51,19 +52,31 @@ impl Outlet for Wire {
         self.send(&Packet::Publish(publish.clone()));
     }
 
-    fn send_frame(&mut self, frame: &Frame<'_>, with: Option<(QoS, PacketId)>) {
-        let mut bytes = Vec::new();
-        frame.write_to(with, &mut bytes);
-        let mut client = Codec::with_version(self.version, u32::MAX);
-        let Some((Packet::Publish(publish), _)) = client.decode(&bytes).unwrap() else {
-            panic!("not a PUBLISH: {bytes:?}");
+    fn send_frames(&mut self, frames: &Frames<'_>, with: Option<(QoS, PacketId)>) {
+        let Some((qos, mut id)) = with else {
+            assert_eq!(frames.qos(), QoS::AtMostOnce);
+            return self.packets.extend(frames.iter().map(|frame| frame.bytes().to_vec()));
         };
-        assert_eq!(publish.packet_id, with.map(|(_, id)| id));
-        self.send_publish(&publish, None);
+        let mut bytes = Vec::new();
+        frames.write_as(qos, id, &mut bytes);
+        // A run is not cut where there is no more room.
+        let room = self.room;
+        let mut client = Codec::with_version(self.version, u32::MAX);
+        let mut rest = &bytes[..];
+        while let Some((packet, len)) = client.decode(rest).unwrap() {
+            let Packet::Publish(publish) = packet else { panic!("not a PUBLISH: {packet:?}") };
+            assert_eq!((publish.qos, publish.packet_id), (qos, Some(id)));
+            self.room = self.room.max(1);
+            self.send_publish(&publish, None);
+            rest = &rest[len..];
+            id = following(id);
+        }
+        assert!(rest.is_empty());
+        self.room = room.saturating_sub(frames.len());
     }
 
-    fn send_ack(&mut self, kind: AckKind, packet_id: PacketId) {
-        self.packets.push_back(codec::short_ack_bytes(kind, packet_id).to_vec());
+    fn send_acks(&mut self, kind: AckKind, packet_ids: impl Iterator<Item = PacketId>) {
+        self.packets.extend(packet_ids.map(|id| codec::short_ack_bytes(kind, id).to_vec()));
     }
 
     fn has_room(&self) -> bool {
@@ -124,18 +137,30 @@ impl Network {
         client.publish(qos, payload, &mut |packet| write(to_client.version, &packet, to_session));
     }
 
-    pub(super) fn broker_brings(&mut self, qos: QoS) {
-        let payload = self.brought.len().to_string();
-        let mut publish = Publish::new("t", payload.as_bytes());
-        publish.qos = qos;
-        publish.packet_id = (qos > QoS::AtMostOnce).then_some(PacketId::MAX);
-        publish.dup = publish.packet_id.is_some();
+    /// Brings messages, as they came if that may be, or one by one.
+    pub(super) fn broker_brings(&mut self, qos: QoS, count: usize, as_came: bool) {
+        let version = self.to_client.version;
+        let first = self.brought.len();
+        let payloads: Vec<_> = (first..first + count).map(|n| n.to_string()).collect();
+        let packet_id = (qos > QoS::AtMostOnce).then_some(PacketId::MAX);
+        let plain = payloads.iter().map(|payload| Publish::new("t", payload.as_bytes()));
+        let publishes: Vec<_> =
+            plain.map(|it| Publish { qos, packet_id, dup: packet_id.is_some(), ..it }).collect();
         let mut bytes = Vec::new();
-        codec::encode_publish(self.to_client.version, &publish, &mut bytes);
-        // Every other message could go on as it came.
-        let frame = Frame::of(&bytes, &publish, self.to_client.version);
-        let frame = frame.filter(|_| self.brought.len() % 2 == 0);
-        let transit = Transit::received(&publish, TopicName::Borrowed("t"), frame, self.now);
+        for publish in &publishes {
+            codec::encode_publish(version, publish, &mut bytes);
+        }
+        let messages: Vec<_> = if as_came {
+            let mut run = Run::of(&bytes, &publishes[0], version).unwrap();
+            while let Some(frame) = run.frames().follower(usize::MAX) {
+                run.extend(&frame);
+            }
+            assert_eq!(run.frames().len(), count);
+            vec![Messages::Run(run)]
+        } else {
+            let one = |publish| Messages::One(Transit::new(publish, self.now), None);
+            publishes.iter().map(one).collect()
+        };
         let terms = Terms {
             qos: QoS::ExactlyOnce,
             retain_as_published: false,
@@ -143,27 +168,48 @@ impl Network {
             shared: None,
             retained: false,
         };
-        let delivery =
-            self.session.handle_delivery(&transit, &terms, self.now, &mut self.to_client);
-        assert!(matches!(delivery, Delivery::Sent | Delivery::Queued));
-        self.brought.push((qos, payload));
+        for messages in &messages {
+            let delivery =
+                self.session.handle_messages(messages, &terms, self.now, &mut self.to_client);
+            assert!(matches!(delivery, Delivery::Sent | Delivery::Queued));
+        }
+        self.brought.extend(payloads.into_iter().map(|payload| (qos, payload)));
     }
 
+    /// PUBLISHes that follow one another are read together.
     pub(super) fn session_reads(&mut self, count: usize) {
-        for bytes in self.to_session.drain(..count.min(self.to_session.len())) {
-            let mut codec = Codec::with_version(self.to_client.version, u32::MAX);
-            let (packet, _) = codec.decode(&bytes).unwrap().unwrap();
-            if let Packet::Puback(ack) | Packet::Pubcomp(ack) = &packet {
+        let mut codec = Codec::with_version(self.to_client.version, u32::MAX);
+        let count = count.min(self.to_session.len());
+        let packets: Vec<_> = self.to_session.drain(..count).collect();
+        let is_publish = |bytes: &Vec<u8>| bytes[0] >> 4 == 3;
+        for packets in packets.chunk_by(|a, b| is_publish(a) && is_publish(b)) {
+            let bytes = packets.concat();
+            if let Ok(Some((Packet::Puback(ack) | Packet::Pubcomp(ack), _))) = codec.decode(&bytes)
+            {
                 self.to_client.in_use.remove(&ack.packet_id);
                 self.to_client.outstanding.remove(&ack.packet_id);
             }
-            let mut actions = Actions::default();
-            self.session.handle_packet(packet, self.now, &mut actions, &mut self.to_client);
-            assert!(actions.then.is_none(), "not expected: {actions:?}");
-            for inbound in actions.inbound {
-                let payload = String::from_utf8(inbound.transit.payload().to_vec()).unwrap();
-                self.routed.push((inbound.transit.qos(), payload));
-                self.unanswered.extend(inbound.receipt());
+            let mut used = 0;
+            while used < bytes.len() {
+                let mut actions = Actions::default();
+                let handled = self.session.handle_bytes(
+                    &mut codec,
+                    &bytes[used..],
+                    self.now,
+                    &mut actions,
+                    &mut self.to_client,
+                    |_, _| {},
+                );
+                used += handled.used;
+                assert!(handled.used > 0 && actions.then.is_none(), "{handled:?} {actions:?}");
+                for Inbound { messages, .. } in actions.inbound {
+                    for transit in messages.transits() {
+                        let payload = String::from_utf8(transit.payload().to_vec()).unwrap();
+                        self.routed.push((transit.qos(), payload));
+                    }
+                    let qos = messages.qos();
+                    self.unanswered.extend(messages.packet_ids().map(|id| (id, qos)));
+                }
             }
         }
     }
@@ -171,7 +217,7 @@ impl Network {
     pub(super) fn broker_answers(&mut self, count: usize) {
         for (id, qos) in self.unanswered.drain(..count.min(self.unanswered.len())) {
             let reason = ReasonCode::Success;
-            let close = self.session.handle_published(id, qos, reason, &mut self.to_client);
+            let close = self.session.handle_published([id], qos, reason, &mut self.to_client);
             assert_eq!(close, None);
         }
     }

@@ -1,0 +1,105 @@
+//! Packets as they are read, handled in batches.
+
+use std::time::Instant;
+
+use avocet_mqtt::Codec;
+
+use crate::{Action, Actions, Outlet, Session};
+
+/// Why no more packets were handled for now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stop {
+    /// What the session asked for has to be done first, or all is handled.
+    #[default]
+    Actions,
+    /// The next packet is not wholly there.
+    Incomplete,
+    /// The next bytes are no packet.
+    Malformed,
+    /// The client does not read what it is sent.
+    NotReading,
+}
+
+/// How far [`Session::handle_bytes`] came.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Handled {
+    /// The bytes of the packets that were handled.
+    pub used: usize,
+    /// Why it was not more.
+    pub stop: Stop,
+}
+
+impl Session {
+    /// Decodes packets from the client and handles them, as many as can be handled before what they
+    /// ask for is done. `count` is told the packets' types, by the number in the fixed header, and
+    /// how many there were.
+    #[inline]
+    pub fn handle_bytes<'a, O: Outlet>(
+        &mut self,
+        codec: &mut Codec,
+        bytes: &'a [u8],
+        now: Instant,
+        actions: &mut Actions<'a>,
+        out: &mut O,
+        mut count: impl FnMut(u8, usize),
+    ) -> Handled {
+        let mut used = 0;
+        let mut topic = "";
+        let stop = loop {
+            if used == bytes.len() || must_wait(bytes[used], actions) {
+                break Stop::Actions;
+            }
+            let rest = &bytes[used..];
+            let handled = codec.split(rest).and_then(|whole| {
+                let Some(whole) = whole else { return Ok(None) };
+                let mut len = whole.bytes().len();
+                count(whole.number(), 1);
+                if whole.is_publish() {
+                    let publish = whole.publish(topic)?;
+                    topic = publish.topic;
+                    let before = actions.inbound.len();
+                    self.handle_publish(&publish, rest, now, actions, out);
+                    if actions.inbound.len() > before {
+                        let (followers, more) =
+                            self.handle_followers(actions, |frames| codec.follower(frames));
+                        count(whole.number(), followers);
+                        len += more;
+                    }
+                } else if let Some(row) = whole.short_acks(rest) {
+                    len = row.bytes();
+                    count(whole.number(), row.len() - 1);
+                    self.handle_ack_row(row.kind(), row.packet_ids(), now, actions, out);
+                } else {
+                    self.handle_packet(codec.open(&whole)?, now, actions, out);
+                }
+                Ok(Some(len))
+            });
+            match handled {
+                Ok(Some(len)) => used += len,
+                Ok(None) => break Stop::Incomplete,
+                Err(error) => {
+                    let close = self.close(error.reason(), error.text(), out);
+                    actions.then = close.map(Action::Close);
+                    break Stop::Malformed;
+                }
+            }
+            if !out.has_room() {
+                break Stop::NotReading;
+            }
+        };
+        Handled { used, stop }
+    }
+}
+
+/// Whether the packet that begins with this byte has to wait until what came before is done, so
+/// that its answer comes after theirs. PUBLISH and acknowledgements go on together.
+#[inline(always)]
+fn must_wait(first_byte: u8, actions: &Actions<'_>) -> bool {
+    const TOGETHER_MAX: usize = 1024;
+    let goes_on = match actions.inbound.len() {
+        0 => true,
+        1..TOGETHER_MAX => matches!(first_byte >> 4, 3..=7),
+        TOGETHER_MAX.. => false,
+    };
+    !goes_on || actions.then.is_some()
+}
