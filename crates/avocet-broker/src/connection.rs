@@ -253,6 +253,11 @@ impl Connection {
                 }
                 continue;
             }
+            let by_us = matches!(self.closed, Some(CloseReason::Server { .. }));
+            if (by_us || signals & CLOSING != 0) && self.flush_as_owner() == Flushed::Blocked {
+                // The flusher had not come to the last word yet.
+                continue;
+            }
             if signals & CLOSING != 0 || self.closed.is_some() {
                 return Poll::Ready(Event::End(Ending::Closed));
             }

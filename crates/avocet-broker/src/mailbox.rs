@@ -305,8 +305,8 @@ impl Inner {
         });
         let Some(link) = &mut self.link else { return };
         link.closing = link.closing.or(close);
-        link.output.flush(&link.wire, false, &mut tally);
+        let blocked = link.output.flush(&link.wire, false, &mut tally) == Flushed::Blocked;
         shared.metrics.take(&mut tally);
-        link.wire.signal(CLOSING);
+        link.wire.signal(if blocked { BLOCKED | CLOSING } else { CLOSING });
     }
 }
