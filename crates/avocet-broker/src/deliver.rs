@@ -96,7 +96,8 @@ impl Way<'_> {
         list: &mut FlushList,
     ) {
         let mut inner = mailbox.lock();
-        let Some(link) = inner.link.as_mut().filter(|link| link.closing.is_none()) else { return };
+        let open = inner.session.is_open();
+        let Some(link) = inner.link.as_mut().filter(|_| open) else { return };
         for transit in transits {
             let appended = match transit.frame(link.output.version()) {
                 Some(frame) if identifiers.is_empty() => {
