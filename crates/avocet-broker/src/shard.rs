@@ -197,7 +197,7 @@ impl Drop for Leaving {
     }
 }
 
-async fn run_flusher(shard: Rc<Shard>) {
+pub(crate) async fn run_flusher(shard: Rc<Shard>) {
     let mut slice = Vec::with_capacity(SLICE);
     loop {
         poll_fn(|cx| {
