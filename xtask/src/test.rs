@@ -17,6 +17,9 @@ type Notes = Vec<String>;
 /// Tests append a line here for each scenario whose foreign client is missing.
 const NOT_RUN: &str = "not-run.txt";
 
+/// The broker's feature for tests of its write path.
+const INTERLEAVINGS: [&str; 2] = ["--features", "avocet-broker/interleavings"];
+
 struct Steps {
     done: Vec<(&'static str, Duration)>,
     notes: Notes,
@@ -59,6 +62,7 @@ pub(crate) fn run() -> Result<()> {
     steps.step("clients", services::clients)?;
     steps.step("executable", executable)?;
     steps.step("tests", tests)?;
+    steps.step("interleavings", interleavings)?;
     steps.step("spec", spec::check)?;
     steps.summary();
     println!("\nall steps passed");
@@ -81,10 +85,20 @@ fn clippy() -> Result<Notes> {
     let usual = ["clippy", "--quiet", "--workspace", "--all-targets"];
     let strict = ["--", "-D", "warnings"];
     repository::succeed(&mut repository::cargo(&[&usual[..], &strict].concat()))?;
+    repository::succeed(&mut repository::cargo(&[&usual[..], &INTERLEAVINGS, &strict].concat()))?;
     if has_full_feature()? {
         let full = ["--features", "avocet/full"];
         repository::succeed(&mut repository::cargo(&[&usual[..], &full, &strict].concat()))?;
     }
+    Ok(Notes::new())
+}
+
+/// Unit tests of the broker with its locks and sockets replaced, so a build of its own. Of the
+/// whole workspace, because the broker alone would have other crates built with other features.
+fn interleavings() -> Result<Notes> {
+    let usual = ["test", "--quiet", "--workspace", "--lib"];
+    let test = [&usual[..], &INTERLEAVINGS, &["simulation::"]].concat();
+    repository::succeed(&mut repository::cargo(&test))?;
     Ok(Notes::new())
 }
 

@@ -67,8 +67,20 @@ pub(crate) struct Listening {
     pub(crate) connections: AtomicUsize,
 }
 
+impl Listening {
+    pub(crate) fn new(options: ListenerOptions) -> Self {
+        Self {
+            name: options.name,
+            connect_timeout: options.connect_timeout,
+            allow_anonymous: options.allow_anonymous,
+            connections_max: options.connections_max,
+            connections: AtomicUsize::new(0),
+        }
+    }
+}
+
 impl Shared {
-    fn new(options: Options) -> Self {
+    pub(crate) fn new(options: Options) -> Self {
         let limits = options.limits;
         Self {
             options: Settled {
@@ -266,13 +278,7 @@ async fn accept(
     options: ListenerOptions,
     listener: Listener,
 ) {
-    let listening = Arc::new(Listening {
-        name: options.name,
-        connect_timeout: options.connect_timeout,
-        allow_anonymous: options.allow_anonymous,
-        connections_max: options.connections_max,
-        connections: AtomicUsize::new(0),
-    });
+    let listening = Arc::new(Listening::new(options));
     loop {
         match listener.accept().await {
             Ok(stream) => {

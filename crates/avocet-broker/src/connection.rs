@@ -86,15 +86,18 @@ struct Connection {
 
 /// Serves a connection from its first byte to its last.
 pub(crate) async fn run(shard: Rc<Shard>, accepted: Accepted) {
-    let wire = match accepted.stream.own() {
-        Ok(socket) => Arc::new(Wire::new(socket)),
-        Err(error) => return warn!(%error, "Cannot serve a connection."),
-    };
-    let timeout = accepted.listening.connect_timeout;
+    match accepted.stream.own() {
+        Ok(socket) => serve(shard, Arc::new(Wire::new(socket)), accepted.listening).await,
+        Err(error) => warn!(%error, "Cannot serve a connection."),
+    }
+}
+
+/// [`run`] for a socket that has its owner.
+pub(crate) async fn serve(shard: Rc<Shard>, wire: Arc<Wire>, listening: Arc<Listening>) {
     let mut connection = Connection {
         codec: Codec::new(shard.shared.limits.packet_bytes_max.get()),
-        watch: shard.wheel.watch(timeout, Instant::now()),
-        listening: accepted.listening,
+        watch: shard.wheel.watch(listening.connect_timeout, Instant::now()),
+        listening,
         shard,
         wire,
         rest: Vec::new(),
@@ -248,6 +251,11 @@ impl Connection {
                     Flushed::Blocked => self.wire.socket.forget_writable(),
                     Flushed::Broken => return Poll::Ready(Event::End(Ending::Lost)),
                 }
+                continue;
+            }
+            let by_us = matches!(self.closed, Some(CloseReason::Server { .. }));
+            if (by_us || signals & CLOSING != 0) && self.flush_as_owner() == Flushed::Blocked {
+                // The flusher had not come to the last word yet.
                 continue;
             }
             if signals & CLOSING != 0 || self.closed.is_some() {

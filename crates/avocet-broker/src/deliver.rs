@@ -130,7 +130,8 @@ impl Way<'_> {
         work: impl FnOnce(&mut Output, &mut Tally),
     ) {
         let mut inner = mailbox.lock();
-        let Some(link) = inner.link.as_mut().filter(|link| link.closing.is_none()) else { return };
+        let open = inner.session.is_open();
+        let Some(link) = inner.link.as_mut().filter(|_| open) else { return };
         work(&mut link.output, &mut list.tally);
         mailbox.enlist(&mut inner, list);
     }

@@ -17,6 +17,9 @@
 //! - [`config`]: the sections of the configuration; [`Options`]: what they mean;
 //! - `sys`: what the broker tells about itself in `$SYS/`;
 //! - `drops`, `metrics`: what is counted; `broker`: all of it started and stopped.
+//!
+//! `sync` has the locks and atomics that tests of interleavings replace (`simulation`, with the
+//! feature `interleavings`).
 
 mod batch;
 mod broker;
@@ -35,7 +38,10 @@ mod publish;
 mod registry;
 mod retained;
 mod shard;
+#[cfg(all(test, feature = "interleavings"))]
+mod simulation;
 mod subscribe;
+mod sync;
 mod sys;
 mod timers;
 mod wheel;

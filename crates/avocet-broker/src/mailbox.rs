@@ -17,7 +17,6 @@ use std::{
 use avocet_mqtt::{ReasonCode, Will};
 use avocet_router::{Subscriber, SubscriberId};
 use avocet_session::{CloseReason, Session};
-use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
     broker::Shared,
@@ -25,6 +24,7 @@ use crate::{
     metrics::Tally,
     output::{Exit, Flushed, Output},
     subscribe::Feed,
+    sync::{Mutex, MutexGuard},
     timers::TimerKey,
     wire::{BLOCKED, CLOSING, Wire},
 };
@@ -305,8 +305,8 @@ impl Inner {
         });
         let Some(link) = &mut self.link else { return };
         link.closing = link.closing.or(close);
-        link.output.flush(&link.wire, false, &mut tally);
+        let blocked = link.output.flush(&link.wire, false, &mut tally) == Flushed::Blocked;
         shared.metrics.take(&mut tally);
-        link.wire.signal(CLOSING);
+        link.wire.signal(if blocked { BLOCKED | CLOSING } else { CLOSING });
     }
 }

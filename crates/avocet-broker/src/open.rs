@@ -19,7 +19,9 @@ use crate::{
     mailbox::{FlushList, Inner, Link, Mailbox},
     metrics::Metrics,
     output::Output,
-    publish, subscribe, sys,
+    publish, subscribe,
+    sync::MutexGuard,
+    sys,
     wire::{DETACHED, Wire},
 };
 
@@ -111,7 +113,7 @@ impl Entrance<'_> {
         &mut self,
         admission: Admission,
         mailbox: &Mailbox,
-        mut inner: parking_lot::MutexGuard<'_, Inner>,
+        mut inner: MutexGuard<'_, Inner>,
     ) -> Opening {
         // The client is back before its will's delay was over ([MQTT5-3.1.3-9]).
         inner.will = None;

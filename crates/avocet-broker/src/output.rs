@@ -164,6 +164,11 @@ impl Output {
         self.version
     }
 
+    #[cfg(all(test, feature = "interleavings"))]
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
     /// Leaves what there is to the owner.
     pub(crate) fn block(&mut self) {
         self.blocked = true;

@@ -164,4 +164,5 @@ fn write_pieces(
 }
 
 #[cfg(test)]
+#[cfg(not(feature = "interleavings"))]
 mod tests;

@@ -79,6 +79,19 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
+    pub(crate) fn new(shared: Arc<Shared>, number: usize) -> Self {
+        Self {
+            shared,
+            routes: RefCell::new(RouteCache::new(ROUTE_CACHE_ENTRIES)),
+            read_buffer: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
+            wheel: Wheel::default(),
+            now: Cell::new(Instant::now()),
+            flush_list: RefCell::new(FlushList::default()),
+            flusher: RefCell::new(None),
+            dice: Cell::new(number as u64),
+        }
+    }
+
     /// Does something that may leave mailboxes to be flushed, and sees to it that they are, even
     /// if it panics.
     pub(crate) fn with_flush_list<R>(&self, work: impl FnOnce(&mut FlushList) -> R) -> R {
@@ -128,17 +141,8 @@ pub(crate) fn start(shared: Arc<Shared>, number: usize) -> std::io::Result<Shard
             Ok(runtime) => runtime,
             Err(error) => return error!(%error, number, "Cannot start a shard."),
         };
-        let shard = Rc::new(Shard {
-            shared,
-            routes: RefCell::new(RouteCache::new(ROUTE_CACHE_ENTRIES)),
-            read_buffer: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
-            wheel: Wheel::default(),
-            now: Cell::new(Instant::now()),
-            flush_list: RefCell::new(FlushList::default()),
-            flusher: RefCell::new(None),
-            dice: Cell::new(number as u64),
-        });
-        runtime.block_on(run(shard, receiver, load));
+        let shard = Shard::new(shared, number);
+        runtime.block_on(run(Rc::new(shard), receiver, load));
     })?;
     Ok(handle)
 }
@@ -172,7 +176,7 @@ impl Drop for Leaving {
     }
 }
 
-async fn run_flusher(shard: Rc<Shard>) {
+pub(crate) async fn run_flusher(shard: Rc<Shard>) {
     let mut slice = Vec::with_capacity(SLICE);
     loop {
         poll_fn(|cx| {

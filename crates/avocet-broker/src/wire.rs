@@ -1,14 +1,13 @@
 //! One client's socket as other threads see it: they may write to it, and wake its owner.
 
-use std::{
-    sync::{
-        OnceLock,
-        atomic::{AtomicU8, Ordering},
-    },
-    task::Waker,
-};
+use std::{sync::atomic::Ordering, task::Waker};
 
+#[cfg(not(all(test, feature = "interleavings")))]
 use avocet_net::Socket;
+
+#[cfg(all(test, feature = "interleavings"))]
+use crate::simulation::Socket;
+use crate::sync::{AtomicU8, OnceLock};
 
 /// The system took less than there was: from now on only the owner writes.
 pub(crate) const BLOCKED: u8 = 1;
@@ -27,8 +26,8 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    pub(crate) fn new(socket: Socket) -> Self {
-        Self { socket, signals: AtomicU8::new(0), owner: OnceLock::new() }
+    pub(crate) fn new(socket: impl Into<Socket>) -> Self {
+        Self { socket: socket.into(), signals: AtomicU8::new(0), owner: OnceLock::new() }
     }
 
     /// To be called by the owner's task, whose waker does not change.

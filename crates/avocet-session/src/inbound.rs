@@ -125,11 +125,6 @@ impl Session {
         }
     }
 
-    #[inline(always)]
-    fn is_open(&self) -> bool {
-        self.connection.as_ref().is_some_and(|connection| connection.is_open())
-    }
-
     fn authentication_method(&self) -> Option<&str> {
         self.connection.as_ref()?.authentication_method.as_deref()
     }

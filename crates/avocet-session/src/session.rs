@@ -75,6 +75,13 @@ impl Session {
         self.connection.is_some()
     }
 
+    /// Whether a connection is attached that neither side has closed: messages may be sent to it.
+    #[inline]
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| connection.is_open())
+    }
+
     /// Whether it ends with its connection.
     #[must_use]
     pub fn is_clean(&self) -> bool {
