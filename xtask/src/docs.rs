@@ -1,5 +1,5 @@
-//! Generated documents: the configuration's reference and example come from the executable, the
-//! conformance table from [`crate::spec`].
+//! Generated documents: the references of configuration and metrics and the example come from the
+//! executable, the conformance table from [`crate::spec`].
 
 use std::fs;
 
@@ -8,9 +8,10 @@ use anyhow::{Context, Result, bail};
 use crate::{repository, spec};
 
 /// Document and the words that make `avocet` print it.
-const PRINTED: [(&str, &[&str]); 2] = [
+const PRINTED: [(&str, &[&str]); 3] = [
     ("docs/reference/configuration.md", &["docs", "configuration"]),
     ("docs/reference/avocet.toml", &["docs", "example"]),
+    ("docs/reference/metrics.md", &["docs", "metrics"]),
 ];
 
 /// Writes or checks all generated documents; returns what could not be looked at.

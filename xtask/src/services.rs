@@ -44,7 +44,7 @@ pub(crate) fn clients() -> Result<Vec<String>> {
     let mut notes = Vec::new();
     let parts = [
         ("mosquitto_pub and mosquitto_sub", mosquitto()),
-        ("paho-mqtt, aiomqtt and gmqtt", python(&folder)),
+        ("paho-mqtt, aiomqtt, gmqtt and prometheus_client", python(&folder)),
         ("MQTT.js", node(&folder)),
     ];
     for (name, outcome) in parts {

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -18,7 +18,7 @@ use tokio::{task::JoinHandle, time};
 use tracing::{info, warn};
 
 use crate::{
-    Drops, ListenerOptions, MetricsSnapshot, Options,
+    Drops, ListenerOptions, MetricsSnapshot, Observer, Options,
     mailbox::Mailbox,
     metrics::Metrics,
     registry::Registry,
@@ -42,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) timers: Timers,
     pub(crate) drops: Drops,
     pub(crate) metrics: Metrics,
+    pub(crate) is_stopping: AtomicBool,
     numbers: AtomicU64,
     /// Makes assigned client identifiers and dice differ from one start to the next.
     salt: u64,
@@ -99,6 +100,7 @@ impl Shared {
             timers: Timers::default(),
             drops: Drops::default(),
             metrics: Metrics::default(),
+            is_stopping: AtomicBool::new(false),
             numbers: AtomicU64::new(0),
             salt: std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0),
         }
@@ -243,7 +245,13 @@ impl Broker {
     /// What was counted.
     #[must_use]
     pub fn metrics(&self) -> MetricsSnapshot {
-        self.shared.metrics.snapshot()
+        MetricsSnapshot::take(&self.shared)
+    }
+
+    /// For those who look on while it runs.
+    #[must_use]
+    pub fn observer(&self) -> Observer {
+        Observer::new(Arc::clone(&self.shared))
     }
 
     /// Which messages did not arrive.
@@ -256,6 +264,7 @@ impl Broker {
     /// bytes.
     pub async fn stop(self) {
         const GRACE: Duration = Duration::from_secs(2);
+        self.shared.is_stopping.store(true, Ordering::Relaxed);
         for task in &self.tasks {
             task.abort();
         }
@@ -265,7 +274,9 @@ impl Broker {
             mailbox.lock().close(&self.shared, mailbox.client_id(), reason, detail);
         }
         let deadline = Instant::now() + GRACE;
-        while self.shared.metrics.snapshot().connections > 0 && Instant::now() < deadline {
+        while self.shared.metrics.connections.load(Ordering::Relaxed) > 0
+            && Instant::now() < deadline
+        {
             time::sleep(Duration::from_millis(5)).await;
         }
     }

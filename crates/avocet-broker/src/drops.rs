@@ -71,6 +71,11 @@ impl Drops {
         self.counts[reason as usize].load(Ordering::Relaxed)
     }
 
+    /// How many for each reason, in the order of [`DropReason::ALL`].
+    pub(crate) fn totals(&self) -> [u64; DropReason::ALL.len()] {
+        std::array::from_fn(|row| self.total(DropReason::ALL[row]))
+    }
+
     /// The latest drops, oldest first.
     #[must_use]
     pub fn latest(&self) -> Vec<Dropped> {

@@ -16,7 +16,8 @@
 //! - `retained`, `timers`, `wheel`: what waits for its time;
 //! - [`config`]: the sections of the configuration; [`Options`]: what they mean;
 //! - `sys`: what the broker tells about itself in `$SYS/`;
-//! - `drops`, `metrics`: what is counted; `broker`: all of it started and stopped.
+//! - `drops`, `metrics`: what is counted; `observer`: how others look at it;
+//! - `broker`: all of it started and stopped.
 //!
 //! `sync` has the locks and atomics that tests of interleavings replace (`simulation`, with the
 //! feature `interleavings`).
@@ -30,6 +31,7 @@ mod drops;
 mod leave;
 mod mailbox;
 mod metrics;
+mod observer;
 mod open;
 mod options;
 mod output;
@@ -50,5 +52,6 @@ mod wire;
 pub use avocet_session::DropReason;
 pub use broker::{Broker, StartError};
 pub use drops::{Dropped, Drops};
-pub use metrics::{Metrics, MetricsSnapshot};
+pub use metrics::{Metric, MetricKind, MetricsSnapshot};
+pub use observer::Observer;
 pub use options::{ListenerOptions, Options};

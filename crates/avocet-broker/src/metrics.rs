@@ -1,64 +1,89 @@
-//! What the broker counts.
+//! What the broker counts, and what it is called outside.
 //!
 //! Packets and messages are counted in a [`Tally`] that belongs to a turn, and added here when the
 //! turn's output is flushed: no atomic for each message.
 
+mod table;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use avocet_mqtt::{AckKind, Packet, QoS};
+
+pub use self::table::{Metric, MetricKind};
+use self::table::{PACKETS_RECEIVED, PACKETS_SENT, QOS, REASON, metrics};
+use crate::broker::Shared;
 
 /// Control packet types, by the number in the fixed header.
 pub(crate) const KINDS: usize = 16;
 /// The number of PUBLISH.
 const PUBLISH: usize = 3;
 
-/// Counters of the whole node.
-#[derive(Debug, Default)]
-pub struct Metrics {
-    pub(crate) connections_accepted: AtomicU64,
-    pub(crate) connections_refused: AtomicU64,
-    pub(crate) connections: AtomicU64,
-    pub(crate) connections_panicked: AtomicU64,
-    pub(crate) sessions: AtomicU64,
-    pub(crate) packets_malformed: AtomicU64,
-    pub(crate) keep_alive_timeouts: AtomicU64,
-    bytes_received: AtomicU64,
-    bytes_sent: AtomicU64,
-    packets_received: [AtomicU64; KINDS],
-    packets_sent: [AtomicU64; KINDS],
-    messages_received: [AtomicU64; 3],
-    messages_sent: [AtomicU64; 3],
-}
+/// The control packets: number in the fixed header, name, whether clients send it, and the broker.
+pub(crate) const PACKETS: [(usize, &str, bool, bool); 15] = [
+    (1, "connect", true, false),
+    (2, "connack", false, true),
+    (3, "publish", true, true),
+    (4, "puback", true, true),
+    (5, "pubrec", true, true),
+    (6, "pubrel", true, true),
+    (7, "pubcomp", true, true),
+    (8, "subscribe", true, false),
+    (9, "suback", false, true),
+    (10, "unsubscribe", true, false),
+    (11, "unsuback", false, true),
+    (12, "pingreq", true, false),
+    (13, "pingresp", false, true),
+    (14, "disconnect", true, true),
+    (15, "auth", true, true),
+];
 
-/// The counters at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MetricsSnapshot {
-    /// Connections accepted since the start.
-    pub connections_accepted: u64,
-    /// Connections closed at once because a listener was full.
-    pub connections_refused: u64,
-    /// Connections open now.
-    pub connections: u64,
-    /// Connections ended by a bug of ours.
-    pub connections_panicked: u64,
-    /// Sessions kept now, with or without a connection.
-    pub sessions: u64,
-    /// Connections closed because of a malformed packet.
-    pub packets_malformed: u64,
-    /// Connections ended because the client was silent for too long.
-    pub keep_alive_timeouts: u64,
-    /// Bytes read from clients.
-    pub bytes_received: u64,
-    /// Bytes written to clients.
-    pub bytes_sent: u64,
-    /// Packets read, by the type's number in the fixed header.
-    pub packets_received: [u64; KINDS],
-    /// Packets written, by the type's number in the fixed header.
-    pub packets_sent: [u64; KINDS],
-    /// Messages published by clients, by QoS.
-    pub messages_received: [u64; 3],
-    /// Messages delivered to clients, by QoS.
-    pub messages_sent: [u64; 3],
+metrics! {
+    counted {
+        /// Connections accepted since the start.
+        pub(crate) connections_accepted: Counter,
+        /// Connections closed at once because a listener was full.
+        pub(crate) connections_refused: Counter,
+        /// Connections open now.
+        pub(crate) connections: Gauge,
+        /// Connections ended by a bug of ours.
+        pub(crate) connections_panicked: Counter,
+        /// Sessions kept now, with or without a connection.
+        pub(crate) sessions: Gauge,
+        /// Connections closed because of a malformed packet.
+        pub(crate) packets_malformed: Counter,
+        /// Connections ended because the client was silent for too long.
+        pub(crate) keep_alive_timeouts: Counter,
+        /// Bytes read from clients.
+        bytes_received: Counter,
+        /// Bytes written to clients.
+        bytes_sent: Counter,
+        /// Packets read, by type.
+        packets_received: Counter by PACKETS_RECEIVED,
+        /// Packets written, by type.
+        packets_sent: Counter by PACKETS_SENT,
+        /// Messages published by clients, by QoS.
+        messages_received: Counter by QOS,
+        /// Messages delivered to clients, by QoS.
+        messages_sent: Counter by QOS,
+    }
+    looked_up {
+        /// Messages that did not reach a receiver, by reason.
+        messages_dropped: Counter by REASON = |shared| shared.drops.totals(),
+        /// Subscriptions now: pairs of session and filter.
+        subscriptions: Gauge = |shared| shared.router.stats().subscriptions as u64,
+        /// Different filters now.
+        filters: Gauge = |shared| shared.router.stats().filters as u64,
+        /// Retained messages now, those of $SYS not counted.
+        retained_messages: Gauge = |shared| shared.retained.len() as u64,
+        /// Bytes of all retained messages.
+        retained_bytes: Gauge = |shared| shared.retained.bytes(),
+        /// Messages that wait for their $delayed time.
+        delayed_messages: Gauge = |shared| shared.timers.delayed().0 as u64,
+        /// Bytes of all delayed messages.
+        delayed_bytes: Gauge = |shared| shared.timers.delayed().1 as u64,
+        /// Bytes that wait in all sessions' queues.
+        queue_bytes: Gauge = |shared| shared.limits.budget.used(),
+    }
 }
 
 /// What one turn counted.
@@ -132,26 +157,5 @@ impl Metrics {
         each(&self.messages_received, &tally.messages_received);
         each(&self.messages_sent, &tally.messages_sent);
         *tally = Tally::default();
-    }
-
-    /// The counters now.
-    #[must_use]
-    pub fn snapshot(&self) -> MetricsSnapshot {
-        let one = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        MetricsSnapshot {
-            connections_accepted: one(&self.connections_accepted),
-            connections_refused: one(&self.connections_refused),
-            connections: one(&self.connections),
-            connections_panicked: one(&self.connections_panicked),
-            sessions: one(&self.sessions),
-            packets_malformed: one(&self.packets_malformed),
-            keep_alive_timeouts: one(&self.keep_alive_timeouts),
-            bytes_received: one(&self.bytes_received),
-            bytes_sent: one(&self.bytes_sent),
-            packets_received: self.packets_received.each_ref().map(one),
-            packets_sent: self.packets_sent.each_ref().map(one),
-            messages_received: self.messages_received.each_ref().map(one),
-            messages_sent: self.messages_sent.each_ref().map(one),
-        }
     }
 }

@@ -101,6 +101,10 @@ impl Retained {
         self.index.len()
     }
 
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     fn expire(&self, message: &Arc<ApplicationMessage>) {
         let same = |kept: &Arc<ApplicationMessage>| Arc::ptr_eq(kept, message);
         self.gone(self.index.remove_if(message.topic(), same));

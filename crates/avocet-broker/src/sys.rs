@@ -16,30 +16,9 @@ use crate::{
     MetricsSnapshot,
     broker::Shared,
     mailbox::{FlushList, Mailbox},
+    metrics::PACKETS,
     publish,
 };
-
-/// Names of packets in `metrics/packets/`, by the type's number: which directions they have.
-const PACKETS: &[(usize, &str, bool, bool)] = &[
-    (1, "connect", true, false),
-    (2, "connack", false, true),
-    (3, "publish", true, true),
-    (4, "puback", true, true),
-    (5, "pubrec", true, true),
-    (6, "pubrel", true, true),
-    (7, "pubcomp", true, true),
-    (8, "subscribe", true, false),
-    (9, "suback", false, true),
-    (10, "unsubscribe", true, false),
-    (11, "unsuback", false, true),
-    (12, "pingreq", true, false),
-    (13, "pingresp", false, true),
-    (14, "disconnect", true, true),
-    (15, "auth", true, true),
-];
-
-/// Packets that have one direction in EMQ X's list, and one topic without it.
-const ONE_WAY: &[usize] = &[1, 2, 8, 9, 10, 11, 12, 13];
 
 /// Publishes the figures for as long as the broker runs.
 pub(crate) async fn run(shared: Arc<Shared>, interval: Duration) {
@@ -91,14 +70,15 @@ fn figures(shared: &Shared, peaks: &mut Peaks, say: &mut impl FnMut(&str, &str))
 }
 
 fn counters(shared: &Shared, say: &mut impl FnMut(&str, &str)) {
-    let metrics = shared.metrics.snapshot();
+    let metrics = MetricsSnapshot::take(shared);
     let mut count = |name: &str, value: u64| say(&format!("metrics/{name}"), &value.to_string());
     count("bytes/received", metrics.bytes_received);
     count("bytes/sent", metrics.bytes_sent);
     count("packets/received", metrics.packets_received.iter().sum());
     count("packets/sent", metrics.packets_sent.iter().sum());
-    for &(kind, name, received, sent) in PACKETS {
-        if ONE_WAY.contains(&kind) {
+    for (kind, name, received, sent) in PACKETS {
+        // What goes one way only has one topic in EMQ X's list, without the direction.
+        if received != sent {
             let counts = if received { metrics.packets_received } else { metrics.packets_sent };
             count(&format!("packets/{name}"), counts[kind]);
             continue;

@@ -91,7 +91,7 @@ impl Timers {
     }
 
     /// Messages that wait for their `$delayed/` time, and their bytes.
-    fn delayed(&self) -> (usize, usize) {
+    pub(crate) fn delayed(&self) -> (usize, usize) {
         let waiting = self.waiting.lock();
         (waiting.delayed, waiting.delayed_bytes)
     }

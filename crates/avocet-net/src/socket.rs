@@ -35,6 +35,15 @@ impl Accepted {
         Ok(Socket { stream: TcpStream::from_std(self.0)? })
     }
 
+    /// As [`own`](Self::own), for a stream that nobody but its owner writes to.
+    ///
+    /// # Errors
+    ///
+    /// As of [`own`](Self::own).
+    pub fn into_stream(self) -> io::Result<TcpStream> {
+        TcpStream::from_std(self.0)
+    }
+
     /// Closes it unheard.
     pub fn refuse(self) {
         drop(self.0);

@@ -13,7 +13,7 @@ macro_rules! drop_reasons {
 
             /// The value of the metric's `reason` label.
             #[must_use]
-            pub fn label(self) -> &'static str {
+            pub const fn label(self) -> &'static str {
                 match self { $(Self::$name => $label,)* }
             }
         }

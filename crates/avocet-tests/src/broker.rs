@@ -48,6 +48,7 @@ impl Broker {
         let executable = executable();
         let mut command = Command::new(&executable);
         command.args(["start", "--set", "listeners.tcp.default.bind=127.0.0.1:0"]);
+        command.args(["--set", "http.bind=127.0.0.1:0"]);
         let data_dir = temporary_folder();
         command.arg("--set").arg(format!("node.data_dir={}", data_dir.display()));
         command.args(settings.iter().flat_map(|setting| ["--set", *setting]));

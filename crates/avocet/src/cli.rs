@@ -25,7 +25,7 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  avocet start                                     serve on 127.0.0.1:1883
+  avocet start                                     serve on 127.0.0.1:1883, HTTP on 18083
   avocet start -c avocet.toml                      with a configuration file
   avocet start --set listeners.tcp.default.bind=127.0.0.1:0
   avocet check -c avocet.toml                      say what is wrong with a file, and no more
@@ -40,7 +40,7 @@ enum Command {
     /// Run the broker in the foreground.
     ///
     /// The log goes to standard error. When it serves, one line on standard output says so:
-    /// `ready tcp.default=127.0.0.1:1883`.
+    /// `ready tcp.default=127.0.0.1:1883 http=127.0.0.1:18083`.
     Start(ConfigArgs),
     /// Check the configuration, print what is in effect, and do nothing else.
     Check(ConfigArgs),
@@ -51,11 +51,11 @@ enum Command {
     /// Measure a broker: publishers and subscribers in a closed loop.
     #[command(subcommand)]
     Bench(BenchCommand),
-    /// Print the reference of the configuration, as Markdown.
+    /// Print a page of the reference, or the example of a configuration.
     #[command(hide = true)]
     Docs {
-        /// `configuration` or `example`.
-        #[arg(value_parser = ["configuration", "example"])]
+        /// `configuration`, `example` or `metrics`.
+        #[arg(value_parser = ["configuration", "example", "metrics"])]
         page: String,
     },
 }
@@ -84,8 +84,11 @@ pub(crate) fn run() -> ExitCode {
         Command::Pub(args) => client::run_pub(&args),
         Command::Sub(args) => client::run_sub(&args),
         Command::Bench(command) => bench::run(command),
-        Command::Docs { page } if page == "example" => print(&avocet_config::example::<Config>()),
-        Command::Docs { .. } => print(&avocet_config::reference::<Config>()),
+        Command::Docs { page } => print(&match &*page {
+            "example" => avocet_config::example::<Config>(),
+            "metrics" => avocet_http::reference(),
+            _ => avocet_config::reference::<Config>(),
+        }),
     }
 }
 

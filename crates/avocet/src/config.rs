@@ -8,6 +8,7 @@ use avocet_broker::{
     },
 };
 use avocet_config::{choice, settings};
+use avocet_http::HttpConfig;
 
 choice! {
     /// How much is logged.
@@ -56,6 +57,7 @@ settings! {
         pub retained: RetainedConfig = RetainedConfig::default(),
         pub delayed: DelayedConfig = DelayedConfig::default(),
         pub sys: SysConfig = SysConfig::default(),
+        pub http: HttpConfig = HttpConfig::default(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::{io::IsTerminal, process::ExitCode};
 
 use anyhow::Context;
 use avocet::{
-    Broker,
+    Broker, HttpConfig, HttpListener, HttpServer,
     config::{Config, LogConfig, LogFormat, LogLevel},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,7 +15,7 @@ use crate::{
     data_dir::DataDir,
 };
 
-/// Threads for what is not a client's connection: accepting, timers.
+/// Threads for what is not a client's connection: accepting, timers, HTTP.
 const CONTROL_THREADS: usize = 2;
 
 /// Runs the broker until it is told to stop.
@@ -41,22 +41,41 @@ fn serve(config: &Config) -> anyhow::Result<()> {
     runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen to SIGINT")?;
         let mut terminate = signal(SignalKind::terminate()).context("cannot listen to SIGTERM")?;
+        // Bound first: an address that cannot be had is known before a client is let in.
+        let http = bind_http(&config.http)?;
         let broker = Broker::start(config.options())?;
-        announce(&broker);
+        let http = http.map(|listener| listener.serve(broker.observer()));
+        announce(&broker, http.as_ref());
         tokio::select! {
             _ = interrupt.recv() => info!("Stopping on SIGINT."),
             _ = terminate.recv() => info!("Stopping on SIGTERM."),
         }
+        // It answers until the end, so that whoever asks is told that this one is stopping.
         broker.stop().await;
+        if let Some(http) = http {
+            http.stop();
+        }
         Ok(())
     })
 }
 
+fn bind_http(config: &HttpConfig) -> anyhow::Result<Option<HttpListener>> {
+    if !config.enable {
+        return Ok(None);
+    }
+    let listener = HttpListener::bind(config)
+        .with_context(|| format!("cannot listen on {} (http.bind)", config.bind))?;
+    Ok(Some(listener))
+}
+
 /// The line that scripts wait for.
-fn announce(broker: &Broker) {
+fn announce(broker: &Broker, http: Option<&HttpServer>) {
     let mut line = "ready".to_owned();
     for (name, address) in broker.addresses() {
         line.push_str(&format!(" {name}={address}"));
+    }
+    if let Some(http) = http {
+        line.push_str(&format!(" http={}", http.address()));
     }
     line.push('\n');
     print(&line);

@@ -152,6 +152,7 @@ fn set_is_stronger_than_the_environment_and_that_than_the_file() {
 /// Settings of a second node that has nothing in common with the first.
 fn start<'a>(set: &[&'a str]) -> Vec<&'a str> {
     let mut words = vec!["start", "--set", "listeners.tcp.default.bind=127.0.0.1:0"];
+    words.extend(["--set", "http.bind=127.0.0.1:0"]);
     words.extend(set.iter().flat_map(|setting| ["--set", *setting]));
     words
 }
@@ -167,6 +168,36 @@ fn port_in_use_ends_with_1_and_names_the_address_and_the_key() {
     let bind = format!("listeners.tcp.second.bind={address}");
     let ended = run(&folder, &[], &start(&[&bind]));
     check_failure(&ended, &[&address, "listeners.tcp.second.bind", "in use"]);
+    let ended = run(&folder, &[], &start(&[&format!("http.bind={address}")]));
+    check_failure(&ended, &[&address, "http.bind", "in use"]);
+}
+
+#[test]
+fn http_without_authentication_is_not_opened_to_others_unless_told_to() {
+    let folder = Folder::new();
+    for bind in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0", "example.org:0"] {
+        let file = folder.write("avocet.toml", &format!("[http]\nbind = \"{bind}\"\n"));
+        for command in COMMANDS {
+            let ended = run(&folder, &[], &[command, "-c", &file]);
+            let words = ["avocet.toml:2", "http.bind", "http.allow_anonymous = true"];
+            check_mistakes(&ended, &[&words]);
+        }
+        for word in ["http.allow_anonymous=true", "http.enable=false"] {
+            let ended = run(&folder, &[], &["check", "-c", &file, "--set", word]);
+            assert_eq!(ended.code, Some(0), "{bind} with {word}: {ended:?}");
+        }
+    }
+    for bind in ["127.0.0.1:0", "[::1]:0", "localhost:0"] {
+        let ended = run(&folder, &[], &["check", "--set", &format!("http.bind={bind}")]);
+        assert_eq!(ended.code, Some(0), "{bind}: {ended:?}");
+    }
+    let ended = run(&folder, &[], &["check", "--set", "http.allow_anonymous=false"]);
+    check_mistakes(&ended, &[&["--set", "http.allow_anonymous", "http.enable = false"]]);
+    let words = ["check", "--set", "http.max_connections=0", "--set", "http.bnd=localhost:0"];
+    check_mistakes(
+        &run(&folder, &[], &words),
+        &[&["http.max_connections", "from 1 to 65535"], &["http.bnd", "did you mean \"bind\""]],
+    );
 }
 
 #[test]
@@ -200,7 +231,8 @@ fn ready_line_names_each_listener_with_its_port() {
     let words: Vec<&str> = ready.split(' ').collect();
     let names: Vec<&str> = words.iter().filter_map(|word| Some(word.split_once('=')?.0)).collect();
     assert_eq!(words.first(), Some(&"ready"), "{ready:?}");
-    assert_eq!((words.len(), names), (3, vec!["tcp.default", "tcp.second"]), "{ready:?}");
+    let expected = vec!["tcp.default", "tcp.second", "http"];
+    assert_eq!((words.len(), names), (4, expected), "{ready:?}");
     let addresses = [broker.listener("tcp.default"), broker.listener("tcp.second")];
     assert_ne!(addresses[0].port(), addresses[1].port());
     for address in addresses {

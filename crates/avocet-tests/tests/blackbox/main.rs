@@ -5,7 +5,7 @@
 //!   with the marks of the statements it would catch broken;
 //! - [`prefix`], [`sys`], [`limit`], [`slow`], [`setting`]: what Avocet adds, its bounds, and what
 //!   its settings change for a client;
-//! - [`config`]: the executable as its operator sees it;
+//! - [`config`]: the executable as its operator sees it; [`http`]: what it tells over HTTP;
 //! - [`guide`]: the commands that the documents for users show;
 //! - [`client`]: mosquitto_pub and mosquitto_sub, paho-mqtt, aiomqtt, gmqtt, MQTT.js, rumqttc.
 //!
@@ -17,6 +17,7 @@ mod config;
 mod connect;
 mod flow;
 mod guide;
+mod http;
 mod keep_alive;
 mod limit;
 mod malformed;

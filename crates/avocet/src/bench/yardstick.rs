@@ -109,6 +109,7 @@ fn broker_arguments(args: &YardstickArgs, children: &Children) -> Vec<String> {
     let data_dir = children.directory().join("data");
     let settings = [
         "listeners.tcp.default.bind=127.0.0.1:0".to_owned(),
+        "http.bind=127.0.0.1:0".to_owned(),
         format!("node.data_dir={}", data_dir.display()),
     ];
     let settings = settings.iter().chain(&args.set);
