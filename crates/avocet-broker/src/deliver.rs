@@ -29,7 +29,7 @@ impl Raw<'_> {
     /// Whether the messages may go on as they came.
     #[inline]
     fn takes(&self, run: &Run<'_>, output: &Output) -> bool {
-        self.identifiers.is_empty() && run.frames().is_for(output.version(), QoS::AtMostOnce)
+        self.identifiers.is_empty() && output.takes(run.frames())
     }
 }
 

@@ -94,7 +94,12 @@ impl Output {
         large: Option<&Arc<ApplicationMessage>>,
         tally: &mut Tally,
     ) -> Result<(), DropReason> {
-        self.check_fastlane(|| codec::publish_len(self.version, publish))?;
+        self.check_room()?;
+        if self.packet_bytes_max < usize::MAX
+            && codec::publish_len(self.version, publish) > self.packet_bytes_max
+        {
+            return Err(DropReason::PacketTooLarge);
+        }
         self.append_publish(publish, large, tally);
         Ok(())
     }
@@ -121,28 +126,25 @@ impl Output {
         }
     }
 
-    /// [`append_fastlane`](Self::append_fastlane) for messages that go on as they came.
+    /// [`append_fastlane`](Self::append_fastlane) for messages that the client [`takes`] as they
+    /// came.
+    ///
+    /// [`takes`]: Self::takes
     #[inline]
     pub(crate) fn append_fastlane_frames(
         &mut self,
         frames: &Frames<'_>,
         tally: &mut Tally,
     ) -> Result<(), DropReason> {
-        self.check_fastlane(|| frames.longest())?;
+        self.check_room()?;
         self.append_frames(frames, None, tally);
         Ok(())
     }
 
-    /// Whether a packet of so many bytes may be put in past the session.
+    /// Whether a message may be put in past the session, which would have it wait.
     #[inline]
-    fn check_fastlane(&self, length: impl FnOnce() -> usize) -> Result<(), DropReason> {
-        if !self.has_room() {
-            return Err(DropReason::SlowConnection);
-        }
-        if self.packet_bytes_max < usize::MAX && length() > self.packet_bytes_max {
-            return Err(DropReason::PacketTooLarge);
-        }
-        Ok(())
+    fn check_room(&self) -> Result<(), DropReason> {
+        if self.has_room() { Ok(()) } else { Err(DropReason::SlowConnection) }
     }
 
     #[inline]
@@ -160,8 +162,10 @@ impl Output {
         }
     }
 
-    pub(crate) fn version(&self) -> ProtocolVersion {
-        self.version
+    /// Whether the client can be sent these with QoS 0 as they came, the longest included.
+    #[inline]
+    pub(crate) fn takes(&self, frames: &Frames<'_>) -> bool {
+        frames.is_for(self.version, QoS::AtMostOnce) && frames.longest() <= self.packet_bytes_max
     }
 
     #[cfg(all(test, feature = "interleavings"))]

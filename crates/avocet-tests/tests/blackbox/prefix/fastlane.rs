@@ -211,3 +211,19 @@ fn message_too_large_for_the_client_is_left_out_of_its_fastlane() {
     alice.expect_message("a", "short", 0);
     alice.expect_nothing_before_pong();
 }
+
+/// [MQTT5-3.1.2-24]
+#[test]
+fn message_too_large_for_the_client_takes_no_other_of_its_topic_with_it() {
+    let broker = Broker::start(&[]);
+    let connect = Connect::new(V5, "alice").properties(Properties::new().four(0x27, 100));
+    let mut alice = broker.connect(&connect);
+    assert_eq!(alice.try_subscribe("$fastlane/a", 0), 0);
+    let payloads = ["1".to_owned(), "x".repeat(100), "2".to_owned(), "3".to_owned()];
+    let packets = payloads.map(|payload| Publish::new("a", payload).bytes(V5));
+    broker.client(V5, "bob").send(&packets.concat());
+    for text in ["1", "2", "3"] {
+        alice.expect_message("a", text, 0);
+    }
+    alice.expect_nothing_before_pong();
+}
