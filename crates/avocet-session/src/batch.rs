@@ -32,7 +32,8 @@ pub struct Handled {
 impl Session {
     /// Decodes packets from the client and handles them, as many as can be handled before what they
     /// ask for is done. `count` is told the packets' types, by the number in the fixed header, and
-    /// how many there were.
+    /// how many there were. Malformed bytes wait like a packet, so that the messages before them
+    /// are answered.
     #[inline]
     pub fn handle_bytes<'a, O: Outlet>(
         &mut self,
@@ -52,8 +53,7 @@ impl Session {
             let rest = &bytes[used..];
             let handled = codec.split(rest).and_then(|whole| {
                 let Some(whole) = whole else { return Ok(None) };
-                let mut len = whole.bytes().len();
-                count(whole.number(), 1);
+                let (mut len, mut packets) = (whole.bytes().len(), 1);
                 if whole.is_publish() {
                     let publish = whole.publish(topic)?;
                     topic = publish.topic;
@@ -62,21 +62,22 @@ impl Session {
                     if actions.inbound.len() > before {
                         let (followers, more) =
                             self.handle_followers(actions, |frames| codec.follower(frames));
-                        count(whole.number(), followers);
+                        packets += followers;
                         len += more;
                     }
                 } else if let Some(row) = whole.short_acks(rest) {
-                    len = row.bytes();
-                    count(whole.number(), row.len() - 1);
+                    (len, packets) = (row.bytes(), row.len());
                     self.handle_ack_row(row.kind(), row.packet_ids(), now, actions, out);
                 } else {
                     self.handle_packet(codec.open(&whole)?, now, actions, out);
                 }
+                count(whole.number(), packets);
                 Ok(Some(len))
             });
             match handled {
                 Ok(Some(len)) => used += len,
                 Ok(None) => break Stop::Incomplete,
+                Err(_) if !actions.inbound.is_empty() => break Stop::Actions,
                 Err(error) => {
                     let close = self.close(error.reason(), error.text(), out);
                     actions.then = close.map(Action::Close);

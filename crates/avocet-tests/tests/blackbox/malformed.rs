@@ -117,6 +117,28 @@ fn reason_code_that_the_packet_does_not_have_closes() {
     }
 }
 
+/// What came before it in the same segment is routed and answered first.
+#[test]
+fn messages_before_a_malformed_packet_are_answered() {
+    each_version(|version| {
+        for packet in ["c1 00", "40 00", "32 05 0001 61 0000", "f1 00", "30 04 0001 23 78"] {
+            let broker = Broker::start(&[]);
+            let mut bob = broker.client(version, "bob");
+            bob.subscribe("a", 0);
+            let mut alice = broker.client(version, "alice");
+            let publish = |qos, id| Publish::new("a", "x").qos(qos, id).bytes(version);
+            let mut bytes = [publish(1, 7), publish(1, 8), publish(2, 9)].concat();
+            bytes.extend(from_hex(packet));
+            alice.send(&bytes);
+            alice.expect_puback(7);
+            alice.expect_puback(8);
+            alice.expect_pubrec(9);
+            alice.expect_error(&[0x81, 0x82, 0x90]);
+            assert_eq!(bob.texts_before_pong(), ["x", "x", "x"]);
+        }
+    });
+}
+
 /// Property lengths that lie.
 #[test]
 fn property_length_beyond_the_packet_closes() {
