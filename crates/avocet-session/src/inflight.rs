@@ -417,3 +417,6 @@ fn transit(log: &Log, logged: Logged, log_bytes: u32) -> Transit<'_> {
     let frame = Frame::kept(log.get(logged.position, log_bytes as usize), logged.shape);
     frame.transit(frame.topic())
 }
+
+#[cfg(test)]
+mod tests;

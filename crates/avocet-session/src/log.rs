@@ -63,3 +63,6 @@ impl Log {
         self.bytes.shrink_to_fit();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 //! events: `lossy` and `bounds`.
 
 mod message;
-mod script;
+pub(crate) mod script;
 mod wire;
 
 mod alias;

@@ -91,6 +91,46 @@ fn changes() -> impl Strategy<Value = Vec<(prop::sample::Index, u8, u8)>> {
     prop::collection::vec((any::<prop::sample::Index>(), 0_u8..8, interesting_byte()), 1..4)
 }
 
+/// How many acknowledgements the row has that these bytes begin with.
+fn row(version: ProtocolVersion, bytes: &[u8]) -> Option<(AckKind, Vec<u16>)> {
+    let codec = Codec::with_version(version, u32::MAX);
+    let row = codec.split(bytes).unwrap().unwrap().short_acks(bytes)?;
+    let ids: Vec<u16> = row.packet_ids().map(PacketId::get).collect();
+    assert_eq!((row.len(), row.bytes()), (ids.len(), 4 * ids.len()));
+    Some((row.kind(), ids))
+}
+
+#[test]
+fn acknowledgements_alike_are_a_row() {
+    for version in VERSIONS {
+        for (kind, first) in [
+            (AckKind::Puback, 0x40),
+            (AckKind::Pubrec, 0x50),
+            (AckKind::Pubrel, 0x62),
+            (AckKind::Pubcomp, 0x70),
+        ] {
+            let ack = |id: u16| [[first, 2], id.to_be_bytes()].concat();
+            let whole = [ack(1), ack(65_535), ack(256), ack(1)].concat();
+            assert_eq!(row(version, &whole), Some((kind, vec![1, 65_535, 256, 1])));
+            for cut in 1..4 {
+                assert_eq!(row(version, &whole[..12 + cut]), Some((kind, vec![1, 65_535, 256])));
+            }
+            for other in [[0x30, 2, 0, 9], [first, 2, 0, 0], [first, 3, 0, 9], [first | 1, 2, 0, 9]]
+            {
+                let bytes = [&whole[..8], &other, &ack(3)].concat();
+                assert_eq!(row(version, &bytes), Some((kind, vec![1, 65_535])), "{other:x?}");
+            }
+            // Identifier zero is an error; more than an identifier has to be looked into.
+            assert_eq!(row(version, &[first, 2, 0, 0]), None);
+            assert_eq!(row(version, &[first, 3, 0, 1, 0]), None);
+        }
+        assert_eq!(row(version, &[0xC0, 0]), None);
+        assert_eq!(row(version, &[0x82, 2, 0, 1]), None);
+    }
+    // 3.1.1 lets a length take more bytes than it needs.
+    assert_eq!(row(ProtocolVersion::V3_1_1, &[0x40, 0x82, 0, 0, 1]), None);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 

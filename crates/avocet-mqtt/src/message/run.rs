@@ -398,3 +398,6 @@ impl<'a> Run<'a> {
         self.frames.qos()
     }
 }
+
+#[cfg(test)]
+mod tests;

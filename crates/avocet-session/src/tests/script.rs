@@ -248,6 +248,6 @@ impl Script {
 }
 
 #[expect(clippy::disallowed_methods, reason = "some instant to count from; it is nowhere shown")]
-pub(super) fn origin() -> Instant {
+pub(crate) fn origin() -> Instant {
     Instant::now()
 }
