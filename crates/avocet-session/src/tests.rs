@@ -1,12 +1,14 @@
 //! Session scripts: inputs and the exact list of what comes out. Only `script` touches the
-//! session's interface, only `wire` words what it sends. Beside them two properties under random
-//! events: `lossy` and `bounds`.
+//! session's interface, only `wire` words what it sends. Beside them properties under random
+//! events: `lossy`, `bounds`, and two that hold what is done with many at once against one by one:
+//! `batch` for what the client sends, `run` for what it is sent.
 
 mod message;
 pub(crate) mod script;
 mod wire;
 
 mod alias;
+mod batch;
 mod bounds;
 mod handshake;
 mod inbound;
@@ -14,4 +16,5 @@ mod lossy;
 mod outbound;
 mod queue;
 mod resume;
+mod run;
 mod subscribe;

@@ -10,8 +10,8 @@ use crate::{
 };
 
 /// The bytes of one PUBLISH that may go to a client as they came, but for the first byte and the
-/// packet identifier: no RETAIN, no large payload, no property but those that are passed on. 5.0 has
-/// a form of its own.
+/// packet identifier: no RETAIN, no large payload, no property but those that are passed on. 5.0
+/// has a form of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
     bytes: &'a [u8],
@@ -259,8 +259,8 @@ impl<'a> Frames<'a> {
         Self { end, count, ..*self }
     }
 
-    /// Appends them with this QoS, not 0, and identifiers from this one on. For frames of QoS 1
-    /// or 2.
+    /// Appends them with this QoS and identifiers from this one on, DUP not set. Both this QoS and
+    /// that of the frames must be 1 or 2.
     pub fn write_as(&self, qos: QoS, first_id: PacketId, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(self.bytes());

@@ -10,7 +10,10 @@ proptest! {
     /// Whatever is given up, what is left is found where it was put.
     #[test]
     fn bytes_are_found_by_their_position_until_they_are_given_up(
-        steps in prop::collection::vec((0..400_usize, 0..4_usize, prop::bool::weighted(0.02)), 0..300),
+        steps in prop::collection::vec(
+            (0..400_usize, 0..4_usize, prop::bool::weighted(0.02)),
+            0..300,
+        ),
     ) {
         let mut log = Log::default();
         let mut kept: VecDeque<(u64, Vec<u8>)> = VecDeque::new();

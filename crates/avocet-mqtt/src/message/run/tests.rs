@@ -74,7 +74,11 @@ fn message_that_has_to_be_written_anew_is_no_run() {
         (Publish { subscription_identifiers: vec![identifier].into(), ..plain() }, 0),
         (Publish { properties: own.borrow(), topic_alias: alias, ..plain() }, 0),
     ] {
-        assert_eq!(together(V5, &encoded(V5, &[publish.clone()])), count, "{publish:?}");
+        assert_eq!(
+            together(V5, &encoded(V5, std::slice::from_ref(&publish))),
+            count,
+            "{publish:?}"
+        );
     }
     // Nothing came as bytes.
     assert!(Run::of(&[], &plain(), V5).is_none());
@@ -246,7 +250,7 @@ fn frames_are_written_with_the_receivers_qos_and_identifiers() {
         }
     }
     let with = Publish { properties: own.borrow(), ..publish(QoS::ExactlyOnce, 9, "t", b"x") };
-    let bytes = encoded(V5, &[with.clone()]);
+    let bytes = encoded(V5, std::slice::from_ref(&with));
     let mut out = Vec::new();
     let frames = *run(V5, &bytes, u32::MAX).unwrap().frames();
     frames.write_as(QoS::AtLeastOnce, PacketId::MIN, &mut out);
