@@ -64,12 +64,7 @@ impl<'a> Frame<'a> {
     /// anew for a receiver.
     #[inline]
     fn of(bytes: &'a [u8], publish: &Publish<'_>, version: ProtocolVersion) -> Option<Self> {
-        let plain = !publish.retain
-            && publish.topic_alias.is_none()
-            && publish.message_expiry_interval.is_none()
-            && publish.subscription_identifiers.is_empty()
-            && publish.payload.len() < LARGE_PAYLOAD_BYTES;
-        if !plain {
+        if publish.retain || publish.payload.len() >= LARGE_PAYLOAD_BYTES {
             return None;
         }
         let (header_bytes, remaining) = fixed_header(bytes)?;
@@ -83,7 +78,8 @@ impl<'a> Frame<'a> {
             }
         };
         shape.properties_bytes = u32::try_from(properties).ok()?;
-        // Nothing else stands between the topic and the payload.
+        // No other property stands between the topic and the payload: no expiry interval, which
+        // shrinks, and nothing that is between two parties alone.
         (shape.payload_at() + publish.payload.len() == bytes.len()).then_some(Self { bytes, shape })
     }
 

@@ -460,6 +460,9 @@ impl Ends {
             used += handled.used;
             let routed = [&actions, &expected].map(|actions| action_lines(actions, self.now));
             assert_eq!(routed[0], routed[1], "left is what the batch asked for");
+            for inbound in &actions.inbound {
+                self.may_be_a_run(&inbound.messages);
+            }
             let by_us = matches!(actions.then, Some(Action::Close(CloseReason::Server { .. })));
             let wrong_ack = by_us && self.last_was_ack(taken);
             if wrong_ack {
@@ -483,6 +486,14 @@ impl Ends {
         Ok(())
     }
 
+    /// What is answered one by one is handled one by one.
+    fn may_be_a_run(&self, messages: &Messages<'_>) {
+        let refuses = self.setting.queue_full == QueueFull::Refuse;
+        if refuses || messages.topic().starts_with('$') {
+            assert!(matches!(messages, Messages::One(..)), "{messages:?}");
+        }
+    }
+
     fn last_was_ack(&self, mut bytes: &[u8]) -> bool {
         let mut last = 0;
         while let Ok(Some(len)) = self.batches.codec.frame_len(bytes) {
@@ -504,6 +515,46 @@ impl Ends {
         let (batches, packets) = (self.batches.lines(), self.packets.lines());
         assert_eq!(batches, packets, "left is what the batches gave");
         assert_eq!(self.batches.packets, self.packets.packets);
+    }
+}
+
+#[test]
+fn messages_alike_are_handed_on_together() {
+    let setting = |queue_full| Setting {
+        version: ProtocolVersion::V5,
+        receive_maximum: 9,
+        window: 9,
+        queue_full,
+        maximum_qos: Q2,
+        packet_bytes_max: 1000,
+        reasons: [ReasonCode::Success; 3],
+        pieces: vec![1],
+    };
+    for (queue_full, topic, expected) in [
+        (QueueFull::DropOldest, "a", &[4][..]),
+        (QueueFull::DropOldest, "$d", &[1; 4]),
+        (QueueFull::Refuse, "a", &[1; 4]),
+    ] {
+        for qos in [Q0, Q1, Q2] {
+            let mut end = End::new(&setting(queue_full));
+            end.connects(origin());
+            let mut bytes = Vec::new();
+            let sent = Sent::Messages {
+                qos,
+                topic,
+                first_id: 1,
+                lengths: vec![1, 1, 200, 0],
+                what: Kind::Plain,
+            };
+            sent.write(ProtocolVersion::V5, PacketId::MIN, &mut 0, &mut bytes);
+            let mut actions = Actions::default();
+            let End { session, wire, codec, .. } = &mut end;
+            let handled =
+                session.handle_bytes(codec, &bytes, origin(), &mut actions, wire, |_, _| {});
+            assert_eq!(handled.used, bytes.len());
+            let lengths = actions.inbound.iter().map(|inbound| inbound.messages.len());
+            assert_eq!(lengths.collect::<Vec<_>>(), expected);
+        }
     }
 }
 

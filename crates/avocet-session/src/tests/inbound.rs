@@ -127,6 +127,19 @@ fn pubrel_is_answered_though_nothing_is_known_of_it() {
     });
 }
 
+/// [MQTT3-4.3.3-2] [MQTT5-4.3.3-11]
+#[test]
+fn qos_2_released_before_it_is_routed_is_answered_by_pubcomp_alone() {
+    for reason in [ReasonCode::Success, ReasonCode::NoMatchingSubscribers] {
+        Script::each(|s| {
+            s.open().sends(p(Q2, 7, "a")).sends(p(Q2, 8, "a"));
+            s.gives(&["route q2 id=7 t=a p=x", "route q2 id=8 t=a p=x"]);
+            s.sends(pubrel(7)).gives(&["PUBCOMP 7"]).routed(Q2, 7, reason).gives(&[]);
+            s.routed(Q2, 8, ReasonCode::Success).gives(&["PUBREC 8"]);
+        });
+    }
+}
+
 /// [MQTT3-3.3.5-2] [MQTT5-3.1.2-29]
 #[test]
 fn refusal_has_a_reason_string_if_problem_information_is_wanted() {

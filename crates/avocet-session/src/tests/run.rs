@@ -18,7 +18,9 @@ use super::{
     script::origin,
     wire::Wire,
 };
-use crate::{Actions, Delivery, Limits, Messages, QueueFull, Session, Terms, handshake};
+use crate::{
+    Actions, Delivery, Limits, Messages, OwnedMessages, QueueFull, Session, Terms, handshake,
+};
 
 const VERSIONS: [ProtocolVersion; 3] =
     [ProtocolVersion::V3_1, ProtocolVersion::V3_1_1, ProtocolVersion::V5];
@@ -254,6 +256,36 @@ impl End {
             rest = &rest[handled.used..];
         }
         self.reads();
+    }
+}
+
+/// However often they are borrowed, and whoever keeps them: each is there once.
+#[test]
+fn messages_that_own_their_bytes_are_stored_once() {
+    for version in VERSIONS {
+        let publish = Publish { qos: Q1, packet_id: PacketId::new(9), ..Publish::new("t", b"x") };
+        let mut bytes = Vec::new();
+        (0..3).for_each(|_| codec::encode_publish(version, &publish, &mut bytes));
+        let mut run = Run::of(&bytes, &publish, version).unwrap();
+        while let Some(frame) = run.frames().follower(usize::MAX) {
+            run.extend(&frame);
+        }
+        let one = Messages::One(Transit::new(&publish, origin()), publish.packet_id);
+        for (messages, count) in [(Messages::Run(run), 3), (one, 1)] {
+            let shares = |messages: &Messages<'_>| -> Vec<_> {
+                messages.transits().iter().map(|transit| Arc::clone(transit.share())).collect()
+            };
+            let first = shares(&messages);
+            let owned = OwnedMessages::of(&messages);
+            drop(messages);
+            assert_eq!(first.len(), count);
+            for _ in 0..2 {
+                let borrowed = owned.borrow();
+                assert_eq!((borrowed.topic(), borrowed.qos(), borrowed.len()), ("t", Q1, count));
+                let same = |(a, b): (&Arc<_>, &Arc<_>)| Arc::ptr_eq(a, b);
+                assert!(first.iter().zip(&shares(&borrowed)).all(same));
+            }
+        }
     }
 }
 
