@@ -10,8 +10,8 @@ use crate::{
 };
 
 /// The bytes of one PUBLISH that may go to a client as they came, but for the first byte and the
-/// packet identifier: no RETAIN, no large payload, no property but those that are passed on. 5.0 has
-/// a form of its own.
+/// packet identifier: no RETAIN, no large payload, no property but those that are passed on. 5.0
+/// has a form of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
     bytes: &'a [u8],
