@@ -108,10 +108,9 @@ impl Way<'_> {
                     && terms.takes(run, output)
                 {
                     if let Err(reason) = output.append_fastlane_frames(run.frames(), tally) {
-                        let client_id = destination.subscriber.client_id();
-                        for _ in 0..messages.len() {
-                            self.shared.drops.note(client_id, run.topic(), reason);
-                        }
+                        let (client_id, count) =
+                            (destination.subscriber.client_id(), messages.len() as u64);
+                        self.shared.drops.note_all(client_id, run.topic(), reason, count);
                     }
                 } else {
                     for transit in messages.transits() {

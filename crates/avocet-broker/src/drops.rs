@@ -11,10 +11,13 @@ use parking_lot::Mutex;
 
 /// How many of the latest drops are kept.
 const LEDGER_MAX: usize = 4096;
+/// How many of those that nobody wanted. They have a place of their own, so that they do not push
+/// out what somebody has lost.
+const UNWANTED_MAX: usize = 1024;
 /// Bytes of a topic that are kept.
 const TOPIC_BYTES_MAX: usize = 256;
 
-/// One dropped message.
+/// A dropped message, or several of one kind.
 #[derive(Clone, Debug)]
 pub struct Dropped {
     /// When.
@@ -25,44 +28,57 @@ pub struct Dropped {
     pub topic: Box<str>,
     /// Why.
     pub reason: DropReason,
+    /// How many: messages to one topic that came together and that nobody subscribes to are one
+    /// entry.
+    pub messages: u64,
 }
 
 /// The one place where drops are noted.
 #[derive(Debug)]
 pub struct Drops {
     counts: Vec<AtomicU64>,
-    ledger: Mutex<VecDeque<Dropped>>,
+    ledger: Mutex<Ledger>,
+}
+
+#[derive(Debug, Default)]
+struct Ledger {
+    lost: VecDeque<Dropped>,
+    unwanted: VecDeque<Dropped>,
 }
 
 impl Default for Drops {
     fn default() -> Self {
         let counts = DropReason::ALL.iter().map(|_| AtomicU64::new(0)).collect();
-        Self { counts, ledger: Mutex::new(VecDeque::new()) }
+        Self { counts, ledger: Mutex::default() }
     }
 }
 
 impl Drops {
     /// Notes a drop.
     pub(crate) fn note(&self, client_id: &str, topic: &str, reason: DropReason) {
-        self.count(reason, 1);
-        let dropped = Dropped {
+        self.note_all(client_id, topic, reason, 1);
+    }
+
+    /// Notes several messages of one client and topic.
+    pub(crate) fn note_all(&self, client_id: &str, topic: &str, reason: DropReason, messages: u64) {
+        self.counts[reason as usize].fetch_add(messages, Ordering::Relaxed);
+        // A flood of drops must not become a queue for the ledger: what finds it busy is counted.
+        let Some(mut ledger) = self.ledger.try_lock() else { return };
+        let (entries, max) = if reason == DropReason::NoSubscribers {
+            (&mut ledger.unwanted, UNWANTED_MAX)
+        } else {
+            (&mut ledger.lost, LEDGER_MAX)
+        };
+        if entries.len() == max {
+            entries.pop_front();
+        }
+        entries.push_back(Dropped {
             at: SystemTime::now(),
             client_id: Box::from(client_id),
             topic: Box::from(&topic[..topic.floor_char_boundary(TOPIC_BYTES_MAX)]),
             reason,
-        };
-        // A flood of drops must not become a queue for the ledger: what finds it busy is counted.
-        if let Some(mut ledger) = self.ledger.try_lock() {
-            if ledger.len() == LEDGER_MAX {
-                ledger.pop_front();
-            }
-            ledger.push_back(dropped);
-        }
-    }
-
-    /// Counts drops without an entry each: publishes that nobody subscribes to are no loss.
-    pub(crate) fn count(&self, reason: DropReason, messages: u64) {
-        self.counts[reason as usize].fetch_add(messages, Ordering::Relaxed);
+            messages,
+        });
     }
 
     /// How many messages were dropped for a reason.
@@ -79,6 +95,12 @@ impl Drops {
     /// The latest drops, oldest first.
     #[must_use]
     pub fn latest(&self) -> Vec<Dropped> {
-        self.ledger.lock().iter().cloned().collect()
+        let ledger = self.ledger.lock();
+        let mut latest: Vec<_> = ledger.lost.iter().chain(&ledger.unwanted).cloned().collect();
+        latest.sort_by_key(|dropped| dropped.at);
+        latest
     }
 }
+
+#[cfg(test)]
+mod tests;

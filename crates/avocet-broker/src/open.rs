@@ -163,7 +163,11 @@ impl Entrance<'_> {
             .map_or(usize::MAX, |n| usize::try_from(n.get()).unwrap_or(usize::MAX));
         inner.link = Some(Link {
             wire: Arc::clone(self.wire),
-            output: Output::new(admission.connect.version, packet_bytes_max),
+            output: Output::new(
+                admission.connect.version,
+                packet_bytes_max,
+                Arc::clone(&self.shared.limits),
+            ),
             closing: None,
             peer: self.wire.socket.peer(),
             username: admission.connect.username.as_deref().map(Box::from),

@@ -9,7 +9,7 @@ use std::{io, sync::Arc};
 use avocet_mqtt::{
     AckKind, ApplicationMessage, Frames, Packet, PacketId, ProtocolVersion, Publish, QoS, codec,
 };
-use avocet_session::{DropReason, Outlet};
+use avocet_session::{Charge, DropReason, Limits, Outlet};
 
 use crate::{drops::Drops, metrics::Tally, pending::Pending, wire::Wire};
 
@@ -26,6 +26,8 @@ pub(crate) struct Output {
     /// On somebody's flush list.
     pub(crate) queued: bool,
     blocked: bool,
+    /// What is not written, while it is blocked.
+    charge: Charge,
 }
 
 /// How far a flush came.
@@ -42,13 +44,18 @@ pub(crate) enum Flushed {
 }
 
 impl Output {
-    pub(crate) fn new(version: ProtocolVersion, packet_bytes_max: usize) -> Self {
+    pub(crate) fn new(
+        version: ProtocolVersion,
+        packet_bytes_max: usize,
+        limits: Arc<Limits>,
+    ) -> Self {
         Self {
             pending: Pending::default(),
             version,
             packet_bytes_max,
             queued: false,
             blocked: false,
+            charge: Charge::new(limits),
         }
     }
 
@@ -57,8 +64,9 @@ impl Output {
         self.pending.len()
     }
 
+    /// A connection that does not keep up has less room when the node's budget is spent.
     pub(crate) fn has_room(&self) -> bool {
-        self.waiting() < BYTES_MAX
+        self.waiting() < BYTES_MAX && (self.charge.bytes() == 0 || !self.charge.is_spent())
     }
 
     pub(crate) fn append(&mut self, packet: &Packet<'_>, tally: &mut Tally) {
@@ -108,11 +116,15 @@ impl Output {
     /// and the socket is writable again).
     pub(crate) fn flush(&mut self, wire: &Wire, owner: bool, tally: &mut Tally) -> Flushed {
         if self.blocked && !owner {
+            self.charge.settle(self.waiting() as u64);
             return Flushed::Blocked;
         }
         self.blocked = false;
         let (count, result) = self.pending.write(wire);
         tally.bytes_sent += count as u64;
+        if result.is_err() || self.charge.bytes() > 0 {
+            self.charge.settle(self.waiting() as u64);
+        }
         match result {
             Ok(()) => Flushed::Empty,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -197,7 +197,9 @@ impl Publisher<'_> {
         if destinations.is_empty() {
             let taken = |inbound: &&mut Inbound<'_>| !inbound.reason.is_error();
             for inbound in run.iter_mut().filter(taken) {
-                shared.drops.count(DropReason::NoSubscribers, inbound.messages.len() as u64);
+                let (topic, count) = (inbound.messages.topic(), inbound.messages.len() as u64);
+                let client_id = self.mailbox.client_id();
+                shared.drops.note_all(client_id, topic, DropReason::NoSubscribers, count);
                 inbound.reason = ReasonCode::NoMatchingSubscribers;
             }
             return;

@@ -46,6 +46,7 @@ impl Session {
         if ids.any(wrong) {
             return violation("PUBACK for a QoS 2 message");
         }
+        self.inflight.charge(&self.limits);
         self.pump(now, out);
         Ok(())
     }
@@ -124,6 +125,7 @@ impl Session {
         if ids.any(|id| inflight.finish(id) == Err(Mismatch::WrongStage)) {
             return violation("PUBCOMP before PUBREC");
         }
+        self.inflight.charge(&self.limits);
         self.pump(now, out);
         Ok(())
     }

@@ -1,8 +1,13 @@
 //! A bound on bytes that several sessions share.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
-/// Bytes that all queues of a node may hold together.
+use crate::Limits;
+
+/// Bytes that all queues of a node may hold together, with what else is charged to them.
 #[derive(Debug)]
 pub struct Budget {
     used: AtomicU64,
@@ -40,5 +45,59 @@ impl Budget {
     #[must_use]
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is no more to be had.
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        self.used() >= self.bytes_max
+    }
+
+    /// Makes `charged` what is held now, even beyond the bound: these bytes are there already.
+    pub(crate) fn settle(&self, charged: &mut u64, held: u64) {
+        if held >= *charged {
+            self.used.fetch_add(held - *charged, Ordering::Relaxed);
+        } else {
+            self.give_back(*charged - held);
+        }
+        *charged = held;
+    }
+}
+
+/// What somebody beside the queues holds of the budget.
+#[derive(Debug)]
+pub struct Charge {
+    limits: Arc<Limits>,
+    bytes: u64,
+}
+
+impl Charge {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new(limits: Arc<Limits>) -> Self {
+        Self { limits, bytes: 0 }
+    }
+
+    /// Bytes charged now.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Charges what is held now.
+    pub fn settle(&mut self, held: u64) {
+        self.limits.budget.settle(&mut self.bytes, held);
+    }
+
+    /// Whether the budget has no more.
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        self.limits.budget.is_spent()
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.settle(0);
     }
 }

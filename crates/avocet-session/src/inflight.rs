@@ -7,10 +7,13 @@ use std::{collections::VecDeque, iter::Peekable, sync::Arc};
 
 use avocet_mqtt::{Frame, Frames, PacketId, QoS, SubscriptionIdentifier, Transit, message::Shape};
 
-use crate::{log::Log, waiting::Waiting};
+use crate::{Limits, log::Log, waiting::Waiting};
 
 /// How many identifiers there are: 1 to 65,535.
 const IDS: usize = 65_535;
+
+/// Fewer bytes are not charged to the node.
+const CHARGED_STEP_BYTES: u64 = 16 * 1024;
 
 /// Longer frames are kept as messages, which all receivers share.
 pub(crate) const LOGGED_BYTES_MAX: usize = 512;
@@ -100,6 +103,8 @@ pub(crate) struct Inflight {
     bytes: usize,
     /// All entries before this index are holes or sent on the present connection.
     resend_from: usize,
+    /// What the node's budget was last told.
+    charged: u64,
 }
 
 /// An acknowledgement that fits no message.
@@ -121,6 +126,7 @@ impl Default for Inflight {
             outstanding: 0,
             bytes: 0,
             resend_from: 0,
+            charged: 0,
         }
     }
 }
@@ -130,31 +136,53 @@ impl Inflight {
         self.count
     }
 
+    /// Bytes kept for the client.
+    #[inline]
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes + self.log.len()
+    }
+
     /// Whether something was sent only on an earlier connection.
     #[inline]
     pub(crate) fn has_unsent(&self) -> bool {
         self.count != self.outstanding
     }
 
-    /// Whether the client may be sent one more message: the window is open, and what is kept for
-    /// it has not come to `bytes_max`. The ring's length is bounded too, so that a client that
-    /// acknowledges all but one message does not make it grow.
+    /// Tells the node's budget what is kept, in steps: most sessions never come to the first.
     #[inline]
-    pub(crate) fn has_window(&self, window: u16, bytes_max: usize) -> bool {
+    pub(crate) fn charge(&mut self, limits: &Limits) {
+        let held = self.bytes() as u64;
+        let step = held.abs_diff(self.charged) >= CHARGED_STEP_BYTES;
+        if step || (held == 0 && self.charged > 0) {
+            limits.budget.settle(&mut self.charged, held);
+        }
+    }
+
+    /// Gives back what was charged.
+    pub(crate) fn uncharge(&mut self, limits: &Limits) {
+        limits.budget.settle(&mut self.charged, 0);
+    }
+
+    /// Whether the client may be sent one more message: the window is open, and what is kept for
+    /// it has not come to the bound for a queue, nor to that of the node. The ring's length is
+    /// bounded too, so that a client that acknowledges all but one message does not make it grow.
+    #[inline]
+    pub(crate) fn has_window(&self, window: u16, limits: &Limits) -> bool {
         self.count == self.outstanding
             && self.outstanding < usize::from(window)
-            && self.bytes + self.log.len() < bytes_max
+            && self.bytes() < limits.queue_bytes_max
             && self.ring.len() < ring_max(window)
+            && (self.charged == 0 || !limits.budget.is_spent())
     }
 
     /// How many of these frames the client may be sent, one after the other.
-    pub(crate) fn room_for(&self, frames: &Frames<'_>, window: u16, bytes_max: usize) -> usize {
-        if !self.has_window(window, bytes_max) {
+    pub(crate) fn room_for(&self, frames: &Frames<'_>, window: u16, limits: &Limits) -> usize {
+        if !self.has_window(window, limits) {
             return 0;
         }
         let entries = usize::from(window) - self.outstanding;
         let count = entries.min(ring_max(window) - self.ring.len()).min(frames.len());
-        let mut bytes_left = bytes_max - (self.bytes + self.log.len());
+        let mut bytes_left = limits.queue_bytes_max - self.bytes();
         if frames.bytes().len() <= bytes_left {
             return count;
         }
@@ -342,7 +370,8 @@ impl Inflight {
 
     /// Takes all messages out, in order.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = Waiting> {
-        let Self { ring, log, .. } = std::mem::take(self);
+        let Self { ring, log, charged, .. } = std::mem::take(self);
+        self.charged = charged;
         ring.into_iter().filter_map(move |entry| match entry.stage {
             Stage::Published(waiting) => Some(waiting),
             Stage::Logged(logged) => {

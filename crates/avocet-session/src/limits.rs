@@ -61,7 +61,7 @@ pub struct Limits {
     pub queue_full: QueueFull,
     /// Whether QoS 0 messages wait for a client without a connection.
     pub queue_qos0: bool,
-    /// Bytes in all queues of the node.
+    /// Bytes in all queues of the node, in flight, and written to connections that do not read.
     pub budget: Budget,
 }
 

@@ -95,8 +95,7 @@ impl Session {
         if !self.outbox.is_empty() {
             return 0;
         }
-        let bytes_max = self.limits.queue_bytes_max;
-        let count = self.inflight.room_for(frames, connection.window, bytes_max);
+        let count = self.inflight.room_for(frames, connection.window, &self.limits);
         if count == 0 {
             return 0;
         }
@@ -109,6 +108,7 @@ impl Session {
                 self.inflight.push(waiting(transit, terms, qos, false));
             }
         }
+        self.inflight.charge(&self.limits);
         count
     }
 
@@ -136,8 +136,8 @@ impl Session {
         let waits = match qos {
             QoS::AtMostOnce => self.outbox.has_qos0(),
             QoS::AtLeastOnce | QoS::ExactlyOnce => {
-                let bytes_max = self.limits.queue_bytes_max;
-                !self.outbox.is_empty() || !self.inflight.has_window(connection.window, bytes_max)
+                let has_window = self.inflight.has_window(connection.window, &self.limits);
+                !has_window || !self.outbox.is_empty()
             }
         };
         if waits {
@@ -157,6 +157,7 @@ impl Session {
         let delivery = transmit(connection, publish, transit.shared_if_large(), out);
         if delivery == Delivery::Sent {
             self.inflight.push(waiting(transit, terms, qos, retain));
+            self.inflight.charge(&self.limits);
         }
         delivery
     }
@@ -167,8 +168,7 @@ impl Session {
     pub fn would_refuse(&self, bytes: usize) -> bool {
         let at_once = self.outbox.is_empty()
             && self.connection.as_ref().is_some_and(|connection| {
-                let bytes_max = self.limits.queue_bytes_max;
-                connection.is_open() && self.inflight.has_window(connection.window, bytes_max)
+                connection.is_open() && self.inflight.has_window(connection.window, &self.limits)
             });
         !at_once && self.outbox.would_refuse(bytes, &self.limits)
     }
@@ -193,9 +193,10 @@ impl Session {
             }
         }
         while out.has_room() {
-            let open = self.inflight.has_window(window, self.limits.queue_bytes_max);
+            let open = self.inflight.has_window(window, &self.limits);
             let Some(waiting) = self.outbox.pop(open, &self.limits) else { break };
             send_waiting(connection, &mut self.inflight, waiting, now, out);
+            self.inflight.charge(&self.limits);
         }
     }
 

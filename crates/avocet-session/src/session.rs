@@ -191,6 +191,7 @@ impl Session {
     pub fn detach(&mut self) -> Detached {
         let will = self.connection.take().and_then(|mut connection| connection.will.take());
         self.inflight.disconnected();
+        self.inflight.charge(&self.limits);
         self.received.disconnected();
         self.outbox.shrink();
         let expires_after = match self.expiry_interval {
@@ -205,6 +206,7 @@ impl Session {
     pub fn end<O: Outlet>(&mut self, out: &mut O) -> Vec<Undelivered> {
         let undelivered = self.take_shared();
         self.drop_waiting(out);
+        self.inflight.charge(&self.limits);
         self.subscriptions = Subscriptions::default();
         self.received = Received::default();
         undelivered
@@ -298,6 +300,7 @@ impl Session {
 /// The budget is the node's: a session that is dropped without an end must not keep its share.
 impl Drop for Session {
     fn drop(&mut self) {
+        self.inflight.uncharge(&self.limits);
         self.outbox.clear(&self.limits);
     }
 }

@@ -6,7 +6,7 @@ use avocet_mqtt::{Connect, Packet, ProtocolVersion, Publish, QoS, Transit};
 use proptest::prelude::*;
 
 use super::{message::puback, script::origin, wire::Wire};
-use crate::{Actions, Budget, Limits, QueueFull, Session, Terms, handshake};
+use crate::{Actions, Budget, Delivery, Limits, QueueFull, Session, Terms, handshake};
 
 #[derive(Clone, Copy, Debug)]
 enum Event {
@@ -118,4 +118,43 @@ fn happen(event: Event, sessions: &mut [Session; 2], limits: &Arc<Limits>) {
             sessions[session] = Session::new(Arc::from("c"), Arc::clone(limits));
         }
     }
+}
+
+/// What the client has not acknowledged is the node's memory too.
+#[test]
+fn bytes_in_flight_count_for_the_node() {
+    const MESSAGE: [u8; 7_000] = [b'x'; 7_000];
+    let limits = Arc::new(Limits { budget: Budget::new(30_000), ..Limits::default() });
+    let version = ProtocolVersion::V3_1_1;
+    let mut wire = Wire { version, packet_bytes_max: usize::MAX, room: 100, lines: Vec::new() };
+    let now = origin();
+    let mut session = Session::new(Arc::from("c"), Arc::clone(&limits));
+    let connect = Box::new(Connect::new(version, "c"));
+    let admission = handshake::admit(connect, &limits, String::new).unwrap();
+    session.attach(admission, false, now, &mut wire);
+    let mut publish = Publish::new("t", &MESSAGE);
+    publish.qos = QoS::AtLeastOnce;
+    let terms = Terms {
+        qos: QoS::ExactlyOnce,
+        retain_as_published: false,
+        identifiers: &[],
+        shared: None,
+        retained: false,
+    };
+    let mut outcomes = Vec::new();
+    for _ in 0..8 {
+        let transit = Transit::new(&publish, now);
+        outcomes.push(session.handle_delivery(&transit, &terms, now, &mut wire));
+    }
+    // It is told in steps of 16 KiB, so that six messages come through.
+    assert_eq!(outcomes, [[Delivery::Sent; 6].as_slice(), &[Delivery::Dropped; 2]].concat());
+    assert_eq!((session.inflight(), limits.budget.used()), (6, 42_006));
+    for id in 1..=6 {
+        session.handle_packet(puback(id), now, &mut Actions::default(), &mut wire);
+    }
+    assert_eq!((session.inflight(), limits.budget.used()), (0, 0));
+    let transit = Transit::new(&publish, now);
+    assert_eq!(session.handle_delivery(&transit, &terms, now, &mut wire), Delivery::Sent);
+    drop(session);
+    assert_eq!(limits.budget.used(), 0);
 }

@@ -6,7 +6,7 @@ use std::{
     net::{SocketAddr, TcpStream},
 };
 
-use avocet_tests::{Broker, Connect, Publish, Version, deadline, foreign};
+use avocet_tests::{Broker, Connect, Publish, Raw, Version, deadline, foreign};
 
 const V5: Version = Version::V5;
 
@@ -321,4 +321,31 @@ fn listener_beyond_loopback_answers_when_it_was_told_to() {
     let port = broker.listener("http").port();
     let mut asking = Asking::open_at(([127, 0, 0, 1], port).into());
     assert_eq!(asking.ask("/metrics"), Some(200));
+}
+
+/// What connections do not take is memory of the node, and bounded with its queues.
+#[test]
+fn bytes_that_connections_do_not_take_count_for_the_node() {
+    const BOUND: u64 = 100_000;
+    const SLOW: u64 = 8;
+    let broker = Broker::start(&[&format!("session.max_node_queue_bytes={BOUND}")]);
+    let slow: Vec<Raw> = (0..SLOW)
+        .map(|number| {
+            let mut slow = broker.client(V5, &format!("slow {number}"));
+            assert_eq!(slow.try_subscribe("$fastlane/a", 0), 0);
+            slow
+        })
+        .collect();
+    let mut bob = broker.client(V5, "bob");
+    let batch = Publish::new("a", "x".repeat(1000)).bytes(V5).repeat(20);
+    for _ in 0..1000 {
+        bob.send(&batch);
+        bob.expect_nothing_before_pong();
+    }
+    let Some(numbers) = scrape(&broker) else { return };
+    let held = numbers["avocet_queue_bytes"];
+    let last_turns = SLOW * 2 * batch.len() as u64;
+    assert!((BOUND..=BOUND + last_turns).contains(&held), "{held} bytes");
+    drop(slow);
+    expect_numbers(&broker, &[("avocet_queue_bytes", 0)]);
 }
