@@ -79,6 +79,7 @@ impl Session {
                 }
             });
             out.send_acks(AckKind::Pubrel, released); // [MQTT3-4.3.3-1] [MQTT5-4.3.3-4]
+            inflight.charge(&self.limits);
             match odd {
                 None => return Ok(()),
                 Some((id, Mismatch::Unknown)) => {
