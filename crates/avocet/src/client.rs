@@ -23,12 +23,16 @@ use crate::cli::complain;
 
 /// Exit code for wrong usage.
 const WRONG_USAGE: u8 = 2;
+/// Exit code when the time of `-W` is over, as of mosquitto_sub.
+const TIME_OUT: u8 = 27;
 
 /// Why a client command failed.
 #[derive(Debug)]
 enum Failure {
     /// The arguments make no sense together.
     Usage(String),
+    /// The time that was given is over.
+    TimeOut(String),
     /// Anything else.
     Other(anyhow::Error),
 }
@@ -66,6 +70,10 @@ fn exit(args: &ClientArgs, result: Result<(), Failure>) -> ExitCode {
         Err(Failure::Usage(text)) => {
             tell(&text);
             ExitCode::from(WRONG_USAGE)
+        }
+        Err(Failure::TimeOut(text)) => {
+            tell(&text);
+            ExitCode::from(TIME_OUT)
         }
         Err(Failure::Other(error)) => {
             tell(&format_args!("{error:#}"));

@@ -6,6 +6,7 @@
 //! - [`prefix`], [`sys`], [`limit`], [`slow`], [`setting`]: what Avocet adds, its bounds, and what
 //!   its settings change for a client;
 //! - [`config`]: the executable as its operator sees it; [`http`]: what it tells over HTTP;
+//! - [`command`]: `avocet sub` as a script sees it;
 //! - [`guide`]: the commands that the documents for users show;
 //! - [`client`]: mosquitto_pub and mosquitto_sub, paho-mqtt, aiomqtt, gmqtt, MQTT.js, rumqttc.
 //!
@@ -13,6 +14,7 @@
 //! where that broker and the standard part.
 
 mod client;
+mod command;
 mod config;
 mod connect;
 mod flow;

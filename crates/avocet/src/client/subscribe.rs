@@ -32,8 +32,8 @@ Examples:
   avocet sub -c -i logger -q 1 -t 'log/#'          a session that outlives the connection
   avocet sub -t '$share/workers/job/#'             share the work with others
 
-Exit code 0: the end came as asked for; 2: wrong usage; 1: anything else, such as fewer messages
-than -C within -W.";
+Exit code 0: ended by -C, by -E or by a signal; 27: ended by -W, whatever came until then;
+2: wrong usage; 1: anything else.";
 
 /// Subscribe and print messages.
 #[derive(Args, Debug)]
@@ -51,7 +51,7 @@ pub(crate) struct SubArgs {
     /// End after so many messages.
     #[arg(short = 'C', long, value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// End after so many seconds.
+    /// End after so many seconds, with exit code 27.
     #[arg(short = 'W', long, value_name = "SECONDS")]
     timeout: Option<u64>,
     /// Print the topic before the payload.
@@ -93,7 +93,7 @@ pub(super) fn run(args: &SubArgs) -> Result<(), Failure> {
         aliases: HashMap::new(),
         out: BufWriter::new(io::stdout().lock()),
     };
-    Ok(subscriber.run(&properties)?)
+    subscriber.run(&properties)
 }
 
 fn subscribe(args: &SubArgs) -> Subscribe {
@@ -126,37 +126,40 @@ struct Subscriber<'a> {
 enum Then {
     GoOn,
     End,
+    /// The time is over.
+    TimeOut,
 }
 
 impl Subscriber<'_> {
-    fn run(mut self, properties: &Properties) -> anyhow::Result<()> {
-        loop {
+    fn run(mut self, properties: &Properties) -> Result<(), Failure> {
+        let end = loop {
             if !self.conversation.connection.has_packet() && !self.flush()? {
-                break;
+                break Then::End;
             }
             let then = match self.turn() {
                 Ok(then) => then,
                 Err(error) if error.is::<NobodyReads>() => Then::End,
                 Err(error) => {
                     self.flush()?;
-                    return Err(error);
+                    return Err(error.into());
                 }
             };
-            if then == Then::End {
+            if then != Then::GoOn {
                 self.flush()?;
-                break;
+                break then;
             }
-        }
-        let count_wanted = self.args.count.unwrap_or(0);
-        let is_late = self.deadline.is_some_and(|deadline| deadline <= Instant::now());
-        let (count, out) = (self.count, self.out);
+        };
+        let (count, count_wanted, out) = (self.count, self.args.count, self.out);
         self.conversation.close(properties)?;
         // What could not be written is not wanted by anyone.
         let (_, _) = out.into_parts();
-        if is_late && count < count_wanted {
-            bail!("{count} of {count_wanted} messages came in time");
+        match (end, count_wanted) {
+            (Then::TimeOut, None) => Err(Failure::TimeOut("timed out".to_owned())),
+            (Then::TimeOut, Some(wanted)) => {
+                Err(Failure::TimeOut(format!("timed out: {count} of {wanted} messages came")))
+            }
+            (Then::GoOn | Then::End, _) => Ok(()),
         }
-        Ok(())
     }
 
     /// False: nobody reads what we print.
@@ -173,7 +176,10 @@ impl Subscriber<'_> {
         let Some(packet) = self.conversation.receive(until)? else {
             let now = Instant::now();
             let is_over = self.deadline.is_some_and(|deadline| deadline <= now);
-            if !is_over && self.suback_due.is_some_and(|due| due <= now) {
+            if is_over {
+                return Ok(Then::TimeOut);
+            }
+            if self.suback_due.is_some_and(|due| due <= now) {
                 bail!("the broker does not answer SUBSCRIBE");
             }
             return Ok(Then::End);
