@@ -19,11 +19,13 @@ use tracing::{info, warn};
 
 use crate::{
     Drops, ListenerOptions, MetricsSnapshot, Observer, Options,
+    alarm::Alarms,
     mailbox::Mailbox,
     metrics::Metrics,
     registry::Registry,
     retained::{self, Retained},
     shard::{self, Accepted, ShardHandle},
+    stall::Stalls,
     subscribe, sys, timers,
     timers::Timers,
 };
@@ -42,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) timers: Timers,
     pub(crate) drops: Drops,
     pub(crate) metrics: Metrics,
+    pub(crate) alarms: Alarms,
+    pub(crate) stalls: Stalls,
     pub(crate) is_stopping: AtomicBool,
     numbers: AtomicU64,
     /// Makes assigned client identifiers and dice differ from one start to the next.
@@ -100,6 +104,8 @@ impl Shared {
             timers: Timers::default(),
             drops: Drops::default(),
             metrics: Metrics::default(),
+            alarms: Alarms::default(),
+            stalls: Stalls::default(),
             is_stopping: AtomicBool::new(false),
             numbers: AtomicU64::new(0),
             salt: std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0),

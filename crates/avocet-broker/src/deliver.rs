@@ -110,7 +110,8 @@ impl Way<'_> {
                     if let Err(reason) = output.append_fastlane_frames(run.frames(), tally) {
                         let (client_id, count) =
                             (destination.subscriber.client_id(), messages.len() as u64);
-                        self.shared.drops.note_all(client_id, run.topic(), reason, count);
+                        let (drops, qos) = (&self.shared.drops, QoS::AtMostOnce);
+                        drops.note_all(client_id, run.topic(), qos, reason, count);
                     }
                 } else {
                     for transit in messages.transits() {
@@ -153,7 +154,8 @@ impl Way<'_> {
             None => Err(DropReason::Expired),
         };
         if let Err(reason) = appended {
-            self.shared.drops.note(mailbox.client_id(), transit.topic(), reason);
+            let client_id = mailbox.client_id();
+            self.shared.drops.note(client_id, transit.topic(), QoS::AtMostOnce, reason);
         }
     }
 
@@ -191,8 +193,12 @@ impl Way<'_> {
             Some(group) => {
                 self.deliver_to_group(transit, &group, dice, list);
             }
-            None => self.shared.drops.note(subscription, transit.topic(), DropReason::NoMember),
+            None => self.drop_memberless(transit, subscription),
         }
+    }
+
+    fn drop_memberless(&self, transit: &Transit<'_>, group: &str) {
+        self.shared.drops.note(group, transit.topic(), transit.qos(), DropReason::NoMember);
     }
 
     /// A connected member gets it; if there is none, one that will come back keeps it.
@@ -209,7 +215,7 @@ impl Way<'_> {
             .select(&choice, Mailbox::is_online)
             .or_else(|| group.select(&choice, |mailbox| !mailbox.is_ended()));
         let Some(member) = member else {
-            self.shared.drops.note(group.name(), transit.topic(), DropReason::NoMember);
+            self.drop_memberless(transit, group.name());
             return Refused(false);
         };
         let options = member.entry.options;

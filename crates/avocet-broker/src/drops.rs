@@ -6,6 +6,7 @@ use std::{
     time::SystemTime,
 };
 
+use avocet_mqtt::QoS;
 use avocet_session::DropReason;
 use parking_lot::Mutex;
 
@@ -37,6 +38,8 @@ pub struct Dropped {
 #[derive(Debug)]
 pub struct Drops {
     counts: Vec<AtomicU64>,
+    /// Those of them that somebody has lost, by QoS.
+    lost_by_qos: [AtomicU64; 3],
     ledger: Mutex<Ledger>,
 }
 
@@ -49,19 +52,29 @@ struct Ledger {
 impl Default for Drops {
     fn default() -> Self {
         let counts = DropReason::ALL.iter().map(|_| AtomicU64::new(0)).collect();
-        Self { counts, ledger: Mutex::default() }
+        Self { counts, lost_by_qos: Default::default(), ledger: Mutex::default() }
     }
 }
 
 impl Drops {
     /// Notes a drop.
-    pub(crate) fn note(&self, client_id: &str, topic: &str, reason: DropReason) {
-        self.note_all(client_id, topic, reason, 1);
+    pub(crate) fn note(&self, client_id: &str, topic: &str, qos: QoS, reason: DropReason) {
+        self.note_all(client_id, topic, qos, reason, 1);
     }
 
     /// Notes several messages of one client and topic.
-    pub(crate) fn note_all(&self, client_id: &str, topic: &str, reason: DropReason, messages: u64) {
+    pub(crate) fn note_all(
+        &self,
+        client_id: &str,
+        topic: &str,
+        qos: QoS,
+        reason: DropReason,
+        messages: u64,
+    ) {
         self.counts[reason as usize].fetch_add(messages, Ordering::Relaxed);
+        if reason != DropReason::NoSubscribers {
+            self.lost_by_qos[usize::from(qos.bits())].fetch_add(messages, Ordering::Relaxed);
+        }
         // A flood of drops must not become a queue for the ledger: what finds it busy is counted.
         let Some(mut ledger) = self.ledger.try_lock() else { return };
         let (entries, max) = if reason == DropReason::NoSubscribers {
@@ -85,6 +98,13 @@ impl Drops {
     #[must_use]
     pub fn total(&self, reason: DropReason) -> u64 {
         self.counts[reason as usize].load(Ordering::Relaxed)
+    }
+
+    /// How many messages of a QoS were dropped, for all reasons but [`DropReason::NoSubscribers`].
+    /// It is the QoS that the receiver would have got, or the publisher's if there was none.
+    #[must_use]
+    pub fn total_with(&self, qos: QoS) -> u64 {
+        self.lost_by_qos[usize::from(qos.bits())].load(Ordering::Relaxed)
     }
 
     /// How many for each reason, in the order of [`DropReason::ALL`].

@@ -163,6 +163,7 @@ pub(crate) fn end(shared: &Shared, mailbox: &Mailbox, inner: &mut Inner) -> Ende
         mailbox.set_online(false);
         inner.will = inner.session.detach().will;
     }
+    shared.metrics.note_subscriber(inner.session.has_subscriptions(), false);
     let filters = inner.session.filters().map(str::to_owned).collect();
     let tally = &mut Tally::default(); // nothing is sent
     let undelivered =

@@ -16,12 +16,14 @@
 //! - `retained`, `timers`, `wheel`: what waits for its time;
 //! - [`config`]: the sections of the configuration; [`Options`]: what they mean;
 //! - `sys`: what the broker tells about itself in `$SYS/`;
-//! - `drops`, `metrics`: what is counted; `observer`: how others look at it;
+//! - `drops`, `metrics`: what is counted; `alarm`, `stall`: what somebody should look at;
+//!   `observer`: how others look at all of it;
 //! - `broker`: all of it started and stopped.
 //!
 //! `sync` has the locks and atomics that tests of interleavings replace (`simulation`, with the
 //! feature `interleavings`).
 
+mod alarm;
 mod batch;
 mod broker;
 pub mod config;
@@ -42,6 +44,7 @@ mod retained;
 mod shard;
 #[cfg(all(test, feature = "interleavings"))]
 mod simulation;
+mod stall;
 mod subscribe;
 mod sync;
 mod sys;
@@ -49,6 +52,7 @@ mod timers;
 mod wheel;
 mod wire;
 
+pub use alarm::Alarm;
 pub use avocet_session::DropReason;
 pub use broker::{Broker, StartError};
 pub use drops::{Dropped, Drops};

@@ -5,18 +5,25 @@
 
 mod table;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    ops::RangeInclusive,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use avocet_mqtt::{AckKind, Packet, QoS};
 
+use self::table::{MISSED, PACKETS_RECEIVED, PACKETS_SENT, QOS, REASON, metrics};
 pub use self::table::{Metric, MetricKind};
-use self::table::{PACKETS_RECEIVED, PACKETS_SENT, QOS, REASON, metrics};
 use crate::broker::Shared;
 
 /// Control packet types, by the number in the fixed header.
 pub(crate) const KINDS: usize = 16;
 /// The number of PUBLISH.
 const PUBLISH: usize = 3;
+/// The numbers of PUBACK, PUBREC, PUBREL and PUBCOMP.
+pub(crate) const ACKNOWLEDGEMENTS: RangeInclusive<usize> = 4..=7;
+/// The number of DISCONNECT.
+pub(crate) const DISCONNECT: usize = 14;
 
 /// The control packets: number in the fixed header, name, whether clients send it, and the broker.
 pub(crate) const PACKETS: [(usize, &str, bool, bool); 15] = [
@@ -49,10 +56,14 @@ metrics! {
         pub(crate) connections_panicked: Counter,
         /// Sessions kept now, with or without a connection.
         pub(crate) sessions: Gauge,
+        /// Sessions that have a subscription now.
+        pub(crate) subscribers: Gauge,
         /// Connections closed because of a malformed packet.
         pub(crate) packets_malformed: Counter,
         /// Connections ended because the client was silent for too long.
         pub(crate) keep_alive_timeouts: Counter,
+        /// Ticks of a shard, two a second, that came late by 240 ms or more.
+        pub(crate) shard_stalls: Counter,
         /// Bytes read from clients.
         bytes_received: Counter,
         /// Bytes written to clients.
@@ -61,6 +72,8 @@ metrics! {
         packets_received: Counter by PACKETS_RECEIVED,
         /// Packets written, by type.
         packets_sent: Counter by PACKETS_SENT,
+        /// Acknowledgements read that fit no message, by type.
+        packets_missed: Counter by MISSED,
         /// Messages published by clients, by QoS.
         messages_received: Counter by QOS,
         /// Messages delivered to clients, by QoS.
@@ -83,6 +96,8 @@ metrics! {
         delayed_bytes: Gauge = |shared| shared.timers.delayed().1 as u64,
         /// Bytes that wait in all sessions' queues.
         queue_bytes: Gauge = |shared| shared.limits.budget.used(),
+        /// Alarms now.
+        alarms: Gauge = |shared| shared.alarms.len() as u64,
     }
 }
 
@@ -93,6 +108,7 @@ pub(crate) struct Tally {
     pub(crate) bytes_sent: u64,
     pub(crate) packets_received: [u64; KINDS],
     packets_sent: [u64; KINDS],
+    packets_missed: [u64; KINDS],
     messages_received: [u64; 3],
     messages_sent: [u64; 3],
 }
@@ -112,6 +128,11 @@ impl Tally {
     #[inline]
     pub(crate) fn acks_sent(&mut self, kind: AckKind, count: usize) {
         self.packets_sent[usize::from(kind.number())] += count as u64;
+    }
+
+    #[cold]
+    pub(crate) fn ack_missed(&mut self, kind: AckKind) {
+        self.packets_missed[usize::from(kind.number())] += 1;
     }
 
     pub(crate) fn packet_sent(&mut self, packet: &Packet<'_>) {
@@ -143,6 +164,19 @@ impl Metrics {
         }
     }
 
+    pub(crate) fn connections_now(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// A session had a subscription or none before, and has one or none now. Called under its lock.
+    pub(crate) fn note_subscriber(&self, before: bool, now: bool) {
+        match (before, now) {
+            (false, true) => self.subscribers.fetch_add(1, Ordering::Relaxed),
+            (true, false) => self.subscribers.fetch_sub(1, Ordering::Relaxed),
+            (true, true) | (false, false) => return,
+        };
+    }
+
     /// Adds what a turn counted, and empties its tally.
     pub(crate) fn take(&self, tally: &mut Tally) {
         let each = |counters: &[AtomicU64], counts: &[u64]| {
@@ -154,6 +188,7 @@ impl Metrics {
         Self::add(&self.bytes_sent, tally.bytes_sent);
         each(&self.packets_received, &tally.packets_received);
         each(&self.packets_sent, &tally.packets_sent);
+        each(&self.packets_missed, &tally.packets_missed);
         each(&self.messages_received, &tally.messages_received);
         each(&self.messages_sent, &tally.messages_sent);
         *tally = Tally::default();

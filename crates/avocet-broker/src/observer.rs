@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use crate::{MetricsSnapshot, broker::Shared};
+use crate::{Alarm, MetricsSnapshot, broker::Shared};
 
 /// Sees what a running broker does. Cheap to clone; one that outlives the broker sees it as it was
 /// when it stopped.
@@ -20,6 +20,12 @@ impl Observer {
     #[must_use]
     pub fn metrics(&self) -> MetricsSnapshot {
         MetricsSnapshot::take(&self.shared)
+    }
+
+    /// What somebody should look at now, the oldest first.
+    #[must_use]
+    pub fn alarms(&self) -> Vec<Alarm> {
+        self.shared.alarms.active()
     }
 
     /// Whether the broker takes no more connections and is about to end.

@@ -234,7 +234,11 @@ impl Outlet for Exit<'_> {
         self.output.as_ref().is_some_and(|output| output.has_room())
     }
 
-    fn dropped(&mut self, topic: &str, reason: DropReason) {
-        self.drops.note(self.client_id, topic, reason);
+    fn dropped(&mut self, topic: &str, qos: QoS, reason: DropReason) {
+        self.drops.note(self.client_id, topic, qos, reason);
+    }
+
+    fn missed(&mut self, kind: AckKind) {
+        self.tally.ack_missed(kind);
     }
 }

@@ -137,7 +137,12 @@ impl Publisher<'_> {
             for transit in inbound.messages.transits() {
                 inbound.reason = match refused {
                     Some((reason, why)) => {
-                        shared.drops.note(self.mailbox.client_id(), transit.topic(), why);
+                        shared.drops.note(
+                            self.mailbox.client_id(),
+                            transit.topic(),
+                            transit.qos(),
+                            why,
+                        );
                         reason
                     }
                     None if delayed => {
@@ -178,7 +183,7 @@ impl Publisher<'_> {
             return ReasonCode::Success;
         }
         let why = DropReason::QuotaExceeded;
-        shared.drops.note(self.mailbox.client_id(), transit.topic(), why);
+        shared.drops.note(self.mailbox.client_id(), transit.topic(), transit.qos(), why);
         // Who cannot be told has its message delivered at least.
         match transit.qos() {
             QoS::AtMostOnce => ReasonCode::Success,
@@ -199,7 +204,8 @@ impl Publisher<'_> {
             for inbound in run.iter_mut().filter(taken) {
                 let (topic, count) = (inbound.messages.topic(), inbound.messages.len() as u64);
                 let client_id = self.mailbox.client_id();
-                shared.drops.note_all(client_id, topic, DropReason::NoSubscribers, count);
+                let (qos, why) = (inbound.messages.qos(), DropReason::NoSubscribers);
+                shared.drops.note_all(client_id, topic, qos, why, count);
                 inbound.reason = ReasonCode::NoMatchingSubscribers;
             }
             return;
@@ -255,7 +261,12 @@ impl Publisher<'_> {
         let refused = destinations.plain.iter().any(refuses);
         if refused {
             let drops = &self.shard.shared.drops;
-            drops.note(self.mailbox.client_id(), transit.topic(), DropReason::Refused);
+            drops.note(
+                self.mailbox.client_id(),
+                transit.topic(),
+                transit.qos(),
+                DropReason::Refused,
+            );
         }
         refused
     }
@@ -345,7 +356,7 @@ pub(crate) fn publish_message(
     let transit = Transit::from_shared(message);
     if transit.retain() && shared.retained.store(&transit).is_err() {
         let client_id = from.map_or("", |mailbox| mailbox.client_id());
-        shared.drops.note(client_id, transit.topic(), DropReason::QuotaExceeded);
+        shared.drops.note(client_id, transit.topic(), transit.qos(), DropReason::QuotaExceeded);
     }
     let destinations = shared.router.matches(transit.topic());
     let width = destinations.plain.len() + destinations.fastlane.len();

@@ -15,7 +15,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Poll, Waker},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use avocet_router::RouteCache;
@@ -27,6 +27,7 @@ use crate::{
     connection,
     mailbox::{FlushList, Mailbox},
     metrics::Metrics,
+    stall::{self, Stall},
     wheel::{TICK, Wheel},
 };
 
@@ -75,6 +76,7 @@ pub(crate) struct Shard {
     pub(crate) now: Cell<Instant>,
     flush_list: RefCell<FlushList>,
     flusher: RefCell<Option<Waker>>,
+    number: usize,
     dice: Cell<u64>,
 }
 
@@ -88,6 +90,7 @@ impl Shard {
             now: Cell::new(Instant::now()),
             flush_list: RefCell::new(FlushList::default()),
             flusher: RefCell::new(None),
+            number,
             dice: Cell::new(number as u64),
         }
     }
@@ -98,6 +101,13 @@ impl Shard {
         let was_empty = self.flush_list.borrow().mailboxes.is_empty();
         let _waking = was_empty.then_some(Waking(self));
         work(&mut self.flush_list.borrow_mut())
+    }
+
+    fn note_late(&self, late: Duration) {
+        if late >= stall::LATE {
+            Metrics::add(&self.shared.metrics.shard_stalls, 1);
+            self.shared.stalls.note(Stall { late, shard: self.number });
+        }
     }
 
     fn wake_flusher(&self) {
@@ -216,8 +226,10 @@ async fn run_wheel(shard: Rc<Shard>) {
     let mut interval = time::interval(TICK);
     interval.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
     loop {
-        interval.tick().await;
-        shard.wheel.tick(Instant::now());
+        let due = interval.tick().await.into_std();
+        let now = Instant::now();
+        shard.note_late(now.saturating_duration_since(due));
+        shard.wheel.tick(now);
         ticks = ticks.wrapping_add(1);
         if ticks.is_multiple_of(SWEEP_TICKS) {
             shard.routes.borrow_mut().sweep(&shard.shared.router);

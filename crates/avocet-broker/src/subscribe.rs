@@ -73,7 +73,9 @@ pub(crate) fn subscribe(
         }
     }
     let alive = mailbox.with_link(wire, &shared.drops, list, |session, exit| {
+        let before = session.has_subscriptions();
         session.handle_subscribed(&request, &reasons, exit);
+        shared.metrics.note_subscriber(before, session.has_subscriptions());
     });
     if alive.is_none() {
         // The connection lost its session meanwhile, and the session does not know of these.
@@ -219,9 +221,11 @@ pub(crate) fn unsubscribe(
         reasons.push(if removed { ReasonCode::Success } else { ReasonCode::NoSubscriptionExisted });
     }
     mailbox.with_link(wire, &shared.drops, list, |session, exit| {
+        let before = session.has_subscriptions();
         for filter in &request.filters {
             session.forget(filter);
         }
+        shared.metrics.note_subscriber(before, session.has_subscriptions());
         session.handle_unsubscribed(request.packet_id, reasons, exit);
     });
 }

@@ -7,42 +7,123 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use avocet_mqtt::{ApplicationMessage, ProtocolVersion, Publish, Transit};
+use avocet_mqtt::{ApplicationMessage, ProtocolVersion, Publish, QoS, Transit};
 use avocet_session::DropReason;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time;
+use tracing::{info, warn};
 
 use crate::{
-    MetricsSnapshot,
+    Alarm, MetricsSnapshot,
+    alarm::{self, Change},
     broker::Shared,
     mailbox::{FlushList, Mailbox},
-    metrics::PACKETS,
+    metrics::{ACKNOWLEDGEMENTS, DISCONNECT, PACKETS},
     publish,
+    stall::Stall,
 };
 
-/// Publishes the figures for as long as the broker runs.
+/// How often the node is looked at for alarms and stalls: at most one of each is told in that time.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Publishes the figures, and what somebody should look at, for as long as the broker runs.
 pub(crate) async fn run(shared: Arc<Shared>, interval: Duration) {
     let started = Instant::now();
     let mut peaks = Peaks::default();
-    let mut ticks = time::interval(interval);
-    ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+    let mut figures = time::interval(interval);
+    let mut looks = time::interval(LOOK_INTERVAL);
+    for ticks in [&mut figures, &mut looks] {
+        ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+    }
     loop {
-        ticks.tick().await;
+        let is_look = tokio::select! {
+            _ = figures.tick() => false,
+            _ = looks.tick() => true,
+        };
         let now = Instant::now();
         let mut list = FlushList::default();
-        let mut say = |name: &str, value: &str| {
-            let topic = format!("$SYS/brokers/{}/{name}", shared.options.node);
-            tell(&shared, &mut list, &topic, value, true, now);
-        };
-        say("version", env!("CARGO_PKG_VERSION"));
-        say("sysdescr", "Avocet");
-        say("uptime", &now.duration_since(started).as_secs().to_string());
-        say("datetime", &humantime::format_rfc3339_seconds(SystemTime::now()).to_string());
-        figures(&shared, &mut peaks, &mut say);
-        counters(&shared, &mut say);
-        tell(&shared, &mut list, "$SYS/brokers", &shared.options.node, true, now);
+        if is_look {
+            look(&shared, &mut list, now);
+        } else {
+            tell_figures(&shared, &mut list, started, &mut peaks, now);
+        }
         list.flush(&shared, now);
     }
+}
+
+fn tell_figures(
+    shared: &Shared,
+    list: &mut FlushList,
+    started: Instant,
+    peaks: &mut Peaks,
+    now: Instant,
+) {
+    let mut say = |name: &str, value: &str| {
+        tell(shared, list, &topic(shared, name), value, true, now);
+    };
+    say("version", env!("CARGO_PKG_VERSION"));
+    say("sysdescr", "Avocet");
+    say("uptime", &now.duration_since(started).as_secs().to_string());
+    say("datetime", &humantime::format_rfc3339_seconds(SystemTime::now()).to_string());
+    figures(shared, peaks, &mut say);
+    counters(shared, &mut say);
+    tell(shared, list, "$SYS/brokers", &shared.options.node, true, now);
+}
+
+/// Tells of alarms that begin or are over, and of the longest stall.
+fn look(shared: &Shared, list: &mut FlushList, now: Instant) {
+    for change in alarm::check(shared) {
+        let (what, alarm, payload) = match &change {
+            Change::Begun(alarm) => {
+                warn!(id = %alarm.id, message = %alarm.message, "An alarm begins.");
+                ("alert", alarm, begun(alarm))
+            }
+            Change::Over(alarm) => {
+                info!(id = %alarm.id, "An alarm is over.");
+                ("clear", alarm, over(alarm))
+            }
+        };
+        let topic = topic(shared, &format!("alarms/{}/{what}", alarm.id));
+        tell(shared, list, &topic, &payload.to_string(), false, now);
+    }
+    if let Some(Stall { shard, late }) = shared.stalls.take() {
+        let late = late.as_millis();
+        warn!(shard, late_ms = late, "A shard stood still.");
+        let text = format!("long_schedule warning: shard = {shard}, late by {late} ms");
+        tell(shared, list, &topic(shared, "sysmon/long_schedule"), &text, false, now);
+    }
+}
+
+/// `id` to `ts` are EMQ X 2.x's, the others those of its successors, which tell times in
+/// microseconds.
+fn begun(alarm: &Alarm) -> Value {
+    json!({
+        "id": alarm.id,
+        "severity": "warning",
+        "title": alarm.id,
+        "summary": alarm.message,
+        "ts": since_1970(alarm.since).as_secs(),
+        "name": alarm.id,
+        "message": alarm.message,
+        "details": {},
+        "activate_at": micros(alarm.since),
+        "deactivate_at": "infinity",
+        "activated": true,
+    })
+}
+
+fn over(alarm: &Alarm) -> Value {
+    let now = SystemTime::now();
+    json!({
+        "id": alarm.id,
+        "ts": since_1970(now).as_secs(),
+        "name": alarm.id,
+        "message": alarm.message,
+        "details": {},
+        "activate_at": micros(alarm.since),
+        "deactivate_at": micros(now),
+        "activated": false,
+    })
 }
 
 /// The highest value seen of each `stats/` figure.
@@ -51,13 +132,14 @@ struct Peaks([u64; 7]);
 
 fn figures(shared: &Shared, peaks: &mut Peaks, say: &mut impl FnMut(&str, &str)) {
     let routes = shared.router.stats();
-    let connections = shared.metrics.connections.load(Ordering::Relaxed);
+    let connections = shared.metrics.connections_now();
+    let subscribers = shared.metrics.subscribers.load(Ordering::Relaxed);
     let sessions = shared.metrics.sessions.load(Ordering::Relaxed);
     let now = [
         ("clients", connections),
         ("sessions", sessions),
         ("subscriptions", routes.subscriptions as u64),
-        ("subscribers", sessions),
+        ("subscribers", subscribers),
         ("topics", routes.filters as u64),
         ("routes", routes.filters as u64),
         ("retained", shared.retained.len() as u64),
@@ -90,6 +172,12 @@ fn counters(shared: &Shared, say: &mut impl FnMut(&str, &str)) {
             count(&format!("packets/{name}/sent"), metrics.packets_sent[kind]);
         }
     }
+    // EMQ X knows this one from clients alone.
+    count("packets/disconnect", metrics.packets_received[DISCONNECT]);
+    for (kind, name, ..) in PACKETS.into_iter().filter(|(kind, ..)| ACKNOWLEDGEMENTS.contains(kind))
+    {
+        count(&format!("packets/{name}/missed"), metrics.packets_missed[kind]);
+    }
     messages(shared, &metrics, &mut count);
 }
 
@@ -97,6 +185,9 @@ fn messages(shared: &Shared, metrics: &MetricsSnapshot, count: &mut impl FnMut(&
     count("messages/received", metrics.messages_received.iter().sum());
     count("messages/sent", metrics.messages_sent.iter().sum());
     count("messages/retained", shared.retained.len() as u64);
+    // There are no other nodes yet.
+    count("messages/forward", 0);
+    count("messages/qos2/dropped", shared.drops.total_with(QoS::ExactlyOnce));
     // Who publishes what nobody wants has lost nothing.
     let lost = DropReason::ALL.iter().filter(|reason| **reason != DropReason::NoSubscribers);
     count("messages/dropped", lost.map(|reason| shared.drops.total(*reason)).sum());
@@ -150,7 +241,11 @@ pub(crate) fn disconnected(
 }
 
 fn client_topic(shared: &Shared, mailbox: &Mailbox, what: &str) -> String {
-    format!("$SYS/brokers/{}/clients/{}/{what}", shared.options.node, mailbox.client_id())
+    topic(shared, &format!("clients/{}/{what}", mailbox.client_id()))
+}
+
+fn topic(shared: &Shared, name: &str) -> String {
+    format!("$SYS/brokers/{}/{name}", shared.options.node)
 }
 
 fn tell(
@@ -168,5 +263,13 @@ fn tell(
 }
 
 fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    since_1970(SystemTime::now()).as_secs()
+}
+
+fn micros(time: SystemTime) -> u64 {
+    u64::try_from(since_1970(time).as_micros()).unwrap_or(u64::MAX)
+}
+
+fn since_1970(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }

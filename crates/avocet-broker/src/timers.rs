@@ -158,7 +158,7 @@ pub(crate) fn delay(
     now: Instant,
 ) -> ReasonCode {
     let Some((delay, topic)) = parse_delayed(transit.topic()) else {
-        shared.drops.note(client_id, transit.topic(), DropReason::TopicInvalid);
+        shared.drops.note(client_id, transit.topic(), transit.qos(), DropReason::TopicInvalid);
         return ReasonCode::TopicNameInvalid;
     };
     let (messages, bytes) = shared.timers.delayed();
@@ -166,7 +166,7 @@ pub(crate) fn delay(
     if messages >= options.delayed_messages_max
         || bytes + transit.payload().len() > options.delayed_bytes_max
     {
-        shared.drops.note(client_id, transit.topic(), DropReason::QuotaExceeded);
+        shared.drops.note(client_id, transit.topic(), transit.qos(), DropReason::QuotaExceeded);
         return ReasonCode::QuotaExceeded;
     }
     let mut publish = Publish::new(topic, transit.payload());

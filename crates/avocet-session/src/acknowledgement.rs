@@ -42,9 +42,12 @@ impl Session {
         let inflight = &mut self.inflight;
         let mut ids = ids.peekable();
         inflight.complete_oldest(&mut ids, QoS::AtLeastOnce);
-        let wrong = |id| inflight.complete(id, QoS::AtLeastOnce) == Err(Mismatch::WrongStage);
-        if ids.any(wrong) {
-            return violation("PUBACK for a QoS 2 message");
+        for id in ids {
+            match inflight.complete(id, QoS::AtLeastOnce) {
+                Ok(()) => {}
+                Err(Mismatch::Unknown) => out.missed(AckKind::Puback),
+                Err(Mismatch::WrongStage) => return violation("PUBACK for a QoS 2 message"),
+            }
         }
         self.inflight.charge(&self.limits);
         self.pump(now, out);
@@ -58,8 +61,10 @@ impl Session {
         now: Instant,
         out: &mut O,
     ) {
-        if self.inflight.complete(id, QoS::ExactlyOnce).is_ok() {
-            self.pump(now, out);
+        match self.inflight.complete(id, QoS::ExactlyOnce) {
+            Ok(()) => self.pump(now, out),
+            Err(Mismatch::Unknown) => out.missed(AckKind::Pubrec),
+            Err(Mismatch::WrongStage) => {}
         }
     }
 
@@ -83,6 +88,7 @@ impl Session {
             match odd {
                 None => return Ok(()),
                 Some((id, Mismatch::Unknown)) => {
+                    out.missed(AckKind::Pubrec);
                     let reason = ReasonCode::PacketIdentifierNotFound;
                     out.send(&Packet::Pubrel(Ack::new(id, reason)));
                 }
@@ -109,6 +115,7 @@ impl Session {
             });
             out.send_acks(AckKind::Pubcomp, released);
             let Some(id) = unknown else { return };
+            out.missed(AckKind::Pubrel);
             let reason = ReasonCode::PacketIdentifierNotFound;
             out.send(&Packet::Pubcomp(Ack::new(id, reason)));
         }
@@ -123,8 +130,12 @@ impl Session {
         let inflight = &mut self.inflight;
         let mut ids = ids.peekable();
         inflight.finish_oldest(&mut ids);
-        if ids.any(|id| inflight.finish(id) == Err(Mismatch::WrongStage)) {
-            return violation("PUBCOMP before PUBREC");
+        for id in ids {
+            match inflight.finish(id) {
+                Ok(()) => {}
+                Err(Mismatch::Unknown) => out.missed(AckKind::Pubcomp),
+                Err(Mismatch::WrongStage) => return violation("PUBCOMP before PUBREC"),
+            }
         }
         self.inflight.charge(&self.limits);
         self.pump(now, out);

@@ -41,6 +41,12 @@ impl Budget {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    /// Bytes there are, taken or not.
+    #[must_use]
+    pub fn bytes_max(&self) -> u64 {
+        self.bytes_max
+    }
+
     /// Bytes taken now.
     #[must_use]
     pub fn used(&self) -> u64 {

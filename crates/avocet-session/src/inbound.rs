@@ -145,7 +145,7 @@ impl Session {
             return Ok(());
         }
         if self.limits.check_payload_format && !payload_is_what_it_says(publish) {
-            out.dropped(topic.as_str(), DropReason::PayloadFormatInvalid);
+            out.dropped(topic.as_str(), publish.qos, DropReason::PayloadFormatInvalid);
             if let Some(id) = publish.packet_id {
                 self.refuse(id, publish.qos, ReasonCode::PayloadFormatInvalid, out);
             }

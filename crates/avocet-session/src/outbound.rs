@@ -125,7 +125,7 @@ impl Session {
         let retain = terms.retained || (terms.retain_as_published && transit.retain());
         let Some(connection) = self.connection.as_mut().filter(|c| c.is_open()) else {
             if qos == QoS::AtMostOnce && !self.limits.queue_qos0 {
-                out.dropped(transit.topic(), DropReason::Offline);
+                out.dropped(transit.topic(), qos, DropReason::Offline);
                 return Delivery::Dropped;
             }
             return self.queue(waiting(transit, terms, qos, retain), out);
@@ -144,7 +144,7 @@ impl Session {
             return self.queue(waiting(transit, terms, qos, retain), out);
         }
         let Some(mut publish) = transit.to_publish(now) else {
-            out.dropped(transit.topic(), DropReason::Expired); // [MQTT5-3.3.2-5]
+            out.dropped(transit.topic(), qos, DropReason::Expired); // [MQTT5-3.3.2-5]
             return Delivery::Dropped;
         };
         publish.qos = qos;
@@ -201,16 +201,17 @@ impl Session {
     }
 
     fn queue<O: Outlet>(&mut self, waiting: Waiting, out: &mut O) -> Delivery {
-        let evicted = |gone: &Waiting| out.dropped(gone.message.topic(), DropReason::QueueFull);
+        let mut dropped =
+            |gone: &Waiting, reason| out.dropped(gone.message.topic(), gone.qos, reason);
+        let evicted = |gone: &Waiting| dropped(gone, DropReason::QueueFull);
         let Pushed::Full(waiting) = self.outbox.push(waiting, &self.limits, evicted) else {
             return Delivery::Queued;
         };
-        let topic = waiting.message.topic();
         if waiting.qos == QoS::AtMostOnce || self.limits.queue_full == QueueFull::DropOldest {
-            out.dropped(topic, DropReason::QueueFull);
+            dropped(&waiting, DropReason::QueueFull);
             return Delivery::Dropped;
         }
-        out.dropped(topic, DropReason::Refused);
+        dropped(&waiting, DropReason::Refused);
         Delivery::Refused
     }
 
@@ -238,7 +239,7 @@ impl Session {
 
     pub(crate) fn drop_waiting<O: Outlet>(&mut self, out: &mut O) {
         for waiting in self.inflight.drain().chain(self.outbox.drain(&self.limits)) {
-            out.dropped(waiting.message.topic(), DropReason::SessionEnded);
+            out.dropped(waiting.message.topic(), waiting.qos, DropReason::SessionEnded);
         }
     }
 }
@@ -257,7 +258,8 @@ fn send_waiting<O: Outlet>(
 ) {
     let transit = Transit::from_shared(&waiting.message);
     let Some(mut publish) = transit.to_publish(now) else {
-        return out.dropped(transit.topic(), DropReason::Expired); // [MQTT5-3.3.2-5]
+        // [MQTT5-3.3.2-5]
+        return out.dropped(transit.topic(), waiting.qos, DropReason::Expired);
     };
     let acknowledged = waiting.qos > QoS::AtMostOnce;
     publish.qos = waiting.qos;
@@ -301,7 +303,7 @@ fn transmit<O: Outlet>(
     out: &mut O,
 ) -> Delivery {
     if !fits(connection, &publish, 0) {
-        out.dropped(publish.topic, DropReason::PacketTooLarge); // [MQTT5-3.1.2-25]
+        out.dropped(publish.topic, publish.qos, DropReason::PacketTooLarge); // [MQTT5-3.1.2-25]
         return Delivery::Dropped;
     }
     if connection.outbound_aliases.in_use() && fits(connection, &publish, ALIAS_BYTES) {

@@ -32,6 +32,10 @@ pub trait Outlet {
     /// for each packet it sent, and no more is read from it while there is no room.
     fn has_room(&self) -> bool;
 
-    /// A message that was meant for this client will not reach it.
-    fn dropped(&mut self, topic: &str, reason: DropReason);
+    /// A message will not reach this client, or was not taken from it. `qos` is what it would have
+    /// been delivered with, or was published with.
+    fn dropped(&mut self, topic: &str, qos: QoS, reason: DropReason);
+
+    /// The client acknowledged what it was not sent, or has acknowledged before.
+    fn missed(&mut self, _kind: AckKind) {}
 }

@@ -117,6 +117,12 @@ impl Session {
         self.subscriptions.contains(filter)
     }
 
+    /// Whether anything is subscribed.
+    #[must_use]
+    pub fn has_subscriptions(&self) -> bool {
+        self.subscriptions.len() > 0
+    }
+
     /// Whether one more filter would be too many, `added` not yet told to the session included.
     #[must_use]
     pub fn subscriptions_full(&self, added: usize) -> bool {
@@ -181,7 +187,7 @@ impl Session {
         self.send_fitting(Packet::Connack(Box::new(connack)), out);
         if !self.limits.queue_qos0 {
             for (_, waiting) in self.outbox.drain_qos0(&self.limits) {
-                out.dropped(waiting.message.topic(), DropReason::Offline);
+                out.dropped(waiting.message.topic(), waiting.qos, DropReason::Offline);
             }
         }
         self.pump(now, out);

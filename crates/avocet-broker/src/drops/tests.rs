@@ -4,7 +4,7 @@ use super::*;
 fn ledger_keeps_the_latest_of_what_was_lost() {
     let drops = Drops::default();
     for number in 0..=LEDGER_MAX {
-        drops.note("c", &number.to_string(), DropReason::QueueFull);
+        drops.note("c", &number.to_string(), QoS::AtMostOnce, DropReason::QueueFull);
     }
     let latest = drops.latest();
     assert_eq!(latest.len(), LEDGER_MAX);
@@ -15,11 +15,11 @@ fn ledger_keeps_the_latest_of_what_was_lost() {
 #[test]
 fn what_nobody_wants_pushes_out_nothing_that_was_lost() {
     let drops = Drops::default();
-    drops.note("alice", "a", DropReason::Expired);
+    drops.note("alice", "a", QoS::ExactlyOnce, DropReason::Expired);
     for _ in 0..=LEDGER_MAX {
-        drops.note_all("bob", "b", DropReason::NoSubscribers, 3);
+        drops.note_all("bob", "b", QoS::ExactlyOnce, DropReason::NoSubscribers, 3);
     }
-    drops.note("alice", "c", DropReason::Offline);
+    drops.note("alice", "c", QoS::AtMostOnce, DropReason::Offline);
     let latest = drops.latest();
     assert_eq!(latest.len(), UNWANTED_MAX + 2);
     let first = &latest[0];
@@ -27,12 +27,13 @@ fn what_nobody_wants_pushes_out_nothing_that_was_lost() {
     assert_eq!((&*latest[1].client_id, latest[1].messages), ("bob", 3));
     assert_eq!(latest.last().map(|dropped| dropped.reason), Some(DropReason::Offline));
     assert_eq!(drops.total(DropReason::NoSubscribers), 3 * (LEDGER_MAX as u64 + 1));
+    assert_eq!(drops.total_with(QoS::ExactlyOnce), 1);
 }
 
 #[test]
 fn long_topic_is_cut_between_characters() {
     let drops = Drops::default();
     let topic = format!("{}é", "x".repeat(TOPIC_BYTES_MAX - 1));
-    drops.note("c", &topic, DropReason::QueueFull);
+    drops.note("c", &topic, QoS::AtMostOnce, DropReason::QueueFull);
     assert_eq!(drops.latest()[0].topic.len(), TOPIC_BYTES_MAX - 1);
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use avocet_session::DropReason;
 
-use super::{KINDS, PACKETS};
+use super::{ACKNOWLEDGEMENTS, KINDS, PACKETS};
 
 /// A metric as it is told to others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +39,7 @@ pub(super) struct Label<const N: usize> {
 
 pub(super) const PACKETS_RECEIVED: Label<KINDS> = packets(true, false);
 pub(super) const PACKETS_SENT: Label<KINDS> = packets(false, true);
+pub(super) const MISSED: Label<KINDS> = acknowledgements();
 pub(super) const QOS: Label<3> = Label { name: "qos", values: ["0", "1", "2"] };
 pub(super) const REASON: Label<{ DropReason::ALL.len() }> = reasons();
 
@@ -53,6 +54,18 @@ const fn packets(received: bool, sent: bool) -> Label<KINDS> {
         row += 1;
     }
     Label { name: "type", values }
+}
+
+const fn acknowledgements() -> Label<KINDS> {
+    let mut label = packets(true, true);
+    let mut kind = 0;
+    while kind < KINDS {
+        if kind < *ACKNOWLEDGEMENTS.start() || kind > *ACKNOWLEDGEMENTS.end() {
+            label.values[kind] = "";
+        }
+        kind += 1;
+    }
+    label
 }
 
 const fn reasons() -> Label<{ DropReason::ALL.len() }> {

@@ -75,7 +75,7 @@ impl Outlet for Wire {
         self.room > 0
     }
 
-    fn dropped(&mut self, topic: &str, reason: DropReason) {
+    fn dropped(&mut self, topic: &str, _: QoS, reason: DropReason) {
         self.lines.push(format!("drop {reason} t={topic}"));
     }
 }

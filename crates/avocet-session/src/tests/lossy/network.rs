@@ -83,7 +83,7 @@ impl Outlet for Wire {
         self.room > 0
     }
 
-    fn dropped(&mut self, topic: &str, reason: DropReason) {
+    fn dropped(&mut self, topic: &str, _: QoS, reason: DropReason) {
         panic!("dropped: {topic} {reason}");
     }
 }
