@@ -31,7 +31,7 @@ use crate::{
     publish::Backlog,
     shard::{Accepted, Shard},
     wheel::Watch,
-    wire::{BLOCKED, CLOSING, DETACHED, Wire},
+    wire::{BLOCKED, CHANGED, CLOSING, DETACHED, Wire},
 };
 
 /// How long the last bytes may take once a connection is closing.
@@ -139,10 +139,10 @@ impl Connection {
                 return Ending::Detached;
             }
             if let Some(admission) = self.entering.take() {
-                if self.watch.expired.get() {
+                self.enter(*admission);
+                if self.entering.is_some() && !self.wait_for_change().await {
                     return Ending::Silent;
                 }
-                self.enter(*admission);
                 yield_now().await;
                 continue;
             }
@@ -178,6 +178,7 @@ impl Connection {
     /// Asks for the session of a client that may come in.
     fn enter(&mut self, admission: Admission) {
         let (shard, now) = (Rc::clone(&self.shard), Instant::now());
+        self.wire.clear(CHANGED);
         shard.with_flush_list(|list| {
             let entrance = Entrance { shared: &shard.shared, wire: &self.wire, now, list };
             match entrance.open(admission) {
@@ -188,6 +189,22 @@ impl Connection {
                 Opening::Wait(admission) => self.entering = Some(Box::new(admission)),
             }
         });
+    }
+
+    /// Waits until the session may be had. False if that takes too long.
+    async fn wait_for_change(&self) -> bool {
+        poll_fn(|cx| {
+            self.wire.own(cx.waker());
+            self.watch.own(cx.waker());
+            if self.watch.expired.get() {
+                Poll::Ready(false)
+            } else if self.wire.signals() & CHANGED != 0 {
+                Poll::Ready(true)
+            } else {
+                Poll::Pending
+            }
+        })
+        .await
     }
 
     /// Sends some retained messages if the client takes them now; false if it has to be waited for,
@@ -523,3 +540,7 @@ impl Connection {
         self.wire.socket.shutdown();
     }
 }
+
+#[cfg(test)]
+#[cfg(not(feature = "interleavings"))]
+mod tests;

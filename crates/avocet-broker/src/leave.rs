@@ -61,6 +61,7 @@ fn unlink(shared: &Shared, mailbox: &Mailbox, wire: &Arc<Wire>) -> Option<Left> 
     }
     inner.link = None;
     inner.epoch += 1;
+    inner.call_heirs();
     mailbox.set_online(false);
     let detached = inner.session.detach();
     let will_delay =
@@ -155,6 +156,7 @@ pub(crate) fn end_session(
 /// Nothing may be put into the mailbox any more; what waited is dropped or given back.
 pub(crate) fn end(shared: &Shared, mailbox: &Mailbox, inner: &mut Inner) -> Ended {
     inner.ended = true;
+    inner.call_heirs();
     inner.feeds.clear();
     mailbox.set_ended();
     inner.epoch += 1;

@@ -26,7 +26,7 @@ use crate::{
     subscribe::Feed,
     sync::{Mutex, MutexGuard},
     timers::TimerKey,
-    wire::{BLOCKED, CLOSING, Wire},
+    wire::{BLOCKED, CHANGED, CLOSING, Wire},
 };
 
 /// What a turn leaves behind: mailboxes with something to write, each once, and what it counted.
@@ -80,6 +80,9 @@ pub(crate) struct Inner {
     pub(crate) epoch: u64,
     /// Timers set when the last connection ended; void once the client is back.
     pub(crate) timers: Vec<TimerKey>,
+    /// Connections of the same client that wait for this one to go.
+    #[expect(clippy::box_collection, reason = "rare, and an idle session is to be small")]
+    heirs: Option<Box<Vec<Arc<Wire>>>>,
 }
 
 /// The attached connection.
@@ -122,6 +125,7 @@ impl Mailbox {
             will: None,
             epoch: 0,
             timers: Vec::new(),
+            heirs: None,
         };
         Self(Arc::new(Seat {
             id,
@@ -239,6 +243,18 @@ impl Mailbox {
 }
 
 impl Inner {
+    /// A newer connection waits for the session: it is woken by [`call_heirs`](Self::call_heirs).
+    pub(crate) fn wait(&mut self, wire: &Arc<Wire>) {
+        self.heirs.get_or_insert_default().push(Arc::clone(wire));
+    }
+
+    /// A connection has come or gone, or the session is over: who waits for it is to ask again.
+    pub(crate) fn call_heirs(&mut self) {
+        for wire in self.heirs.take().into_iter().flat_map(|heirs| *heirs) {
+            wire.signal(CHANGED);
+        }
+    }
+
     /// The session, and its way out.
     #[inline]
     pub(crate) fn with_exit<R>(

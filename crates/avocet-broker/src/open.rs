@@ -41,7 +41,7 @@ pub(crate) enum Opening {
         /// How long it may be silent.
         silence_max: Option<Duration>,
     },
-    /// Its older connection has been told to go; ask again in a moment.
+    /// Its older connection has been told to go; to ask again when the wire has `CHANGED`.
     Wait(Admission),
 }
 
@@ -96,6 +96,7 @@ impl Entrance<'_> {
                 self.shared.registry.remove(&mailbox);
             } else if inner.reserved || inner.link.is_some() {
                 self.tell_to_go(&mailbox, &mut inner);
+                inner.wait(self.wire);
                 return Opening::Wait(admission);
             } else if admission.connect.clean_start {
                 // [MQTT3-3.1.2-6] [MQTT5-3.1.2-4]
@@ -174,6 +175,7 @@ impl Entrance<'_> {
         });
         inner.epoch += 1;
         inner.reserved = false;
+        inner.call_heirs();
         let tally = &mut self.list.tally;
         inner.with_exit(&self.shared.drops, mailbox.client_id(), tally, |session, exit| {
             session.attach(admission, session_present, self.now, exit);

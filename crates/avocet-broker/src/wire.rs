@@ -15,6 +15,8 @@ pub(crate) const BLOCKED: u8 = 1;
 pub(crate) const CLOSING: u8 = 2;
 /// The session has another connection, or none: end at once.
 pub(crate) const DETACHED: u8 = 4;
+/// Something has changed about the session that it waits for: ask for it again.
+pub(crate) const CHANGED: u8 = 8;
 
 /// A socket, what its owner has to look after, and how to wake it. The descriptor lives as long as
 /// anyone may write to it, so that its number never names another client's connection.
