@@ -2,7 +2,9 @@
 //! at once. What the bytes mean the codec and the session say; here they are carried.
 //!
 //! A turn: read what is there, let the session handle the packets, route what was published, and
-//! only then answer. The flusher writes.
+//! only then answer. The flusher writes. `last_words`: what is done for a client that is gone.
+
+mod last_words;
 
 use std::{
     collections::VecDeque,
@@ -116,7 +118,7 @@ impl Connection {
     /// A bug of ours ends this one connection, and the metrics say so.
     async fn serve_guarded(&mut self) -> Ending {
         let ending = {
-            let mut serving = pin!(self.serve());
+            let mut serving = pin!(self.serve_to_the_end());
             poll_fn(|cx| {
                 let polled = catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(cx)));
                 polled.unwrap_or(Poll::Ready(Ending::Panicked))
@@ -125,6 +127,14 @@ impl Connection {
         };
         if matches!(ending, Ending::Panicked) {
             Metrics::add(&self.shard.shared.metrics.connections_panicked, 1);
+        }
+        ending
+    }
+
+    async fn serve_to_the_end(&mut self) -> Ending {
+        let ending = self.serve().await;
+        if self.closed.is_none() && matches!(ending, Ending::Lost | Ending::Closed) {
+            self.take_last_words().await;
         }
         ending
     }

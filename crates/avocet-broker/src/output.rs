@@ -26,6 +26,8 @@ pub(crate) struct Output {
     /// On somebody's flush list.
     pub(crate) queued: bool,
     blocked: bool,
+    /// The connection is broken: what is appended reaches nobody.
+    broken: bool,
     /// What is not written, while it is blocked.
     charge: Charge,
 }
@@ -55,6 +57,7 @@ impl Output {
             packet_bytes_max,
             queued: false,
             blocked: false,
+            broken: false,
             charge: Charge::new(limits),
         }
     }
@@ -64,9 +67,12 @@ impl Output {
         self.pending.len()
     }
 
-    /// A connection that does not keep up has less room when the node's budget is spent.
+    /// A connection that does not keep up has less room when the node's budget is spent; one that
+    /// is broken has none, so that messages wait for the next one.
     pub(crate) fn has_room(&self) -> bool {
-        self.waiting() < BYTES_MAX && (self.charge.bytes() == 0 || !self.charge.is_spent())
+        !self.broken
+            && self.waiting() < BYTES_MAX
+            && (self.charge.bytes() == 0 || !self.charge.is_spent())
     }
 
     pub(crate) fn append(&mut self, packet: &Packet<'_>, tally: &mut Tally) {
@@ -132,6 +138,7 @@ impl Output {
                 Flushed::Blocked
             }
             Err(_) => {
+                self.broken = true;
                 self.pending.release();
                 Flushed::Broken
             }

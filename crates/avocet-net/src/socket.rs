@@ -1,7 +1,7 @@
 //! One stream.
 
 use std::{
-    io::{self, IoSlice, Write},
+    io::{self, IoSlice, Read, Write},
     net::{Shutdown, SocketAddr},
     task::{Context, Poll, ready},
 };
@@ -71,6 +71,16 @@ impl Socket {
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
+    }
+
+    /// Reads what is there, straight from the system, whatever is known of readiness: what came
+    /// before the other side broke off can still be had. To be called by the owner alone.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if nothing is there; anything else if nothing will be.
+    pub fn read_left(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        retry(|| (&*SockRef::from(&self.stream)).read(buffer))
     }
 
     /// There was room for more than there was: the next readiness comes with the next bytes, so

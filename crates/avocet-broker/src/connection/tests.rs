@@ -6,7 +6,7 @@ use avocet_session::{Limits, handshake};
 use tokio::{net::TcpStream, runtime::LocalRuntime, task::spawn_local, time::timeout};
 
 use super::*;
-use crate::{ListenerOptions, Options, broker::Shared, shard};
+use crate::{ListenerOptions, Options, broker::Shared, metrics::Tally, shard};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -105,5 +105,34 @@ fn connection_that_waits_for_an_older_one_has_no_turn_until_that_goes() {
         timeout(DEADLINE, client.readable()).await.expect("it is woken").unwrap();
         let mut first = [0];
         assert_eq!((client.try_read(&mut first).unwrap(), first), (1, [0x20]), "no CONNACK");
+    });
+}
+
+#[test]
+fn broken_connection_takes_no_message_from_its_session() {
+    LocalRuntime::new().unwrap().block_on(async {
+        let listener = Listener::bind("127.0.0.1:0").unwrap();
+        let shard = Rc::new(Shard::new(shared(), 0));
+        let (client, wire) = pair(&listener).await;
+        let mailbox = open(&shard, &wire);
+        drop(client);
+        let broken = async {
+            let mut tally = Tally::default();
+            let mut write = || {
+                let mut inner = mailbox.lock();
+                let output = &mut inner.link.as_mut().unwrap().output;
+                assert!(output.has_room());
+                output.append(&Packet::Pingresp, &mut tally);
+                let flushed = output.flush(&wire, false, &mut tally);
+                (flushed == Flushed::Broken).then(|| (output.waiting(), output.has_room()))
+            };
+            loop {
+                match write() {
+                    Some(found) => return found,
+                    None => yield_now().await,
+                }
+            }
+        };
+        assert_eq!(timeout(DEADLINE, broken).await, Ok((0, false)));
     });
 }

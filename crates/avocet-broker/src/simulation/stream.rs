@@ -284,6 +284,10 @@ impl Socket {
         Poll::Pending
     }
 
+    pub(crate) fn read_left(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.owned().read(buffer)
+    }
+
     pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.owned();
         self.readiness.writable.poll(cx).map(Ok)

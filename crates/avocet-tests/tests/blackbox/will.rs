@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use avocet_tests::{
     Broker, Connect, Properties, Publish, Raw, Version, Will, deadline, each_version,
-    packet::disconnect_with,
+    packet::{disconnect, disconnect_with, pingreq},
 };
 
 /// A client that sees what is published to `gone/#`, and proves it by a message of its own.
@@ -43,6 +43,46 @@ fn disconnect_drops_the_will() {
         let mut watcher = watcher(&broker, version);
         let connect = Connect::new(version, "alice").will(Will::new("gone/alice", "lost"));
         broker.connect(&connect).disconnect();
+        watcher.expect_nothing_before_pong();
+    });
+}
+
+/// The broker does not read a client that does not read, so what this one says at the end lies
+/// unread when the connection breaks.
+///
+/// [MQTT3-3.14.4-3] [MQTT5-3.14.4-3]
+#[test]
+fn last_words_of_a_client_that_did_not_read_count() {
+    each_version(|version| {
+        let broker = Broker::start(&[]);
+        let mut watcher = watcher(&broker, version);
+        let connect = Connect::new(version, "alice").will(Will::new("gone/alice", "lost"));
+        let mut alice = broker.connect(&connect);
+        alice.subscribe("flood", 0);
+        let mut bob = broker.client(version, "bob");
+        // More than the system takes for her, and the broker.
+        let payload = vec![b'x'; 100_000];
+        let batch = Publish::new("flood", payload).bytes(version).repeat(10);
+        for _ in 0..20 {
+            bob.send(&batch);
+            bob.expect_nothing_before_pong();
+        }
+        let mut last = Vec::new();
+        for text in ["one", "two"] {
+            last.extend(Publish::new("gone/words", text).bytes(version));
+            last.extend(pingreq());
+            last.extend(Publish::new("gone/words", text).qos(1, 1).bytes(version));
+        }
+        last.extend(disconnect());
+        alice.send(&last);
+        alice.cut();
+        for text in ["one", "one", "two", "two"] {
+            let message = watcher.expect_publish();
+            assert_eq!((&*message.topic, &*message.text()), ("gone/words", text), "{message:?}");
+            watcher.acknowledge(&message);
+        }
+        // Alice has left, and her will with her.
+        broker.connect(&Connect::new(version, "alice"));
         watcher.expect_nothing_before_pong();
     });
 }
