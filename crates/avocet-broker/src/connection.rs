@@ -501,6 +501,12 @@ impl Connection {
         });
     }
 
+    /// Why another turn has closed the connection, if one has: `CLOSING` does not say.
+    fn closed_by_others(&self, mailbox: &Mailbox) -> Option<CloseReason> {
+        let inner = mailbox.lock();
+        inner.link.as_ref().filter(|link| link.is(&self.wire))?.closing
+    }
+
     fn finish(self, ending: Ending) {
         let shared = Arc::clone(&self.shard.shared);
         let now = Instant::now();
@@ -528,11 +534,12 @@ impl Connection {
             } else {
                 mailbox.flush_as_owner(&shared, &self.wire, now);
             }
+            let closed = self.closed.or_else(|| self.closed_by_others(mailbox));
             debug!(
                 client_id = %mailbox.client_id(), peer = ?self.wire.socket.peer(), ?ending,
-                closed = ?self.closed, "Connection ended."
+                ?closed, "Connection ended."
             );
-            let why = match (ending, self.closed) {
+            let why = match (ending, closed) {
                 (_, Some(closed)) => closed.reason().text(),
                 (Ending::Silent, None) => ReasonCode::KeepAliveTimeout.text(),
                 (Ending::Panicked, None) => ReasonCode::UnspecifiedError.text(),
