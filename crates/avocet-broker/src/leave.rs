@@ -32,6 +32,8 @@ pub(crate) fn detach(
     let Some(left) = unlink(shared, mailbox, wire) else { return };
     sys::disconnected(shared, list, mailbox, reason, now);
     settle(shared, list, mailbox, left, now);
+    // Only now: its end is told and its will is sent before its successor comes in.
+    mailbox.lock().call_heirs();
 }
 
 /// What a connection leaves to be dealt with outside the lock.
@@ -61,7 +63,6 @@ fn unlink(shared: &Shared, mailbox: &Mailbox, wire: &Arc<Wire>) -> Option<Left> 
     }
     inner.link = None;
     inner.epoch += 1;
-    inner.call_heirs();
     mailbox.set_online(false);
     let detached = inner.session.detach();
     let will_delay =
@@ -156,7 +157,6 @@ pub(crate) fn end_session(
 /// Nothing may be put into the mailbox any more; what waited is dropped or given back.
 pub(crate) fn end(shared: &Shared, mailbox: &Mailbox, inner: &mut Inner) -> Ended {
     inner.ended = true;
-    inner.call_heirs();
     inner.feeds.clear();
     mailbox.set_ended();
     inner.epoch += 1;
@@ -194,6 +194,7 @@ pub(crate) fn bury(
     }
     publish_will(shared, list, mailbox, now);
     redeliver(shared, list, ended.undelivered, now);
+    mailbox.lock().call_heirs();
 }
 
 /// Gives messages of shared subscriptions to other members (section 4.8.2).
