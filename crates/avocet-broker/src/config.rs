@@ -12,7 +12,8 @@ use crate::{ListenerOptions, Options};
 settings! {
     /// This node.
     pub struct NodeConfig {
-        /// The node's name: any text without spaces. It stands in `$SYS/brokers/NAME/`.
+        /// The node's name, which stands in `$SYS/brokers/NAME/`: any text that is not empty and
+        /// has no space, `/`, `+` or `#` in it.
         pub name: String = "avocet@localhost".to_owned(),
         /// Where the node keeps its files. One node at a time can use it.
         pub data_dir: std::path::PathBuf = "./avocet-data".into(),
@@ -57,6 +58,13 @@ settings! {
         pub tcp: BTreeMap<String, TcpListenerConfig> =
             BTreeMap::from([("default".to_owned(), TcpListenerConfig::default())]),
     }
+    absent = &[
+        ("tls", "MQTT over TLS"),
+        ("ws", "MQTT over WebSocket"),
+        ("wss", "MQTT over WebSocket and TLS"),
+        ("quic", "MQTT over QUIC"),
+        ("unix", "MQTT over Unix sockets"),
+    ];
 }
 
 choice! {
@@ -174,6 +182,10 @@ settings! {
         /// Whether QoS 0 messages wait for a client that is away.
         pub queue_qos0: bool = true,
     }
+    absent = &[
+        ("store", "a store of sessions other than memory"),
+        ("durability", "a store of sessions other than memory"),
+    ];
 }
 
 settings! {

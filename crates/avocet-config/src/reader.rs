@@ -79,8 +79,13 @@ impl Reader {
             self.unfit(value, Unfit::found(value), Some("a table".to_owned()));
             return;
         };
-        let mut reader =
-            TableReader { reader: self, table, known: Vec::new(), unbuilt: Vec::new() };
+        let mut reader = TableReader {
+            reader: self,
+            table,
+            known: Vec::new(),
+            unbuilt: Vec::new(),
+            absent: &[],
+        };
         read(&mut reader);
         reader.refuse_unknown();
     }
@@ -97,6 +102,7 @@ pub struct TableReader<'a> {
     table: &'a Table,
     known: Vec<&'static str>,
     unbuilt: Vec<(&'static str, &'static str)>,
+    absent: &'static [(&'static str, &'static str)],
 }
 
 impl TableReader<'_> {
@@ -142,15 +148,26 @@ impl TableReader<'_> {
         self.unbuilt.push((plain(name), feature));
     }
 
+    /// Keys of what Avocet has room for but this executable has no code for: each with the name of
+    /// the thing.
+    pub fn absent(&mut self, absent: &'static [(&'static str, &'static str)]) {
+        self.absent = absent;
+    }
+
     /// A key that is read by somebody else.
     pub fn known(&mut self, name: &'static str) {
         self.known.push(name);
     }
 
     fn refuse_unknown(self) {
-        let Self { reader, table, known, unbuilt } = self;
+        let Self { reader, table, known, unbuilt, absent } = self;
         for (key, value) in table {
             if known.contains(&key.as_str()) {
+                continue;
+            }
+            if let Some((_, thing)) = absent.iter().find(|(name, _)| name == key) {
+                let message = format!("{thing} is not built into this executable");
+                reader.inside(key, |reader| reader.push(value.origin.clone(), message, None));
                 continue;
             }
             let (message, accepted) = match unbuilt.iter().find(|(name, _)| name == key) {
@@ -184,8 +201,12 @@ impl<'a> Check<'a> {
     }
 
     /// Says that what `key` of this section holds is wrong, or that it is missing: the line is the
-    /// key's, or the section's where the key is not set.
+    /// key's, or the section's where the key is not set. A key that is wrong already is not
+    /// complained of a second time: what stands in its field is not what was written.
     pub fn mistake(&mut self, key: &str, message: impl Into<String>) {
+        if self.is_wrong(key) {
+            return;
+        }
         let origin = self.origin(key);
         let message = message.into();
         self.reader.inside(key, |reader| reader.push(origin, message, None));
@@ -215,12 +236,16 @@ impl<'a> Check<'a> {
         });
     }
 
-    /// Whether nothing was wrong in this section so far.
-    pub(crate) fn is_clean(&self) -> bool {
-        let path = self.reader.path.concat();
-        !self.reader.mistakes.iter().any(|mistake| {
-            mistake.key.strip_prefix(&path).is_some_and(|rest| {
-                path.is_empty() || rest.is_empty() || rest.starts_with(['.', '['])
+    /// Whether `key` of this section, or something inside it, was found to be wrong. A check that
+    /// compares two keys asks this of the one it does not complain of.
+    pub fn is_wrong(&mut self, key: &str) -> bool {
+        self.reader.inside(key, |reader| {
+            let path = reader.path.concat();
+            reader.mistakes.iter().any(|mistake| {
+                mistake
+                    .key
+                    .strip_prefix(&path)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
             })
         })
     }

@@ -38,10 +38,7 @@ pub fn merge<T: Section>(section: &mut T, value: &Value, reader: &mut Reader) {
 pub fn validate<T: Section>(section: &T, value: Option<&Value>, reader: &mut Reader) {
     let mut check = Check::new(value, reader);
     section.validate_fields(&mut check);
-    // A key that could not be read would be complained of a second time.
-    if check.is_clean() {
-        section.validate(&mut check);
-    }
+    section.validate(&mut check);
 }
 
 #[doc(hidden)]

@@ -50,6 +50,15 @@ settings! {
         /// Where it listens.
         pub bind: Bind = Bind::new("127.0.0.1", 1883),
     }
+    validate = Tcp::check;
+}
+
+impl Tcp {
+    fn check(&self, check: &mut Check<'_>) {
+        if self.bind.to_string().starts_with("nowhere:") {
+            check.mistake("bind", "is nowhere");
+        }
+    }
 }
 
 settings! {
@@ -68,7 +77,10 @@ settings! {
 impl Tls {
     fn check(&self, check: &mut Check<'_>) {
         if self.certificate.is_some() != self.key.is_some() {
-            check.mistake("key", "certificate and key belong together");
+            // A certificate that could not be read is there all the same.
+            if !check.is_wrong("certificate") {
+                check.mistake("key", "certificate and key belong together");
+            }
         }
     }
 }
@@ -168,6 +180,7 @@ settings! {
         /// Other protocols.
         pub gateway: Gateway = Gateway::default(),
     }
+    absent = &[("cluster", "a cluster")];
 }
 
 pub(crate) fn text(toml: &str) -> Sources {

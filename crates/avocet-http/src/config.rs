@@ -33,7 +33,7 @@ impl HttpConfig {
             return;
         }
         match self.allow_anonymous {
-            None if !self.bind.is_loopback() => check.mistake(
+            None if !self.bind.is_loopback() && !check.is_wrong("allow_anonymous") => check.mistake(
                 "bind",
                 "is not a loopback address, and there is no authentication yet; to let everybody \
                  who reaches it read the metrics, set http.allow_anonymous = true",

@@ -1,5 +1,7 @@
 //! The whole configuration: each crate's sections, joined.
 
+use std::path::PathBuf;
+
 use avocet_broker::{
     Options,
     config::{
@@ -37,12 +39,15 @@ choice! {
 }
 
 settings! {
-    /// The log, on standard error.
+    /// The log, on standard error unless it has a file.
     pub struct LogConfig {
         /// How much is logged.
         pub level: LogLevel = LogLevel::Info,
         /// How a line is written.
         pub format: LogFormat = LogFormat::Text,
+        /// The file that the log is written to instead of standard error; made if it is not there,
+        /// appended to if it is.
+        pub file: Option<PathBuf> = None,
     }
 }
 
@@ -59,6 +64,14 @@ settings! {
         pub sys: SysConfig = SysConfig::default(),
         pub http: HttpConfig = HttpConfig::default(),
     }
+    absent = &[
+        ("auth", "authentication"),
+        ("rpc", "the channel between nodes"),
+        ("cluster", "a cluster of nodes"),
+        ("backend", "storing in databases"),
+        ("bridge", "bridging to other brokers"),
+        ("gateway", "a gateway for other protocols"),
+    ];
 }
 
 impl Config {

@@ -1,6 +1,6 @@
 //! `avocet start`.
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::{fs::File, io::IsTerminal, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use avocet::{
@@ -9,6 +9,7 @@ use avocet::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, level_filters::LevelFilter};
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use crate::{
     cli::{complain, print},
@@ -20,8 +21,7 @@ const CONTROL_THREADS: usize = 2;
 
 /// Runs the broker until it is told to stop.
 pub(crate) fn run(config: &Config) -> ExitCode {
-    open_log(&config.log);
-    match serve(config) {
+    match open_log(&config.log).and_then(|()| serve(config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&format_args!("avocet: {error:#}"));
@@ -81,7 +81,10 @@ fn announce(broker: &Broker, http: Option<&HttpServer>) {
     print(&line);
 }
 
-fn open_log(config: &LogConfig) {
+/// # Errors
+///
+/// The file of the log cannot be opened.
+fn open_log(config: &LogConfig) -> anyhow::Result<()> {
     let level = match config.level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
@@ -89,12 +92,21 @@ fn open_log(config: &LogConfig) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let log = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+    let (writer, ansi) = match &config.file {
+        Some(path) => {
+            let file = File::options().create(true).append(true).open(path);
+            let file = file.with_context(|| {
+                format!("cannot write the log to {} (log.file)", path.display())
+            })?;
+            // A line is one write, and the file is open to append: no lock is needed.
+            (BoxMakeWriter::new(Arc::new(file)), false)
+        }
+        None => (BoxMakeWriter::new(std::io::stderr), std::io::stderr().is_terminal()),
+    };
+    let log = tracing_subscriber::fmt().with_max_level(level).with_ansi(ansi).with_writer(writer);
     match config.format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),
     }
+    Ok(())
 }

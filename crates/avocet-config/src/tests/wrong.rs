@@ -78,9 +78,25 @@ fn tables_and_values_are_not_mistaken_for_each_other() {
 #[test]
 fn a_section_is_checked_as_a_whole_where_its_keys_are_right() {
     check(
+        "[listeners.tls.one]\nbind = 'a:1'\ncertificate = 5\nkey = 'x'\n",
+        &["3: listeners.tls.one.certificate: found 5; accepted: a path"],
+    );
+    // A mistake in one key hides none in another, and the same key is told once.
+    check(
+        "[listeners.tcp.one]\nenable = 5\nbind = 'nowhere:1'\n\
+         [listeners.tcp.two]\nbind = 'nowhere'\nunknown = 1\n",
+        &[
+            "2: listeners.tcp.one.enable: found 5; accepted: true or false",
+            "3: listeners.tcp.one.bind: is nowhere",
+            &format!("5: listeners.tcp.two.bind: \"nowhere\" has no port; accepted: {BIND}"),
+            "6: listeners.tcp.two.unknown: unknown key; accepted: bind, enable",
+        ],
+    );
+    check(
         "[listeners.tls.\"my.one\"]\nbind = ':1'\ncertificate = 'x'\n\
          [listeners.tls.two]\nbind = 'a:1'\ncertificate = 'x'\n[listeners.tls.three]\n",
         &[
+            "1: listeners.tls.\"my.one\".key: certificate and key belong together",
             &format!(
                 "2: listeners.tls.\"my.one\".bind: \"\" is not an address or a host; accepted: {BIND}"
             ),
@@ -126,6 +142,17 @@ fn what_is_not_built_in_is_known() {
             "4: auth.authenticators[0].type: this build cannot do \"jwt\", which needs the \
              feature \"unbuilt-example\"; build with --features unbuilt-example; accepted: \
              \"http\" | \"file\"",
+        ],
+    );
+}
+
+#[test]
+fn what_this_executable_has_no_code_for_is_said_to_be_so() {
+    check(
+        "[cluster]\nname = 'x'\n[cluster.deep]\n[clusters]\n",
+        &[
+            "1: cluster: a cluster is not built into this executable",
+            "4: clusters: unknown key; accepted: auth, gateway, listeners, mqtt, rpc",
         ],
     );
 }

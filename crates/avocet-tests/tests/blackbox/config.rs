@@ -79,6 +79,44 @@ fn every_mistake_is_told_at_once_with_its_file_line_and_key() {
 }
 
 #[test]
+fn wrong_value_does_not_hide_another_that_is_wrong_by_itself() {
+    let folder = Folder::new();
+    let file = folder.write("avocet.toml", "[node]\nname = \"with space\"\nshards = 9999\n");
+    let ended = run(&folder, &[], &["check", "-c", &file]);
+    check_mistakes(
+        &ended,
+        &[
+            &["avocet.toml:2", "node.name", "without spaces"],
+            &["avocet.toml:3", "node.shards", "9999 is out of range"],
+        ],
+    );
+}
+
+#[test]
+fn section_of_what_is_not_built_in_says_so() {
+    let folder = Folder::new();
+    let sections = [
+        ("cluster", "[cluster]\nname = \"a\"\n"),
+        ("listeners.tls", "[listeners.tls.default]\nbind = \"0.0.0.0:8883\"\n"),
+        ("listeners.ws", "[listeners.ws.default]\n"),
+        ("backend", "[[backend.redis.main.hook]]\n"),
+        ("bridge", "[bridge.kafka.main]\n"),
+        ("gateway", "[gateway.coap]\n"),
+        ("auth", "[[auth.authenticators]]\n"),
+        ("rpc", "rpc.tcp_server_port = 5369\n"),
+        ("session.store", "[session]\nstore = \"embedded\"\n"),
+        ("session.durability", "[session]\ndurability = \"fsync\"\n"),
+    ];
+    for (key, text) in sections {
+        let file = folder.write("avocet.toml", text);
+        for command in COMMANDS {
+            let ended = run(&folder, &[], &[command, "-c", &file]);
+            check_mistakes(&ended, &[&["avocet.toml", key, "is not built into this executable"]]);
+        }
+    }
+}
+
+#[test]
 fn file_that_is_no_toml_or_not_there_is_a_mistake() {
     let folder = Folder::new();
     let file = folder.write("avocet.toml", "[mqtt]\n\nmax_qos == 1\n");
@@ -291,6 +329,30 @@ fn listener_beyond_loopback_lets_in_nobody_without_credentials_unless_told_to() 
         assert_eq!(code_at(&broker), if version == Version::V5 { 0x87 } else { 5 });
         assert_eq!(code_at(&open), 0);
     });
+}
+
+#[test]
+fn log_goes_to_the_end_of_its_file() {
+    let folder = Folder::new();
+    let new = folder.path().join("new.log").display().to_string();
+    for file in [folder.write("old.log", "a line from before\n"), new] {
+        let set = format!("log.file={file}");
+        let mut broker = Broker::start(&[&set, "log.level=debug"]);
+        broker.client(Version::V5, "alice").disconnect();
+        broker.terminate();
+        assert_eq!((broker.exit_code(), broker.log()), (Some(0), String::new()));
+        let log = std::fs::read_to_string(&file).expect("the log is a file");
+        assert_eq!(log.starts_with("a line from before\n"), file.ends_with("old.log"), "{log}");
+        assert!(log.contains("Stopping on SIGTERM.") && !log.contains('\u{1b}'), "{log}");
+    }
+}
+
+#[test]
+fn log_file_that_cannot_be_opened_ends_with_1_and_is_named() {
+    let folder = Folder::new();
+    let path = folder.path().join("absent/avocet.log").display().to_string();
+    let ended = run(&folder, &[], &start(&[&format!("log.file={path}")]));
+    check_failure(&ended, &[&path, "log.file"]);
 }
 
 #[test]
