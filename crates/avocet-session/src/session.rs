@@ -283,20 +283,19 @@ impl Session {
         Some(CloseReason::Server { reason, detail })
     }
 
-    /// Sends a packet within the client's Maximum Packet Size: the reason string goes first
-    /// ([MQTT5-3.2.2-19], [MQTT5-3.9.2-1], [MQTT5-3.14.2-3]), then the packet ([MQTT5-3.1.2-24]).
+    /// Sends a packet within the client's Maximum Packet Size: the user properties go first, then
+    /// the reason string, then the packet ([MQTT5-3.1.2-24]).
     pub(crate) fn send_fitting<O: Outlet>(&self, mut packet: Packet<'_>, out: &mut O) {
         let Some(connection) = &self.connection else { return };
         if connection.phase == Phase::ServerClosed {
             return;
         }
         let version = connection.version;
-        if let Some(max) = connection.packet_bytes_max
-            && codec::encoded_len(version, &packet) > max
-        {
-            strip(&mut packet);
-            if codec::encoded_len(version, &packet) > max {
-                return;
+        if let Some(max) = connection.packet_bytes_max {
+            let mut extras = [Extra::UserProperties, Extra::ReasonString].into_iter();
+            while codec::encoded_len(version, &packet) > max {
+                let Some(extra) = extras.next() else { return };
+                extra.strip(&mut packet);
             }
         }
         out.send(&packet);
@@ -311,22 +310,44 @@ impl Drop for Session {
     }
 }
 
-/// Takes from a packet what need not be said.
-fn strip(packet: &mut Packet<'_>) {
-    match packet {
-        Packet::Connack(p) => p.reason_string = None,
-        Packet::Puback(p) | Packet::Pubrec(p) | Packet::Pubrel(p) | Packet::Pubcomp(p) => {
-            p.reason_string = None;
+/// What need not be said, in the order in which it is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extra {
+    UserProperties,
+    ReasonString,
+}
+
+impl Extra {
+    fn leave_out<T>(self, reason_string: &mut Option<T>, user_properties: &mut UserProperties) {
+        match self {
+            Self::UserProperties => *user_properties = UserProperties::default(),
+            Self::ReasonString => *reason_string = None,
         }
-        Packet::Suback(p) => p.reason_string = None,
-        Packet::Unsuback(p) => p.reason_string = None,
-        Packet::Disconnect(p) => p.reason_string = None,
-        Packet::Auth(p) => p.reason_string = None,
-        Packet::Connect(_)
-        | Packet::Publish(_)
-        | Packet::Subscribe(_)
-        | Packet::Unsubscribe(_)
-        | Packet::Pingreq
-        | Packet::Pingresp => {}
+    }
+
+    /// Takes it from a packet, if a packet of its kind has it.
+    fn strip(self, packet: &mut Packet<'_>) {
+        match packet {
+            // [MQTT5-3.2.2-19] [MQTT5-3.2.2-20]
+            Packet::Connack(p) => self.leave_out(&mut p.reason_string, &mut p.user_properties),
+            // [MQTT5-3.4.2-2] [MQTT5-3.4.2-3] [MQTT5-3.5.2-2] [MQTT5-3.5.2-3]
+            // [MQTT5-3.6.2-2] [MQTT5-3.6.2-3] [MQTT5-3.7.2-2] [MQTT5-3.7.2-3]
+            Packet::Puback(p) | Packet::Pubrec(p) | Packet::Pubrel(p) | Packet::Pubcomp(p) => {
+                self.leave_out(&mut p.reason_string, &mut p.user_properties);
+            }
+            // [MQTT5-3.9.2-1] [MQTT5-3.9.2-2]
+            Packet::Suback(p) => self.leave_out(&mut p.reason_string, &mut p.user_properties),
+            // [MQTT5-3.11.2-1] [MQTT5-3.11.2-2]
+            Packet::Unsuback(p) => self.leave_out(&mut p.reason_string, &mut p.user_properties),
+            // [MQTT5-3.14.2-3] [MQTT5-3.14.2-4]
+            Packet::Disconnect(p) => self.leave_out(&mut p.reason_string, &mut p.user_properties),
+            Packet::Auth(p) => self.leave_out(&mut p.reason_string, &mut p.user_properties),
+            Packet::Connect(_)
+            | Packet::Publish(_)
+            | Packet::Subscribe(_)
+            | Packet::Unsubscribe(_)
+            | Packet::Pingreq
+            | Packet::Pingresp => {}
+        }
     }
 }

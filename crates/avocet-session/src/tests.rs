@@ -10,6 +10,7 @@ mod wire;
 mod alias;
 mod batch;
 mod bounds;
+mod fitting;
 mod handshake;
 mod inbound;
 mod lossy;

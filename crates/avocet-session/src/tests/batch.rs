@@ -286,7 +286,7 @@ impl End {
             ..Limits::default()
         });
         let version = setting.version;
-        let wire = Wire { version, packet_bytes_max: usize::MAX, room: 9, lines: Vec::new() };
+        let wire = Wire::new(version, 9);
         let codec = Codec::with_version(version, setting.packet_bytes_max);
         let session = Session::new(Arc::from("c"), limits);
         Self { session, wire, codec, packets: [0; 16] }

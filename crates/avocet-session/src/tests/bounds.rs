@@ -81,7 +81,7 @@ proptest! {
 fn happen(event: Event, sessions: &mut [Session; 2], limits: &Arc<Limits>) {
     let now = origin();
     let version = ProtocolVersion::V3_1_1;
-    let mut wire = Wire { version, packet_bytes_max: usize::MAX, room: 2, lines: Vec::new() };
+    let mut wire = Wire::new(version, 2);
     match event {
         Event::Brings { session, qos, bytes, shared } => {
             let mut publish = Publish::new("t", &PAYLOAD[..bytes]);
@@ -126,7 +126,7 @@ fn bytes_in_flight_count_for_the_node() {
     const MESSAGE: [u8; 7_000] = [b'x'; 7_000];
     let limits = Arc::new(Limits { budget: Budget::new(30_000), ..Limits::default() });
     let version = ProtocolVersion::V3_1_1;
-    let mut wire = Wire { version, packet_bytes_max: usize::MAX, room: 100, lines: Vec::new() };
+    let mut wire = Wire::new(version, 100);
     let now = origin();
     let mut session = Session::new(Arc::from("c"), Arc::clone(&limits));
     let connect = Box::new(Connect::new(version, "c"));

@@ -162,7 +162,7 @@ fn unknown_authentication_method_is_refused() {
     });
 }
 
-/// [MQTT5-3.2.2-21] [MQTT5-3.2.2-22] [MQTT5-3.1.2-22] [MQTT3-3.1.2-24]
+/// [MQTT5-3.2.2-22] [MQTT5-3.1.2-22] [MQTT3-3.1.2-24]
 #[test]
 fn client_may_be_silent_for_one_and_a_half_keep_alive() {
     let silence = |s: &Script| s.session().silence_max().map(|silence| silence.as_millis());

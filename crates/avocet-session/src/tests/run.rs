@@ -122,12 +122,7 @@ struct End {
 impl End {
     fn new(queue_full: QueueFull, as_runs: bool) -> Self {
         let limits = Limits { queue_messages_max: 20, queue_full, ..Limits::default() };
-        let wire = Wire {
-            version: ProtocolVersion::V5,
-            packet_bytes_max: usize::MAX,
-            room: usize::MAX,
-            lines: Vec::new(),
-        };
+        let wire = Wire::new(ProtocolVersion::V5, usize::MAX);
         let session = Session::new(Arc::from("c"), Arc::new(limits));
         Self { as_runs, session, wire, unanswered: Vec::new(), lines: Vec::new() }
     }

@@ -49,7 +49,7 @@ impl Script {
         let mut connect = Connect::new(version, "c");
         connect.clean_start = false;
         connect.session_expiry_interval = (version == ProtocolVersion::V5).then_some(3600);
-        let wire = Wire { version, packet_bytes_max: usize::MAX, room: 1000, lines: Vec::new() };
+        let wire = Wire::new(version, 1000);
         let mut script = Self {
             version,
             now: origin(),
@@ -155,6 +155,17 @@ impl Script {
         session.handle_packet(packet, self.now, &mut actions, &mut self.wire);
         self.wire.lines.extend(action_lines(&actions, self.now));
         self
+    }
+
+    /// What is sent of a packet to a client with this Maximum Packet Size; nothing is no bytes.
+    pub(super) fn sends_within(&mut self, room: usize, packet: &Packet<'static>) -> Vec<u8> {
+        let session = self.session.as_mut().expect("a session");
+        session.connection.as_mut().expect("a connection").packet_bytes_max = Some(room);
+        self.wire.packet_bytes_max = room;
+        self.wire.latest.clear();
+        session.send_fitting(packet.clone(), &mut self.wire);
+        self.wire.lines.clear();
+        std::mem::take(&mut self.wire.latest)
     }
 
     /// The broker has done with a PUBLISH.

@@ -19,9 +19,17 @@ pub(super) struct Wire {
     /// How many more PUBLISHes fit.
     pub(super) room: usize,
     pub(super) lines: Vec<String>,
+    /// The bytes of the latest packet.
+    pub(super) latest: Vec<u8>,
 }
 
 impl Wire {
+    /// Of a client that takes packets of any size, and so many PUBLISHes.
+    pub(super) fn new(version: ProtocolVersion, room: usize) -> Self {
+        let (lines, latest) = (Vec::new(), Vec::new());
+        Self { version, packet_bytes_max: usize::MAX, room, lines, latest }
+    }
+
     fn write(&mut self, packet: &Packet<'_>) {
         let mut bytes = Vec::new();
         codec::encode(self.version, packet, &mut bytes);
@@ -34,6 +42,7 @@ impl Wire {
         let decoded = client.decode(bytes).unwrap();
         let (packet, len) = decoded.expect("a whole packet");
         assert_eq!(len, bytes.len());
+        self.latest = bytes.to_vec();
         self.lines.push(packet_line(&packet));
     }
 }

@@ -268,9 +268,7 @@ fn message_too_large_for_a_client_is_left_out_and_the_next_one_flows() {
     alice.expect_nothing_before_pong();
 }
 
-/// [MQTT5-3.1.2-29] [MQTT5-3.4.2-2] [MQTT5-3.4.2-3] [MQTT5-3.9.2-1] [MQTT5-3.9.2-2]
-/// [MQTT5-3.11.2-1] [MQTT5-3.11.2-2] [MQTT5-3.5.2-2] [MQTT5-3.5.2-3] [MQTT5-3.7.2-2]
-/// [MQTT5-3.7.2-3]
+/// [MQTT5-3.1.2-29] [MQTT5-3.4.2-2] [MQTT5-3.5.2-2]
 #[test]
 fn acks_have_no_reason_text_for_a_client_that_wants_none_or_has_no_room() {
     let broker = Broker::start(&[]);

@@ -156,6 +156,8 @@ fn broker_without_outbound_aliases_sends_topics() {
 }
 
 /// Clients before 5.0 cannot be told, and keep the interval that they asked for.
+///
+/// [MQTT5-3.2.2-21]
 #[test]
 fn keep_alive_of_the_broker_holds_in_place_of_a_longer_one_and_of_none() {
     let broker = Broker::start(&["mqtt.server_keep_alive=1"]);
@@ -314,7 +316,7 @@ fn receive_within(raw: &mut Raw, bytes: usize) -> Kind {
     received.kind
 }
 
-/// [MQTT5-3.2.2-19] [MQTT5-3.2.2-20]
+/// [MQTT5-3.2.2-19]
 #[test]
 fn connack_has_no_reason_text_without_room_for_it() {
     let broker = Broker::start(&["listeners.tcp.default.allow_anonymous=false"]);
@@ -329,7 +331,7 @@ fn connack_has_no_reason_text_without_room_for_it() {
     }
 }
 
-/// [MQTT5-3.14.2-3] [MQTT5-3.14.2-4]
+/// [MQTT5-3.14.2-3]
 #[test]
 fn disconnect_has_no_reason_text_without_room_for_it() {
     let broker = Broker::start(&[]);
@@ -347,7 +349,7 @@ fn disconnect_has_no_reason_text_without_room_for_it() {
     }
 }
 
-/// [MQTT5-3.6.2-2] [MQTT5-3.6.2-3]
+/// [MQTT5-3.6.2-2]
 #[test]
 fn pubrel_has_nothing_that_there_is_no_room_for() {
     let broker = Broker::start(&[]);
