@@ -18,7 +18,7 @@ use std::{
 };
 
 use avocet_mqtt::{Codec, DecodeError, Packet, ProtocolVersion, ReasonCode, codec};
-use avocet_session::{Actions, Admission, CloseReason, Refusal, Stop};
+use avocet_session::{Actions, Admission, CloseReason, Refusal, Stop, handshake};
 use tokio::task::yield_now;
 use tracing::{debug, warn};
 
@@ -27,7 +27,7 @@ use crate::{
     broker::Listening,
     leave,
     mailbox::{FlushList, Inner, Mailbox},
-    metrics::Metrics,
+    metrics::{End, Metrics},
     open::{self, Entrance, Opening},
     output::Flushed,
     publish::Backlog,
@@ -420,13 +420,11 @@ impl Connection {
         Some(bytes.len())
     }
 
-    /// Bytes that are no CONNECT: 5.0 is told, 3.1.1 only that its level is not supported
-    /// ([MQTT3-3.1.4-1], [MQTT3-3.1.2-2], [MQTT5-3.1.4-1], [MQTT5-3.1.2-2]).
+    /// Bytes that are no CONNECT.
     fn refuse_bytes(&mut self, error: DecodeError) {
         Metrics::add(&self.shard.shared.metrics.packets_malformed, 1);
-        let level = matches!(error, DecodeError::UnsupportedProtocolLevel(_));
-        let refusal = Refusal::new(error.reason(), error.text());
-        if level || self.codec.version() == Some(ProtocolVersion::V5) {
+        let (refusal, is_told) = handshake::refuse_bytes(error, self.codec.version());
+        if is_told {
             return self.refuse(&refusal);
         }
         debug!(peer = ?self.wire.socket.peer(), %error, "Refused a connection.");
@@ -510,6 +508,7 @@ impl Connection {
     fn finish(self, ending: Ending) {
         let shared = Arc::clone(&self.shard.shared);
         let now = Instant::now();
+        let mut closed = self.closed;
         if let Some(mailbox) = &self.mailbox {
             let last_word = match ending {
                 // [MQTT3-3.1.2-24] [MQTT5-3.1.2-22]
@@ -534,7 +533,7 @@ impl Connection {
             } else {
                 mailbox.flush_as_owner(&shared, &self.wire, now);
             }
-            let closed = self.closed.or_else(|| self.closed_by_others(mailbox));
+            closed = closed.or_else(|| self.closed_by_others(mailbox));
             debug!(
                 client_id = %mailbox.client_id(), peer = ?self.wire.socket.peer(), ?ending,
                 ?closed, "Connection ended."
@@ -553,6 +552,17 @@ impl Connection {
         if self.mailbox.is_none() && self.closed.is_none() {
             let peer = self.wire.socket.peer();
             debug!(?peer, ?ending, "Connection ended before CONNECT.");
+        }
+        match (ending, closed) {
+            (_, Some(CloseReason::Server { reason, .. })) => shared.metrics.ended(reason),
+            (_, Some(CloseReason::Client(_))) => shared.metrics.ended_by(End::ClientLeft),
+            (Ending::Silent, None) if self.mailbox.is_none() => {
+                shared.metrics.ended_by(End::NoConnect);
+            }
+            (Ending::Silent, None) => shared.metrics.ended(ReasonCode::KeepAliveTimeout),
+            (Ending::Panicked, None) => shared.metrics.ended(ReasonCode::UnspecifiedError),
+            (Ending::Detached, None) => shared.metrics.ended(ReasonCode::SessionTakenOver),
+            (Ending::Lost | Ending::Closed, None) => shared.metrics.ended_by(End::Lost),
         }
         self.wire.socket.shutdown();
     }

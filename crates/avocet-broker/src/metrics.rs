@@ -10,9 +10,9 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use avocet_mqtt::{AckKind, Packet, QoS};
+use avocet_mqtt::{AckKind, Packet, QoS, ReasonCode};
 
-use self::table::{MISSED, PACKETS_RECEIVED, PACKETS_SENT, QOS, REASON, metrics};
+use self::table::{ENDED, MISSED, PACKETS_RECEIVED, PACKETS_SENT, QOS, REASON, metrics};
 pub use self::table::{Metric, MetricKind};
 use crate::broker::Shared;
 
@@ -52,6 +52,9 @@ metrics! {
         pub(crate) connections_refused: Counter,
         /// Connections open now.
         pub(crate) connections: Gauge,
+        /// Connections ended, by the reason code with which the broker ended them, or else by what
+        /// did.
+        connections_ended: Counter by ENDED,
         /// Connections ended by a bug of ours.
         pub(crate) connections_panicked: Counter,
         /// Sessions kept now, with or without a connection.
@@ -98,6 +101,33 @@ metrics! {
         queue_bytes: Gauge = |shared| shared.limits.budget.used(),
         /// Alarms now.
         alarms: Gauge = |shared| shared.alarms.len() as u64,
+    }
+}
+
+/// Ends of connections that have no reason code, behind those that have.
+#[derive(Clone, Copy, Debug)]
+#[repr(usize)]
+pub(crate) enum End {
+    /// DISCONNECT from the client.
+    ClientLeft = 256,
+    /// The client went away without a word, or the network.
+    Lost,
+    /// No whole CONNECT within the listener's time.
+    NoConnect,
+}
+
+/// How many ends there are.
+pub(crate) const ENDS: usize = End::NoConnect as usize + 1;
+
+impl Metrics {
+    /// The broker has ended a connection.
+    pub(crate) fn ended(&self, reason: ReasonCode) {
+        Self::add(&self.connections_ended[usize::from(reason.byte())], 1);
+    }
+
+    /// Something else has.
+    pub(crate) fn ended_by(&self, end: End) {
+        Self::add(&self.connections_ended[end as usize], 1);
     }
 }
 

@@ -14,7 +14,7 @@ macro_rules! reason_codes {
         impl ReasonCode {
             /// `None` for a byte that the standard gives no meaning.
             #[must_use]
-            pub fn from_byte(byte: u8) -> Option<Self> {
+            pub const fn from_byte(byte: u8) -> Option<Self> {
                 match byte {
                     $($value => Some(Self::$name),)*
                     _ => None,
@@ -23,7 +23,7 @@ macro_rules! reason_codes {
 
             /// The standard's name of the code, in lower case.
             #[must_use]
-            pub fn text(self) -> &'static str {
+            pub const fn text(self) -> &'static str {
                 match self {
                     $(Self::$name => $text,)*
                 }

@@ -89,14 +89,20 @@ impl Session {
                 None => return Ok(()),
                 Some((id, Mismatch::Unknown)) => {
                     out.missed(AckKind::Pubrec);
-                    let reason = ReasonCode::PacketIdentifierNotFound;
-                    out.send(&Packet::Pubrel(Ack::new(id, reason)));
+                    self.send_fitting(Packet::Pubrel(self.not_found(id)), out);
                 }
                 Some((_, Mismatch::WrongStage)) => {
                     return violation("PUBREC for a QoS 1 message");
                 }
             }
         }
+    }
+
+    fn not_found(&self, id: PacketId) -> Ack {
+        let reason = ReasonCode::PacketIdentifierNotFound;
+        let mut ack = Ack::new(id, reason);
+        ack.reason_string = self.explain(&[reason]).map(Into::into);
+        ack
     }
 
     /// [MQTT3-4.3.3-2] [MQTT5-4.3.3-11]
@@ -116,8 +122,7 @@ impl Session {
             out.send_acks(AckKind::Pubcomp, released);
             let Some(id) = unknown else { return };
             out.missed(AckKind::Pubrel);
-            let reason = ReasonCode::PacketIdentifierNotFound;
-            out.send(&Packet::Pubcomp(Ack::new(id, reason)));
+            self.send_fitting(Packet::Pubcomp(self.not_found(id)), out);
         }
     }
 

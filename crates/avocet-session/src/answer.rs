@@ -173,9 +173,7 @@ impl Session {
             QoS::ExactlyOnce => AckKind::Pubrec,
         };
         let mut ack = Ack::new(id, reason);
-        if reason.is_error() && connection.problem_information {
-            ack.reason_string = Some(reason.text().into()); // [MQTT5-3.1.2-29]
-        }
+        ack.reason_string = self.explain(&[reason]).map(Into::into);
         let packet = match kind {
             AckKind::Puback => Packet::Puback(ack),
             AckKind::Pubrec => Packet::Pubrec(ack),

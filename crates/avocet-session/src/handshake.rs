@@ -2,7 +2,9 @@
 
 use std::{num::NonZeroU32, sync::Arc};
 
-use avocet_mqtt::{Connack, Connect, Packet, ProtocolVersion, ReasonCode, Will, codec, topic};
+use avocet_mqtt::{
+    Connack, Connect, DecodeError, Packet, ProtocolVersion, ReasonCode, Will, codec, topic,
+};
 
 use crate::Limits;
 
@@ -59,6 +61,16 @@ impl Refusal {
         connack.reason_string = Some(self.detail.to_owned());
         if fits(&connack, self.packet_bytes_max) { connack } else { silent } // [MQTT5-3.2.2-19]
     }
+}
+
+/// Refuses bytes that are no CONNECT. The client of 5.0 is told why, one before it only that its
+/// level is not supported ([MQTT3-3.1.4-1], [MQTT3-3.1.2-2], [MQTT5-3.1.4-1], [MQTT5-3.1.2-2]):
+/// the second value says whether it is told at all. `version` is what the bytes named, if they did.
+#[must_use]
+pub fn refuse_bytes(error: DecodeError, version: Option<ProtocolVersion>) -> (Refusal, bool) {
+    let level = matches!(error, DecodeError::UnsupportedProtocolLevel(_));
+    let is_told = level || version == Some(ProtocolVersion::V5);
+    (Refusal::new(error.reason(), error.text()), is_told)
 }
 
 /// Checks a CONNECT. `assign` makes an identifier for a client that sent none.

@@ -237,7 +237,7 @@ impl Session {
         }
         let suback = Suback {
             packet_id: request.packet_id,
-            reason_string: None,
+            reason_string: self.explain(results).map(Into::into),
             user_properties: UserProperties::default(),
             reasons: results.to_vec(),
         };
@@ -253,7 +253,7 @@ impl Session {
     ) {
         let unsuback = Unsuback {
             packet_id,
-            reason_string: None,
+            reason_string: self.explain(&reasons).map(Into::into),
             user_properties: UserProperties::default(),
             reasons,
         };
@@ -281,6 +281,13 @@ impl Session {
         }
         self.connection.as_mut()?.phase = Phase::ServerClosed;
         Some(CloseReason::Server { reason, detail })
+    }
+
+    /// The Reason String for an answer with these codes, if one is an error and the client wishes
+    /// to be told more ([MQTT5-3.1.2-29]).
+    pub(crate) fn explain(&self, reasons: &[ReasonCode]) -> Option<&'static str> {
+        self.connection.as_ref().filter(|connection| connection.problem_information)?;
+        reasons.iter().find(|reason| reason.is_error()).map(|reason| reason.text())
     }
 
     /// Sends a packet within the client's Maximum Packet Size: the user properties go first, then

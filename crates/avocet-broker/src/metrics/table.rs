@@ -3,9 +3,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use avocet_mqtt::ReasonCode;
 use avocet_session::DropReason;
 
-use super::{ACKNOWLEDGEMENTS, KINDS, PACKETS};
+use super::{ACKNOWLEDGEMENTS, ENDS, End, KINDS, PACKETS};
 
 /// A metric as it is told to others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +43,23 @@ pub(super) const PACKETS_SENT: Label<KINDS> = packets(false, true);
 pub(super) const MISSED: Label<KINDS> = acknowledgements();
 pub(super) const QOS: Label<3> = Label { name: "qos", values: ["0", "1", "2"] };
 pub(super) const REASON: Label<{ DropReason::ALL.len() }> = reasons();
+
+pub(super) const ENDED: Label<ENDS> = ends();
+
+const fn ends() -> Label<ENDS> {
+    let mut values = [""; ENDS];
+    let mut byte: u8 = 0x80;
+    while byte < u8::MAX {
+        if let Some(reason) = ReasonCode::from_byte(byte) {
+            values[byte as usize] = reason.text();
+        }
+        byte += 1;
+    }
+    values[End::ClientLeft as usize] = "client left";
+    values[End::Lost as usize] = "connection lost";
+    values[End::NoConnect as usize] = "no CONNECT in time";
+    Label { name: "reason", values }
+}
 
 const fn packets(received: bool, sent: bool) -> Label<KINDS> {
     let mut values = [""; KINDS];
@@ -97,13 +115,13 @@ macro_rules! metrics {
         }
     ) => {
         /// Counters of the whole node.
-        #[derive(Debug, Default)]
+        #[derive(Debug)]
         pub(crate) struct Metrics {
             $( $vis $name: $crate::metrics::table::numbers!(AtomicU64 $(, $label)?), )+
         }
 
         /// The metrics at one moment.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub struct MetricsSnapshot {
             $(
                 $(#[doc = $doc])+
@@ -113,6 +131,20 @@ macro_rules! metrics {
                 $(#[doc = $found_doc])+
                 pub $found: $crate::metrics::table::numbers!(u64 $(, $found_label)?),
             )+
+        }
+
+        impl Default for Metrics {
+            fn default() -> Self {
+                use $crate::metrics::table::Zero;
+                Self { $( $name: Zero::zero(), )+ }
+            }
+        }
+
+        impl Default for MetricsSnapshot {
+            fn default() -> Self {
+                use $crate::metrics::table::Zero;
+                Self { $( $name: Zero::zero(), )+ $( $found: Zero::zero(), )+ }
+            }
         }
 
         impl MetricsSnapshot {
@@ -187,6 +219,29 @@ impl<const N: usize> Label<N> {
     pub(super) fn tell(&self, numbers: &[u64; N]) -> Vec<(&'static str, u64)> {
         let all = self.values.into_iter().zip(*numbers);
         all.filter(|(value, _)| !value.is_empty()).collect()
+    }
+}
+
+/// Where counting begins; `Default` is not for arrays of this length.
+pub(super) trait Zero {
+    fn zero() -> Self;
+}
+
+impl Zero for u64 {
+    fn zero() -> Self {
+        0
+    }
+}
+
+impl Zero for AtomicU64 {
+    fn zero() -> Self {
+        Self::new(0)
+    }
+}
+
+impl<T: Zero, const N: usize> Zero for [T; N] {
+    fn zero() -> Self {
+        std::array::from_fn(|_| T::zero())
     }
 }
 

@@ -123,7 +123,7 @@ fn qos_2_identifier_is_a_new_message_after_a_pubrec_that_refuses() {
 #[test]
 fn pubrel_is_answered_though_nothing_is_known_of_it() {
     Script::each(|s| {
-        s.open().sends(pubrel(9)).gives(&["3: PUBCOMP 9", "5: PUBCOMP 9 92"]);
+        s.open().sends(pubrel(9)).gives(&["3: PUBCOMP 9", "5: PUBCOMP 9 92 text"]);
     });
 }
 

@@ -200,7 +200,7 @@ fn acknowledgement_of_nothing_is_a_straggler() {
     Script::each(|s| {
         s.open().brings(message(Q1, "a", "1")).gives(&["PUBLISH q1 id=1 t=a p=1"]);
         s.sends(puback(9)).sends(pubcomp(9)).gives(&[]);
-        s.sends(pubrec(9)).gives(&["3: PUBREL 9", "5: PUBREL 9 92"]);
+        s.sends(pubrec(9)).gives(&["3: PUBREL 9", "5: PUBREL 9 92 text"]);
         s.sends(puback(1)).sends(puback(1)).gives(&[]);
     });
 }

@@ -5,7 +5,7 @@ use std::{num::NonZeroU32, time::Duration};
 use avocet_mqtt::{Connect, Disconnect, Packet, ReasonCode};
 
 use super::{
-    message::{Q0, Q1, Q2, subscribe, unsubscribe, with_identifier},
+    message::{Q0, Q1, Q2, pubrec, pubrel, subscribe, unsubscribe, with_identifier},
     script::Script,
 };
 
@@ -18,7 +18,8 @@ fn suback_answers_each_filter_in_order() {
         s.open().sends(Packet::Subscribe(request.clone()));
         s.gives(&["subscribe 9 a:q2 b/#:q0 c:q1"]);
         let granted = [ReasonCode::GrantedQoS2, ReasonCode::NotAuthorized, ReasonCode::GrantedQoS1];
-        s.subscribed(&request, &granted).gives(&["3: SUBACK 9 02 80 01", "5: SUBACK 9 02 87 01"]);
+        s.subscribed(&request, &granted)
+            .gives(&["3: SUBACK 9 02 80 01", "5: SUBACK 9 02 87 01 text"]);
         assert!(s.session().is_subscribed("a") && s.session().is_subscribed("c"));
         assert!(!s.session().is_subscribed("b/#"));
     });
@@ -178,4 +179,20 @@ fn expiring(seconds: u32) -> Packet<'static> {
     let mut disconnect = Disconnect::new(ReasonCode::Success);
     disconnect.session_expiry_interval = Some(seconds);
     Packet::Disconnect(Box::new(disconnect))
+}
+
+/// [MQTT5-3.1.2-29]
+#[test]
+fn answers_with_an_error_say_why_to_who_wants_to_know() {
+    let request = subscribe(7, &[("a", Q1), ("b", Q1)]);
+    let reasons = [ReasonCode::GrantedQoS1, ReasonCode::QuotaExceeded];
+    let play = |s: &mut Script, text: &str| {
+        s.open().subscribed(&request, &reasons).gives(&[&format!("SUBACK 7 01 97{text}")]);
+        s.unsubscribed(8, &[ReasonCode::NotAuthorized]).gives(&[&format!("UNSUBACK 8 87{text}")]);
+        s.sends(pubrel(9)).gives(&[&format!("PUBCOMP 9 92{text}")]);
+        s.sends(pubrec(9)).gives(&[&format!("PUBREL 9 92{text}")]);
+        s.subscribed(&request, &[ReasonCode::GrantedQoS1; 2]).gives(&["SUBACK 7 01 01"]);
+    };
+    Script::v5(|s| play(s, " text"));
+    Script::v5(|s| play(s.connecting(|c| c.request_problem_information = false), ""));
 }

@@ -98,10 +98,12 @@ fn packet_line(packet: &Packet<'_>) -> String {
         Packet::Pubrel(ack) => ack_line("PUBREL", ack),
         Packet::Pubcomp(ack) => ack_line("PUBCOMP", ack),
         Packet::Suback(suback) => {
-            format!("SUBACK {}{}", suback.packet_id, reason_words(&suback.reasons))
+            let text = if suback.reason_string.is_some() { " text" } else { "" };
+            format!("SUBACK {}{}{text}", suback.packet_id, reason_words(&suback.reasons))
         }
         Packet::Unsuback(unsuback) => {
-            format!("UNSUBACK {}{}", unsuback.packet_id, reason_words(&unsuback.reasons))
+            let text = if unsuback.reason_string.is_some() { " text" } else { "" };
+            format!("UNSUBACK {}{}{text}", unsuback.packet_id, reason_words(&unsuback.reasons))
         }
         Packet::Pingresp => "PINGRESP".to_owned(),
         Packet::Disconnect(disconnect) => {

@@ -6,7 +6,7 @@ use std::{
     net::{SocketAddr, TcpStream},
 };
 
-use avocet_tests::{Broker, Connect, Publish, Raw, Version, deadline, foreign};
+use avocet_tests::{Broker, Connect, Properties, Publish, Raw, Version, deadline, foreign};
 
 const V5: Version = Version::V5;
 
@@ -348,4 +348,37 @@ fn bytes_that_connections_do_not_take_count_for_the_node() {
     assert!((BOUND..=BOUND + last_turns).contains(&held), "{held} bytes");
     drop(slow);
     expect_numbers(&broker, &[("avocet_queue_bytes", 0)]);
+}
+
+/// Whatever ends a connection is counted by its reason.
+#[test]
+fn ends_of_connections_are_counted_by_reason() {
+    let broker = Broker::start(&["listeners.tcp.default.connect_timeout=300ms"]);
+    let end = |bytes: &[u8]| {
+        let mut alice = broker.client(V5, "alice");
+        alice.send(bytes);
+        alice.expect_ending();
+    };
+    end(&Connect::new(V5, "alice").bytes());
+    end(&[0x82, 9, 0, 1, 0, 0, 3, b'a', b'#', b'b', 0]);
+    end(&[0x00, 0]);
+    end(&[0xF0, 0]);
+    broker.client(V5, "bob").disconnect();
+    broker.client(V5, "carol").cut();
+    broker.open(V5).expect_close();
+    let method = Properties::new().counted(0x15, "none");
+    let refused = Connect::new(V5, "dave").properties(method);
+    assert_eq!(broker.refusal(V5, &refused.bytes()), Some(0x8C));
+    expect_numbers(
+        &broker,
+        &[
+            ("avocet_connections_ended_total reason=protocol error", 2),
+            ("avocet_connections_ended_total reason=topic filter invalid", 1),
+            ("avocet_connections_ended_total reason=malformed packet", 1),
+            ("avocet_connections_ended_total reason=client left", 1),
+            ("avocet_connections_ended_total reason=connection lost", 1),
+            ("avocet_connections_ended_total reason=no CONNECT in time", 1),
+            ("avocet_connections_ended_total reason=bad authentication method", 1),
+        ],
+    );
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use avocet_tests::{
-    Broker, Connect, Properties, Publish, Raw, Version, deadline,
+    Broker, Connect, Kind, Properties, Publish, Raw, Version, deadline,
     packet::{pubcomp, pubrec, pubrel},
 };
 
@@ -272,27 +272,48 @@ fn message_too_large_for_a_client_is_left_out_and_the_next_one_flows() {
 #[test]
 fn acks_have_no_reason_text_for_a_client_that_wants_none_or_has_no_room() {
     let broker = Broker::start(&[]);
-    for (wants_none, properties) in
-        [(true, Properties::new().byte(0x17, 0)), (false, Properties::new().four(0x27, 20))]
-    {
+    let mut alice = broker.connect(
+        &Connect::new(V5, "alice").properties(Properties::new().byte(0x17, 0).four(0x27, 20)),
+    );
+    let unsuback = alice.unsubscribe("never");
+    assert!(unsuback.properties.0.is_empty(), "{unsuback:?}");
+    alice.send(&Publish::new("nobody/listens", "x").qos(1, 1).bytes(V5));
+    assert!(alice.expect_puback(1).properties.0.is_empty());
+    alice.send(&Publish::new("nobody/listens", "x").qos(2, 2).bytes(V5));
+    assert!(alice.expect_pubrec(2).properties.0.is_empty());
+    alice.send(&pubrel(2));
+    assert!(alice.expect_pubcomp(2).properties.0.is_empty());
+}
+
+/// A session that is kept cannot have `$fastlane/`, and an exchange that nobody knows is told so:
+/// each answer says why, unless the client wants no words or has no room for them.
+///
+/// [MQTT5-3.1.2-29] [MQTT5-3.9.2-1] [MQTT5-3.6.2-2] [MQTT5-3.7.2-2]
+#[test]
+fn answers_with_an_error_have_a_reason_text_for_who_wants_it_and_has_room() {
+    let broker = Broker::start(&[]);
+    let kept = || Properties::new().four(0x11, 1_000);
+    for (properties, room, has_text) in [
+        (kept(), usize::MAX, true),
+        (kept().byte(0x17, 1), usize::MAX, true),
+        (kept().byte(0x17, 0), usize::MAX, false),
+        (kept().four(0x27, 1_000), 1_000, true),
+        (kept().four(0x27, 30), 30, false),
+    ] {
         let mut alice = broker.connect(&Connect::new(V5, "alice").properties(properties));
-        alice.send(&avocet_tests::packet::subscribe(V5, 1, &[("$share/g", 0), ("a/#/b", 0)]));
-        if let Some(answer) = alice.receive_or_close() {
-            assert!(wants_none || answer.bytes.len() <= 20, "{answer:?}");
-            if let avocet_tests::Kind::Suback(suback) = answer.kind {
-                assert!(suback.properties.0.is_empty(), "{suback:?}");
-            }
+        alice.send(&avocet_tests::packet::subscribe(V5, 1, &[("$fastlane/x", 0)]));
+        alice.send(&pubrec(77));
+        alice.send(&pubrel(78));
+        for _ in 0..3 {
+            let answer = alice.receive();
+            assert!(answer.bytes.len() <= room, "{answer:?}");
+            let (code, properties) = match answer.kind {
+                Kind::Suback(suback) => (suback.codes[0], suback.properties),
+                Kind::Pubrel(ack) | Kind::Pubcomp(ack) => (ack.code, ack.properties),
+                other => panic!("{other:?}"),
+            };
+            assert!(matches!(code, 0x83 | 0x92), "{code:#x}");
+            assert_eq!(properties.has(0x1f), has_text, "{code:#x} within {room} bytes");
         }
-        let mut alice = broker.connect(
-            &Connect::new(V5, "alice").properties(Properties::new().byte(0x17, 0).four(0x27, 20)),
-        );
-        let unsuback = alice.unsubscribe("never");
-        assert!(unsuback.properties.0.is_empty(), "{unsuback:?}");
-        alice.send(&Publish::new("nobody/listens", "x").qos(1, 1).bytes(V5));
-        assert!(alice.expect_puback(1).properties.0.is_empty());
-        alice.send(&Publish::new("nobody/listens", "x").qos(2, 2).bytes(V5));
-        assert!(alice.expect_pubrec(2).properties.0.is_empty());
-        alice.send(&pubrel(2));
-        assert!(alice.expect_pubcomp(2).properties.0.is_empty());
     }
 }

@@ -349,7 +349,6 @@ fn disconnect_has_no_reason_text_without_room_for_it() {
     }
 }
 
-/// [MQTT5-3.6.2-2]
 #[test]
 fn pubrel_has_nothing_that_there_is_no_room_for() {
     let broker = Broker::start(&[]);
