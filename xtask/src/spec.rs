@@ -97,12 +97,31 @@ impl Spec {
             let cure = "`cargo xtask spec --shrink` takes it off";
             problems.push(format!("{MISSING}: {key} is proven, excepted or not due: {cure}"));
         }
+        for key in self.unmarked() {
+            problems.push(format!("{key} has a test, but no mark in the code that fulfils it"));
+        }
         for (key, tests) in &self.marks.tests {
             for test in tests.iter().filter(|test| results.of(test) == Outcome::Failed) {
                 problems.push(format!("{key}: {test} failed in the last run"));
             }
         }
         problems
+    }
+
+    /// Due statements that are proven, and of which no line says that it fulfils them.
+    fn unmarked(&self) -> Vec<&Key> {
+        let due = self.statements.iter().filter(|statement| statement.test_is_due());
+        let keys = due.map(|statement| &statement.key);
+        keys.filter(|key| self.marks.tests.contains_key(key) && !self.marks.code.contains_key(key))
+            .collect()
+    }
+
+    /// Tests that prove something and did not run: renamed, not built in, or filtered out.
+    fn not_run(&self, results: &Results) -> Vec<String> {
+        let tests = self.marks.tests.iter();
+        let tests = tests.flat_map(|(key, tests)| tests.iter().map(move |test| (key, test)));
+        let unseen = tests.filter(|(_, test)| results.of(test) == Outcome::Unknown);
+        unseen.map(|(key, test)| format!("{key}: {test} was not seen in the last run")).collect()
     }
 }
 
@@ -170,12 +189,16 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let spec = Spec::read()?;
     let results = last_results()?;
     println!("{}", report::table(&spec, &results));
-    conclude(&spec, &results).map(|notes| repository::print_notes(&notes))
+    conclude(&spec, &spec.problems(&results)).map(|notes| repository::print_notes(&notes))
 }
 
-/// The last step of `cargo xtask test`: the verdict without the table.
+/// The last step of `cargo xtask test`: the verdict without the table. All tests have just run, so
+/// one that was not seen proves nothing.
 pub(crate) fn check() -> Result<Vec<String>> {
-    conclude(&Spec::read()?, &last_results()?)
+    let (spec, results) = (Spec::read()?, last_results()?);
+    let mut problems = spec.problems(&results);
+    problems.extend(spec.not_run(&results));
+    conclude(&spec, &problems)
 }
 
 /// The text of the conformance table.
@@ -194,8 +217,7 @@ fn last_results() -> Result<Results> {
     Ok(Results::parse(&fs::read_to_string(file).unwrap_or_default()))
 }
 
-fn conclude(spec: &Spec, results: &Results) -> Result<Vec<String>> {
-    let problems = spec.problems(results);
+fn conclude(spec: &Spec, problems: &[String]) -> Result<Vec<String>> {
     if !problems.is_empty() {
         bail!("{} problems with the statements:\n  {}", problems.len(), problems.join("\n  "));
     }

@@ -143,6 +143,7 @@ impl Shared {
     /// Why a filter that is well formed is not accepted from this client, if so.
     pub(crate) fn refuses_filter(&self, mailbox: &Mailbox, filter: &Filter) -> Option<ReasonCode> {
         let limits = &self.limits;
+        // [MQTT3-3.8.3-2]
         if filter.has_wildcard() && !limits.wildcard_subscription_available {
             return Some(ReasonCode::WildcardSubscriptionsNotSupported);
         }

@@ -120,6 +120,7 @@ settings! {
         /// Levels of a topic name or filter.
         pub max_topic_levels: u16 = 128, in 1..=65535,
         /// Bytes of a client identifier.
+        // [MQTT3-3.1.3-5] [MQTT5-3.1.3-5]
         pub max_client_id_length: u16 = 65535, in 23..=65535,
         /// The highest QoS clients may publish with.
         pub max_qos: u8 = 2, in 0..=2,

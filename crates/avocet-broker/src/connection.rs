@@ -285,6 +285,7 @@ impl Connection {
                 // The flusher had not come to the last word yet.
                 continue;
             }
+            // [MQTT5-3.14.4-2]
             if signals & CLOSING != 0 || self.closed.is_some() {
                 return Poll::Ready(Event::End(Ending::Closed));
             }
@@ -398,6 +399,7 @@ impl Connection {
             // A whole packet came; bytes in dribbles are no sign of life.
             self.watch.heard_at.set(now);
         }
+        // [MQTT3-3.1.4-5] [MQTT5-3.1.4-6]
         if self.closed.is_some() { bytes.len() } else { used }
     }
 
@@ -409,6 +411,7 @@ impl Connection {
                 list.tally.packets_received[1] += 1;
                 match open::admit(&self.shard.shared, &self.listening, connect) {
                     Ok(admission) => self.entering = Some(Box::new(admission)),
+                    // [MQTT5-3.1.4-2]
                     Err(refusal) => self.refuse(&refusal),
                 }
                 return Some(len);
@@ -435,6 +438,7 @@ impl Connection {
     fn refuse(&mut self, refusal: &Refusal) {
         let version = self.codec.version().unwrap_or(ProtocolVersion::V3_1_1);
         let mut bytes = Vec::new();
+        // [MQTT5-3.14.0-1]
         codec::encode(version, &Packet::Connack(Box::new(refusal.connack())), &mut bytes);
         // A fresh socket takes these few bytes; if not, the client is gone.
         self.wire.socket.write(&bytes).ok();

@@ -52,6 +52,7 @@ impl Way<'_> {
         let mut refused = Refused(false);
         for index in range {
             if index < plain {
+                // [MQTT3-4.5.0-1] [MQTT5-4.5.0-1]
                 let destination = &destinations.plain[index];
                 refused.0 |= self.deliver_plain(messages.clone(), destination, list).0;
             } else {

@@ -68,6 +68,7 @@ fn unlink(shared: &Shared, mailbox: &Mailbox, wire: &Arc<Wire>) -> Option<Left> 
     let will_delay =
         detached.will.as_ref().map(|will| Duration::from_secs(will.delay_interval.into()));
     inner.will = detached.will;
+    // [MQTT3-4.1.0-1]
     let ends_now = detached.expires_after.is_some_and(|after| after.is_zero());
     Some(Left {
         epoch: inner.epoch,
@@ -117,6 +118,7 @@ fn set_timer(shared: &Shared, mailbox: &Mailbox, epoch: u64, at: Instant, timer:
 /// Publishes the will that waits in a mailbox, if one does.
 pub(crate) fn publish_will(shared: &Shared, list: &mut FlushList, mailbox: &Mailbox, now: Instant) {
     let will = mailbox.lock().will.take(); // [MQTT3-3.1.2-10] [MQTT5-3.1.2-10]
+    // [MQTT3-3.1.2-12]
     if let Some(will) = will {
         let message = message_of(&will, now);
         if message.topic().starts_with("$delayed/") {
@@ -130,6 +132,7 @@ pub(crate) fn publish_will(shared: &Shared, list: &mut FlushList, mailbox: &Mail
 fn message_of(will: &Will, now: Instant) -> Arc<ApplicationMessage> {
     let mut publish = Publish::new(&will.topic, &will.payload);
     publish.qos = will.qos;
+    // [MQTT5-3.1.2-15]
     publish.retain = will.retain; // [MQTT3-3.1.2-16] [MQTT3-3.1.2-17] [MQTT5-3.1.2-14]
     publish.message_expiry_interval = will.message_expiry_interval;
     publish.properties = will.properties.borrow(); // [MQTT5-3.1.3-10]
@@ -146,6 +149,7 @@ pub(crate) fn end_session(
 ) {
     let ended = {
         let mut inner = mailbox.lock();
+        // [MQTT3-4.1.0-2]
         if inner.ended || epoch.is_some_and(|epoch| epoch != inner.epoch) {
             return;
         }

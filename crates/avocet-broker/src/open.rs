@@ -86,6 +86,7 @@ impl Entrance<'_> {
                 }
                 Metrics::add(&self.shared.metrics.sessions, 1);
                 let mut inner = mailbox.lock();
+                // [MQTT3-3.2.2-1] [MQTT3-3.2.2-3] [MQTT5-3.2.2-2] [MQTT5-3.2.2-3]
                 self.attach(&mailbox, &mut inner, admission, false);
                 drop(inner);
                 return self.opened(mailbox);
@@ -99,6 +100,7 @@ impl Entrance<'_> {
                 inner.wait(self.wire);
                 return Opening::Wait(admission);
             } else if admission.connect.clean_start {
+                // [MQTT3-3.1.4-3] [MQTT5-3.1.4-4]
                 // [MQTT3-3.1.2-6] [MQTT5-3.1.2-4]
                 let ended = leave::end(self.shared, &mailbox, &mut inner);
                 drop(inner);
@@ -119,6 +121,7 @@ impl Entrance<'_> {
         // The client is back before its will's delay was over ([MQTT5-3.1.3-9]).
         inner.will = None;
         let timers = std::mem::take(&mut inner.timers);
+        // [MQTT3-3.2.2-2] [MQTT5-3.2.2-3]
         self.attach(mailbox, &mut inner, admission, true);
         drop(inner);
         self.shared.timers.cancel(&timers);

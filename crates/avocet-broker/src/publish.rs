@@ -131,6 +131,7 @@ impl Publisher<'_> {
         }
         let topic = run.first()?.messages.topic();
         let delayed = topic.starts_with("$delayed/");
+        // [MQTT3-3.3.5-2]
         let refused = refuses(shared, topic);
         let special = delayed || retains || refused.is_some();
         for inbound in run.iter_mut().filter(|_| special) {
@@ -179,6 +180,7 @@ impl Publisher<'_> {
     /// Keeps the message if it is to be retained.
     fn retain(&self, transit: &Transit<'_>) -> ReasonCode {
         let shared = &*self.shard.shared;
+        // [MQTT3-3.3.1-12]
         if !transit.retain() || shared.retained.store(transit).is_ok() {
             return ReasonCode::Success;
         }

@@ -14,6 +14,7 @@ const PARTS: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Registry {
     hasher: DefaultHashBuilder,
+    // [MQTT3-3.1.3-2] [MQTT5-3.1.3-2]
     parts: Vec<Mutex<HashMap<Arc<str>, Mailbox>>>,
 }
 

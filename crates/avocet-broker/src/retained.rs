@@ -20,6 +20,7 @@ const PAGE: usize = 64;
 /// One message for each topic that has one.
 #[derive(Debug)]
 pub(crate) struct Retained {
+    // [MQTT3-3.1.2-7]
     index: RetainedIndex<Arc<ApplicationMessage>>,
     /// The broker's own in `$SYS/`, which count towards no bound.
     own: RetainedIndex<Arc<ApplicationMessage>>,
@@ -64,6 +65,7 @@ impl Retained {
             return Err(RetainedFull);
         }
         self.bytes.fetch_add(message.len() as u64, Ordering::Relaxed);
+        // [MQTT3-3.3.1-7]
         self.gone(self.index.insert(topic, message));
         Ok(())
     }

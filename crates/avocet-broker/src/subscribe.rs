@@ -62,9 +62,11 @@ pub(crate) fn subscribe(
     let mut reasons = Vec::with_capacity(filters.len());
     let mut entered = Vec::with_capacity(filters.len());
     let mut added = 0;
+    // [MQTT3-3.8.4-4] [MQTT5-3.8.4-5]
     for (filter, subscription) in filters.into_iter().zip(&request.subscriptions) {
         match enter(shared, mailbox, &request, subscription, &filter, added) {
             Ok((options, inserted)) => {
+                // [MQTT3-3.8.4-5] [MQTT5-3.8.4-6] [MQTT5-3.8.4-7]
                 reasons.push(ReasonCode::granted(options.qos));
                 added += usize::from(inserted == Inserted::New);
                 entered.push((filter, options, inserted));
@@ -147,6 +149,7 @@ fn enter(
     if filter.is_exclusive() && !shared.exclusive.claim(filter.topic_filter(), mailbox.id()) {
         return Err(ReasonCode::QuotaExceeded);
     }
+    // Whatever the highest QoS for publishing: [MQTT5-3.2.2-10]
     let mut options = subscription.options;
     if filter.is_fastlane() {
         options.qos = QoS::AtMostOnce;
@@ -160,6 +163,7 @@ fn brings_retained(filter: &Filter, handling: RetainHandling, inserted: Inserted
     // A shared subscription is sent none (5.0 section 4.8.2).
     filter.group().is_none()
         && match handling {
+            // [MQTT5-3.8.4-4]
             RetainHandling::Send => true,
             RetainHandling::SendIfNew => inserted == Inserted::New,
             RetainHandling::DoNotSend => false,
@@ -214,6 +218,7 @@ pub(crate) fn unsubscribe(
 ) {
     let Client { mailbox, wire } = client;
     let mut reasons = Vec::with_capacity(request.filters.len());
+    // [MQTT3-3.10.4-6] [MQTT5-3.10.4-6]
     for text in &request.filters {
         let removed =
             Filter::parse(text).is_ok_and(|filter| shared.unsubscribe(&filter, mailbox.id()));
@@ -226,6 +231,7 @@ pub(crate) fn unsubscribe(
             session.forget(filter);
         }
         shared.metrics.note_subscriber(before, session.has_subscriptions());
+        // [MQTT3-3.10.4-5] [MQTT5-3.10.4-5]
         session.handle_unsubscribed(request.packet_id, reasons, exit);
     });
 }

@@ -34,9 +34,9 @@ mod kinds;
 /// ```
 ///
 /// After the default may follow `, in RANGE` and `, required` (the key must be set wherever the
-/// section is; the default is a placeholder). `validate = path;` after the struct is optional, and so
-/// is then `absent = TABLE;`, the keys of what is not built in, each with what it would be: they are
-/// refused in words of their own.
+/// section is; the default is a placeholder). `validate = path;` after the struct is optional, and
+/// so is then `absent = TABLE;`, the keys of what is not built in, each with what it would be: they
+/// are refused in words of their own.
 // `$required` matches nothing: it is there because a repetition must hold a variable.
 #[macro_export]
 macro_rules! settings {

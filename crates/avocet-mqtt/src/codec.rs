@@ -69,6 +69,7 @@ impl Codec {
         let header = FixedHeader::decode(self.version, bytes)?;
         match header {
             Some(header) if header.frame_len() > self.packet_bytes_max as usize => {
+                // [MQTT5-3.2.2-15]
                 Err(DecodeError::PacketTooLarge)
             }
             Some(_) | None => Ok(header),

@@ -56,6 +56,7 @@ impl Listener {
 
 fn bind_one(address: SocketAddr) -> io::Result<Listener> {
     let domain = if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
+    // [MQTT3-7.1.1-1] [MQTT5-4.2.0-1]
     let socket = socket2::Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {

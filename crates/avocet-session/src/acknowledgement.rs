@@ -41,6 +41,7 @@ impl Session {
     ) -> Result<(), Violation> {
         let inflight = &mut self.inflight;
         let mut ids = ids.peekable();
+        // [MQTT5-4.4.0-2]
         inflight.complete_oldest(&mut ids, QoS::AtLeastOnce);
         for id in ids {
             match inflight.complete(id, QoS::AtLeastOnce) {
@@ -61,6 +62,7 @@ impl Session {
         now: Instant,
         out: &mut O,
     ) {
+        // [MQTT5-4.4.0-2]
         match self.inflight.complete(id, QoS::ExactlyOnce) {
             Ok(()) => self.pump(now, out),
             Err(Mismatch::Unknown) => out.missed(AckKind::Pubrec),

@@ -43,6 +43,7 @@ impl InboundAliases {
         self.topics.get(&alias).cloned().ok_or(InvalidAlias::Unknown)
     }
 
+    /// [MQTT5-3.2.2-17] [MQTT5-3.2.2-18]
     /// [MQTT5-3.3.2-9] [MQTT5-3.3.2-12]
     fn check(&self, alias: NonZeroU16) -> Result<(), InvalidAlias> {
         if alias.get() <= self.maximum { Ok(()) } else { Err(InvalidAlias::AboveMaximum) }
@@ -74,6 +75,7 @@ impl OutboundAliases {
 
     /// Whether the client allows any.
     pub(crate) fn in_use(&self) -> bool {
+        // [MQTT5-3.1.2-27]
         self.maximum > 0
     }
 
@@ -82,6 +84,7 @@ impl OutboundAliases {
         if let Some(&alias) = self.aliases.get(topic) {
             return Naming::Alias(alias);
         }
+        // [MQTT5-3.3.2-11]
         let next = u16::try_from(self.aliases.len() + 1).ok().filter(|n| *n <= self.maximum);
         match next.and_then(NonZeroU16::new) {
             Some(alias) => {

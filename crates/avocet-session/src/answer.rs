@@ -70,6 +70,7 @@ impl Session {
             }
             let has_early = !connection.answers.early.is_empty();
             if reason == ReasonCode::QuotaExceeded && connection.version < ProtocolVersion::V5 {
+                // [MQTT3-4.8.0-2]
                 // 3.1.1 cannot say no; without an acknowledgement the client keeps the message.
                 close = close.or(self.close(reason, "the message cannot be taken now", out));
                 continue;
@@ -154,7 +155,9 @@ impl Session {
     #[inline]
     fn settle(&mut self, id: PacketId, qos: QoS, reason: ReasonCode) -> bool {
         match qos {
+            // [MQTT5-4.3.3-9]
             QoS::ExactlyOnce if reason.is_error() => self.received.release(id),
+            // By its identifier alone, expired or not: [MQTT5-4.3.3-13]
             QoS::ExactlyOnce => self.received.routed(id),
             QoS::AtLeastOnce | QoS::AtMostOnce => true,
         }
@@ -165,13 +168,16 @@ impl Session {
         let Some(connection) = &mut self.connection else { return };
         let kind = match qos {
             QoS::AtMostOnce => return,
+            // [MQTT3-4.3.2-2] [MQTT5-4.3.2-4]
             // [MQTT3-3.3.4-1] [MQTT5-3.3.4-1]
             QoS::AtLeastOnce => {
                 connection.answers.qos1 = connection.answers.qos1.saturating_sub(1);
                 AckKind::Puback
             }
+            // [MQTT5-4.3.3-8]
             QoS::ExactlyOnce => AckKind::Pubrec,
         };
+        // [MQTT3-2.3.1-6] [MQTT5-2.2.1-5]
         let mut ack = Ack::new(id, reason);
         ack.reason_string = self.explain(&[reason]).map(Into::into);
         let packet = match kind {

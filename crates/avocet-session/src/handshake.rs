@@ -69,6 +69,7 @@ impl Refusal {
 #[must_use]
 pub fn refuse_bytes(error: DecodeError, version: Option<ProtocolVersion>) -> (Refusal, bool) {
     let level = matches!(error, DecodeError::UnsupportedProtocolLevel(_));
+    // [MQTT3-3.2.2-6]
     let is_told = level || version == Some(ProtocolVersion::V5);
     (Refusal::new(error.reason(), error.text()), is_told)
 }
@@ -100,6 +101,7 @@ pub fn admit(
         client_id: Arc::from(connect.client_id.as_str()),
         assigned,
         expiry_interval: asked.min(limits.session_expiry_interval_max),
+        // [MQTT5-3.2.2-21] [MQTT5-3.2.2-22]
         keep_alive: if v5 && too_long { max } else { connect.keep_alive },
         connect,
     };
@@ -132,6 +134,7 @@ fn check(connect: &Connect, limits: &Limits) -> Result<(), Refusal> {
 }
 
 fn check_client_id(connect: &Connect, limits: &Limits) -> Result<(), Refusal> {
+    // [MQTT3-3.1.3-9] [MQTT5-3.1.3-8]
     let invalid = |detail| Refusal::new(ReasonCode::ClientIdentifierNotValid, detail);
     if connect.client_id.len() > limits.client_id_bytes_max {
         return Err(invalid("the client identifier is longer than allowed"));
@@ -191,10 +194,12 @@ impl Admission {
             (self.expiry_interval != asked).then_some(self.expiry_interval);
         connack.receive_maximum =
             Some(limits.receive_maximum).filter(|maximum| maximum.get() < u16::MAX);
+        // [MQTT5-3.2.2-9]
         connack.maximum_qos =
             (limits.maximum_qos < avocet_mqtt::QoS::ExactlyOnce).then_some(limits.maximum_qos);
         connack.retain_available = (!limits.retain_available).then_some(false);
         connack.maximum_packet_size = Some(limits.packet_bytes_max);
+        // [MQTT5-3.1.3-7]
         connack.assigned_client_identifier =
             self.assigned.then(|| self.client_id.as_ref().to_owned()); // [MQTT5-3.2.2-16]
         connack.topic_alias_maximum = limits.topic_alias_maximum;

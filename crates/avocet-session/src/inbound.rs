@@ -56,8 +56,10 @@ impl Session {
                     Ok(())
                 }
                 Some(_) => violation("AUTH with another method than CONNECT"), // [MQTT5-4.12.1-1]
-                None => violation("AUTH without a method in CONNECT"),         // [MQTT5-4.12.0-6]
+                // [MQTT5-4.12.0-7]
+                None => violation("AUTH without a method in CONNECT"), // [MQTT5-4.12.0-6]
             },
+            // [MQTT5-3.2.0-2]
             // [MQTT3-3.1.0-2] [MQTT5-3.1.0-2]
             Packet::Connect(_) => violation("a second CONNECT"),
             Packet::Connack(_) | Packet::Suback(_) | Packet::Unsuback(_) | Packet::Pingresp => {
@@ -211,9 +213,11 @@ impl Session {
     /// Whether the client may send this at all, and the topic it means.
     #[inline(always)]
     fn check_publish<'a>(&mut self, publish: &Publish<'a>) -> Result<TopicName<'a>, Violation> {
+        // [MQTT5-3.2.2-11]
         if publish.qos > self.limits.maximum_qos {
             return Err(Violation(ReasonCode::QoSNotSupported, "the QoS is not supported"));
         }
+        // [MQTT5-3.2.2-14]
         if publish.retain && !self.limits.retain_available {
             return Err(Violation(ReasonCode::RetainNotSupported, "retain is not supported"));
         }
@@ -251,6 +255,7 @@ impl Session {
         out: &mut O,
     ) -> Result<bool, Violation> {
         let Some(connection) = &mut self.connection else { return Ok(false) };
+        // [MQTT5-4.3.2-5]
         if qos == QoS::AtLeastOnce {
             connection.answers.qos1 += 1;
             self.check_receive_maximum()?;
@@ -338,6 +343,7 @@ impl Session {
             self.expiry_interval = seconds.min(self.limits.session_expiry_interval_max);
         }
         if let Some(connection) = &mut self.connection {
+            // [MQTT3-3.14.4-2]
             connection.phase = Phase::ClientLeft;
             if disconnect.reason == ReasonCode::Success {
                 connection.will = None; // [MQTT3-3.14.4-3] [MQTT5-3.14.4-3]

@@ -169,6 +169,7 @@ impl Inflight {
     #[inline]
     pub(crate) fn has_window(&self, window: u16, limits: &Limits) -> bool {
         self.count == self.outstanding
+            // [MQTT5-3.3.4-9] [MQTT5-4.9.0-2]
             && self.outstanding < usize::from(window)
             && self.bytes() < limits.queue_bytes_max
             && self.ring.len() < ring_max(window)
@@ -295,6 +296,7 @@ impl Inflight {
         // The PUBREL goes out on this connection, even if the PUBLISH was of an earlier one.
         self.outstanding += usize::from(!entry.sent_here);
         entry.sent_here = true;
+        // [MQTT5-4.3.3-5]
         if let Stage::Published(waiting) = std::mem::replace(&mut entry.stage, Stage::Released) {
             self.bytes -= waiting.message.len();
         }
@@ -331,6 +333,7 @@ impl Inflight {
             return None;
         }
         let sent = |entry: &Entry| entry.is_done() || entry.sent_here;
+        // [MQTT3-4.6.0-1] [MQTT5-4.6.0-1]
         while sent(self.ring.get(self.resend_from)?) {
             self.resend_from += 1;
         }
@@ -356,6 +359,7 @@ impl Inflight {
                 retain: false,
                 identifiers: &[],
             },
+            // [MQTT5-4.3.3-6]
             Stage::Released | Stage::Done => Again::Release,
         };
         Some((id, again))

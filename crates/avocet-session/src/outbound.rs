@@ -123,6 +123,7 @@ impl Session {
         let qos = transit.qos().min(terms.qos); // [MQTT3-3.8.4-6] [MQTT5-3.8.4-8]
         // [MQTT3-3.3.1-8] [MQTT3-3.3.1-9] [MQTT5-3.3.1-8] [MQTT5-3.3.1-12] [MQTT5-3.3.1-13]
         let retain = terms.retained || (terms.retain_as_published && transit.retain());
+        // [MQTT3-3.1.2-5]
         let Some(connection) = self.connection.as_mut().filter(|c| c.is_open()) else {
             if qos == QoS::AtMostOnce && !self.limits.queue_qos0 {
                 out.dropped(transit.topic(), qos, DropReason::Offline);
@@ -137,6 +138,8 @@ impl Session {
             QoS::AtMostOnce => self.outbox.has_qos0(),
             QoS::AtLeastOnce | QoS::ExactlyOnce => {
                 let has_window = self.inflight.has_window(connection.window, &self.limits);
+                // None overtakes another, whatever its topic.
+                // [MQTT3-4.6.0-5] [MQTT3-4.6.0-6] [MQTT5-4.6.0-5] [MQTT5-4.6.0-6]
                 !has_window || !self.outbox.is_empty()
             }
         };
@@ -147,15 +150,18 @@ impl Session {
             out.dropped(transit.topic(), qos, DropReason::Expired); // [MQTT5-3.3.2-5]
             return Delivery::Dropped;
         };
+        // [MQTT5-4.3.2-2] [MQTT5-4.3.3-2]
         publish.qos = qos;
         publish.retain = retain;
         publish.subscription_identifiers = Cow::Borrowed(terms.identifiers);
         if qos == QoS::AtMostOnce {
             return transmit(connection, publish, transit.shared_if_large(), out);
         }
+        // [MQTT3-4.3.2-1] [MQTT5-4.3.2-1] [MQTT5-4.3.3-1]
         publish.packet_id = Some(self.inflight.next_id());
         let delivery = transmit(connection, publish, transit.shared_if_large(), out);
         if delivery == Delivery::Sent {
+            // [MQTT3-4.3.2-1] [MQTT5-4.3.2-3] [MQTT5-4.3.3-3]
             self.inflight.push(waiting(transit, terms, qos, retain));
             self.inflight.charge(&self.limits);
         }

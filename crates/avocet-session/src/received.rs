@@ -79,6 +79,7 @@ impl Received {
 
     /// The exchange is over. False if there was none.
     pub(crate) fn release(&mut self, id: PacketId) -> bool {
+        // [MQTT5-4.3.3-12]
         let Some(entry) = self.entries.remove(&id) else { return false };
         self.outstanding -= usize::from(entry.came_here);
         true

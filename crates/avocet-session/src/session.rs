@@ -167,6 +167,7 @@ impl Session {
         self.connection = Some(Box::new(Connection {
             version: connect.version,
             bridge: connect.bridge,
+            // [MQTT5-4.9.0-1]
             window: connect.receive_maximum.map_or(u16::MAX, |n| n.get()).min(inflight_max),
             packet_bytes_max: connect
                 .maximum_packet_size
@@ -174,16 +175,19 @@ impl Session {
             problem_information: connect.request_problem_information,
             silence_max: (admission.keep_alive > 0)
                 .then(|| Duration::from_millis(u64::from(admission.keep_alive) * 1500)),
+            // [MQTT5-3.3.2-7]
             inbound_aliases: InboundAliases::new(self.limits.topic_alias_maximum),
             outbound_aliases: OutboundAliases::new(
                 connect.topic_alias_maximum.min(self.limits.outbound_topic_alias_maximum),
             ),
             answers: Answers::default(),
             authentication_method: connect.authentication_method.map(Into::into),
+            // [MQTT5-3.1.2-7]
             will: connect.will.map(Box::new),
             outlives: connect.session_expiry_interval.is_some_and(|asked| asked > 0),
             phase: Phase::Open,
         }));
+        // [MQTT3-3.1.4-4] [MQTT5-3.1.4-5] [MQTT3-3.2.0-1]
         self.send_fitting(Packet::Connack(Box::new(connack)), out);
         if !self.limits.queue_qos0 {
             for (_, waiting) in self.outbox.drain_qos0(&self.limits) {
@@ -236,9 +240,11 @@ impl Session {
             }
         }
         let suback = Suback {
+            // [MQTT3-2.3.1-7] [MQTT5-2.2.1-6] [MQTT3-3.8.4-2] [MQTT5-3.8.4-2]
             packet_id: request.packet_id,
             reason_string: self.explain(results).map(Into::into),
             user_properties: UserProperties::default(),
+            // [MQTT3-3.9.3-1] [MQTT5-3.9.3-1]
             reasons: results.to_vec(),
         };
         self.send_fitting(Packet::Suback(suback), out);
@@ -251,6 +257,7 @@ impl Session {
         reasons: Vec<ReasonCode>,
         out: &mut O,
     ) {
+        // [MQTT3-2.3.1-7] [MQTT5-2.2.1-6] [MQTT5-3.10.4-5]
         let unsuback = Unsuback {
             packet_id,
             reason_string: self.explain(&reasons).map(Into::into),
@@ -262,6 +269,7 @@ impl Session {
 
     /// Forgets a subscription. False if there was none.
     pub fn forget(&mut self, filter: &str) -> bool {
+        // What is in flight stays there: [MQTT3-3.10.4-3] [MQTT5-3.10.4-3]
         self.subscriptions.remove(filter)
     }
 
@@ -275,10 +283,12 @@ impl Session {
     ) -> Option<CloseReason> {
         let connection = self.connection.as_ref().filter(|connection| connection.is_open())?;
         if connection.version >= ProtocolVersion::V5 {
+            // [MQTT5-3.14.2-2]
             let mut disconnect = Disconnect::new(reason);
             disconnect.reason_string = Some(detail.to_owned());
             self.send_fitting(Packet::Disconnect(Box::new(disconnect)), out);
         }
+        // [MQTT3-4.8.0-1] [MQTT5-4.13.2-1]
         self.connection.as_mut()?.phase = Phase::ServerClosed;
         Some(CloseReason::Server { reason, detail })
     }
@@ -305,6 +315,7 @@ impl Session {
                 extra.strip(&mut packet);
             }
         }
+        // Whatever the window: [MQTT5-3.3.4-10] [MQTT5-4.9.0-3]
         out.send(&packet);
     }
 }

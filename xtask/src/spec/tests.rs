@@ -1,5 +1,5 @@
 use super::{
-    Outcome, Results,
+    Outcome, Results, Spec,
     mark::{Marks, TestName},
     statement::{self, Key},
 };
@@ -76,4 +76,21 @@ fn results_of_both_runners_are_read() {
     assert_eq!(libtest.of(&two), Outcome::Failed);
     assert_eq!(nextest.of(&one), Outcome::Passed);
     assert_eq!(nextest.of(&two), Outcome::Unknown);
+}
+
+#[test]
+fn proof_that_did_not_run_and_rule_without_a_line_are_told() {
+    let rows = "version\tid\tbinds\tsummary\tnote\n5.0\tMQTT-3.1.0-2\tserver\tsecond\t\n";
+    let proof = ["/// [MQTT5-3.1.0-2]", "#[test]", "fn closes() {", "}"];
+    let spec = |code: &str| {
+        let mut marks = marks("crates/a/tests/b.rs", &proof);
+        marks.scan("crates/a/src/b.rs", code);
+        let statements = statement::parse(rows).expect("the row is well-formed");
+        Spec { statements, exceptions: Default::default(), missing: Default::default(), marks }
+    };
+    let (with, without) = (spec("close(); // [MQTT5-3.1.0-2]"), spec("close();"));
+    assert!(with.problems(&Results::default()).is_empty());
+    assert_eq!(without.problems(&Results::default()).len(), 1);
+    assert!(with.not_run(&Results::parse("test b::closes ... ok\n")).is_empty());
+    assert_eq!(with.not_run(&Results::parse("test b::opens ... ok\n")).len(), 1);
 }

@@ -160,6 +160,7 @@ impl Publish<'_> {
     /// The DUP flag stays out of QoS 0.
     #[inline]
     pub(crate) fn first_byte(&self) -> u8 {
+        // [MQTT3-4.3.1-1] [MQTT5-4.3.1-1]
         let dup = if self.dup && self.qos != QoS::AtMostOnce { DUP } else { 0 }; // [MQTT3-3.3.1-2] [MQTT5-3.3.1-2]
         kind::PUBLISH << 4 | dup | self.qos.bits() << 1 | u8::from(self.retain)
     }
