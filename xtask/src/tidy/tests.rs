@@ -173,3 +173,22 @@ fn link_that_leads_nowhere_is_found() {
     let files = [("docs/start.md", text), ("docs/guides/a.md", "[up](../start.md)\n")];
     check_one(&files, "docs/start.md:1: ", "b.md");
 }
+
+#[test]
+fn version_is_compared_and_other_systems_are_named_where_they_belong() {
+    let compares = "if version >= ProtocolVersion::V5 {}";
+    check_in_library(compares, 2, "`>= ProtocolVersion::`");
+    check_in_library("match v { ProtocolVersion::V5 => {} }", 2, "decided in avocet-mqtt");
+    let source = |name: &str, text: &str| {
+        let path = format!("crates/{name}/src/lib.rs");
+        let manifest = (format!("crates/{name}/Cargo.toml"), manifest(name, ""));
+        let clippy = (format!("crates/{name}/clippy.toml"), String::new());
+        let files = [(path, format!("//! Map.\n{text}\n")), manifest, clippy];
+        found(&files.each_ref().map(|(path, text)| (path.as_str(), text.as_str())))
+    };
+    assert_eq!(source("avocet-session", compares), Vec::<String>::new());
+    assert_eq!(source("avocet-broker", "codec.version();").len(), 0);
+    assert_eq!(source("avocet-broker", "// As redis does.").len(), 1);
+    assert_eq!(source("avocet-broker", "mod kafka;").len(), 1);
+    assert_eq!(source("avocet-net", "// As redis does.").len(), 0);
+}

@@ -11,7 +11,7 @@ struct Ban {
     except: &'static [(&'static str, &'static str)],
 }
 
-const BANS: [Ban; 8] = [
+const BANS: [Ban; 10] = [
     Ban {
         words: &["#[allow(", "#![allow("],
         applies: is_rust,
@@ -55,6 +55,46 @@ const BANS: [Ban; 8] = [
         words: &["Serialize"],
         applies: is_spine,
         message: "spine types are not Serialize; disk, node and HTTP have types of their own",
+        except: &[],
+    },
+    Ban {
+        words: &[
+            "== ProtocolVersion::",
+            "!= ProtocolVersion::",
+            ">= ProtocolVersion::",
+            "> ProtocolVersion::",
+            "<= ProtocolVersion::",
+            "< ProtocolVersion::",
+            "== Some(ProtocolVersion::",
+            "ProtocolVersion::V3_1 =>",
+            "ProtocolVersion::V3_1_1 =>",
+            "ProtocolVersion::V5 =>",
+        ],
+        applies: |path| is_carrier(path) && !is_test(path),
+        message: "what a version means is decided in avocet-mqtt and avocet-session",
+        except: &[],
+    },
+    Ban {
+        words: &[
+            "redis",
+            "mysql",
+            "postgres",
+            "mongo",
+            "mongodb",
+            "cassandra",
+            "kafka",
+            "rabbitmq",
+            "Redis",
+            "MySql",
+            "Postgres",
+            "Mongo",
+            "MongoDb",
+            "Cassandra",
+            "Kafka",
+            "RabbitMq",
+        ],
+        applies: |path| is_rust(path) && path.starts_with("crates/avocet-broker/"),
+        message: "the broker names no third-party system; connectors do",
         except: &[],
     },
     Ban {
@@ -199,6 +239,12 @@ fn is_source(path: &str) -> bool {
 fn is_test(path: &str) -> bool {
     let place = path.contains("/tests/") || path.ends_with("/tests.rs");
     is_rust(path) && (place || path.starts_with("crates/avocet-tests/"))
+}
+
+/// The crates between the codec and the command line; the latter's client speaks a version.
+fn is_carrier(path: &str) -> bool {
+    let carriers = ["avocet-broker", "avocet-router", "avocet-net", "avocet-http"];
+    is_rust(path) && carriers.iter().any(|name| path.starts_with(&format!("crates/{name}/src/")))
 }
 
 fn is_spine(path: &str) -> bool {

@@ -55,6 +55,53 @@ fn auth_of_5_closes_in_older_versions() {
     }
 }
 
+/// Connections that are cut off or broken at every place leave nothing: neither a connection nor
+/// memory, beyond what the first ones taught the allocator.
+#[test]
+fn no_memory_stays_behind_after_bad_input() {
+    const ROUNDS: usize = 60;
+    const GROWTH_BYTES_MAX: u64 = 4 * 1024 * 1024;
+    let broker = Broker::start(&["sys.interval=100ms"]);
+    let large = Publish::new("a", vec![b'x'; 60_000]).qos(1, 1).bytes(Version::V5);
+    let bad: Vec<Vec<u8>> = [
+        from_hex("f1 00"),
+        from_hex("c0 80 80 80 80 00"),
+        from_hex("82 02 0001"),
+        // Cut off: the length promises more than comes.
+        from_hex("30 ff ff 3f 0001 61"),
+        large[..large.len() - 1].to_vec(),
+        large[..3].to_vec(),
+    ]
+    .into();
+    let round = |number: usize| {
+        each_version(|version| {
+            for (index, bytes) in bad.iter().enumerate() {
+                let mut raw = broker.client(version, &format!("{version}-{number}-{index}"));
+                raw.send(bytes);
+                let mut raw = broker.open(version);
+                raw.send(bytes);
+                let connect = Connect::new(version, "alice").bytes();
+                let mut raw = broker.open(version);
+                raw.send(&connect[..connect.len() - 1 - index]);
+            }
+        });
+    };
+    // The one connection that is left is the one that asks.
+    let settle = || {
+        let mut raw = broker.client(Version::V311, "watch");
+        raw.subscribe("$SYS/brokers/+/stats/clients/count", 0);
+        while raw.expect_publish().text() != "1" {}
+    };
+    (0..ROUNDS / 3).for_each(round);
+    settle();
+    let before = broker.resident_bytes();
+    (0..ROUNDS).for_each(round);
+    settle();
+    let after = broker.resident_bytes();
+    let grown = after.saturating_sub(before);
+    assert!(grown < GROWTH_BYTES_MAX, "from {before} to {after} bytes");
+}
+
 /// The fifth byte of a length is too much in every version.
 #[test]
 fn remaining_length_of_five_bytes_closes() {
