@@ -62,7 +62,10 @@ impl Session {
         out: &mut O,
     ) {
         match self.inflight.complete(id, QoS::ExactlyOnce) {
-            Ok(()) => self.pump(now, out),
+            Ok(()) => {
+                self.inflight.charge(&self.limits);
+                self.pump(now, out);
+            }
             Err(Mismatch::Unknown) => out.missed(AckKind::Pubrec),
             Err(Mismatch::WrongStage) => {}
         }

@@ -190,6 +190,7 @@ impl Session {
             let delivery = send_again(connection, id, &again, now, out);
             if delivery == Delivery::Dropped {
                 self.inflight.discard(id); // [MQTT5-3.1.2-25]
+                self.inflight.charge(&self.limits);
             }
         }
         while out.has_room() {
@@ -230,6 +231,7 @@ impl Session {
     fn take_shared_if(&mut self, wanted: impl Fn(&str) -> bool) -> Vec<Undelivered> {
         let mut taken = self.inflight.drain_shared(&wanted);
         taken.extend(self.outbox.drain_shared(&self.limits, &wanted));
+        self.inflight.charge(&self.limits);
         let undelivered = |waiting: Waiting| {
             let subscription = Arc::clone(waiting.shared()?);
             Some(Undelivered { subscription, message: waiting.message })
