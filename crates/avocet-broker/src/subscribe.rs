@@ -156,7 +156,7 @@ fn enter(
             return Err(ReasonCode::ImplementationSpecificError);
         }
     }
-    if filter.is_exclusive() && !shared.exclusive.claim(filter.topic_filter(), mailbox.id()) {
+    if filter.is_exclusive() && !shared.exclusive.claim(filter, mailbox.id()) {
         return Err(ReasonCode::QuotaExceeded);
     }
     let mut options = subscription.options;
