@@ -135,7 +135,7 @@ impl Shared {
     /// Removes a subscription and what hangs on it. False if there was none.
     pub(crate) fn unsubscribe(&self, filter: &Filter, id: SubscriberId) -> bool {
         if filter.is_exclusive() {
-            self.exclusive.release(filter.topic_filter(), id);
+            self.exclusive.release(filter, id);
         }
         self.router.unsubscribe(filter, id)
     }

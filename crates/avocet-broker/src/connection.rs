@@ -32,6 +32,7 @@ use crate::{
     output::Flushed,
     publish::Backlog,
     shard::{Accepted, Shard},
+    subscribe::Fed,
     wheel::Watch,
     wire::{BLOCKED, CHANGED, CLOSING, DETACHED, Wire},
 };
@@ -218,36 +219,30 @@ impl Connection {
     }
 
     /// Sends some retained messages if the client takes them now; false if it has to be waited for,
-    /// or there are none to send.
+    /// or there are none to send. It is asked again in the next turn, and what is waited for brings
+    /// one about: acknowledgements, which are read, or room, after output that was blocked.
     fn feed(&mut self) -> bool {
         let Self { shard, mailbox: Some(mailbox), .. } = self else { return false };
-        let (mut feed, room) = {
+        let feed = {
             let mut inner = mailbox.lock();
-            let Inner { link, feeds, session, .. } = &mut *inner;
+            let Inner { link, feeds, .. } = &mut *inner;
             let Some(link) = link.as_ref().filter(|link| link.is(&self.wire)) else { return false };
             if feeds.is_empty() || link.closing.is_some() {
                 return false;
             }
-            match link.output.has_room() {
-                false => (None, false),
-                true if session.has_waiting() => return false,
-                true => (feeds.pop_front(), true),
-            }
+            if link.output.has_room() { feeds.pop_front() } else { None }
         };
         let now = Instant::now();
-        if !room {
+        let Some(mut feed) = feed else {
             // Nobody would tell when the flusher has made room.
             return mailbox.flush_as_owner(&shard.shared, &self.wire, now) == Flushed::Empty;
-        }
-        let more = feed.as_mut().is_some_and(|feed| {
-            shard.with_flush_list(|list| {
-                feed.send_page(&shard.shared, list, mailbox, &self.wire, now)
-            })
-        });
-        if let Some(feed) = feed.filter(|_| more) {
+        };
+        let fed = shard
+            .with_flush_list(|list| feed.send_page(&shard.shared, list, mailbox, &self.wire, now));
+        if fed != Fed::All {
             mailbox.lock().feeds.push_front(feed);
         }
-        true
+        fed != Fed::Nothing
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {

@@ -4,15 +4,18 @@
 use std::{ops::Range, sync::Arc, time::Instant};
 
 use avocet_mqtt::{QoS, Run, SubscriptionIdentifier, Transit};
-use avocet_router::{Choice, Destination, Destinations, Filter, Group, Subscriber};
+use avocet_router::{Choice, Destination, Destinations, Filter, Group, Member, Subscriber};
 use avocet_session::{Delivery, DropReason, Messages, Terms};
 
 use crate::{
     broker::Shared,
-    mailbox::{FlushList, Mailbox},
+    mailbox::{FlushList, Link, Mailbox},
     metrics::Tally,
     output::Output,
 };
+
+/// How often a member of a group is chosen anew because the one that was is gone.
+const CHOICES_MAX: usize = 64;
 
 /// Whether a receiver's queue was full and did not take a message: its publisher is to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,18 +126,19 @@ impl Way<'_> {
         });
     }
 
-    /// A connection's output, unless it is closing, past its session.
+    /// A connection's output, past its session. False if there is none or it is closing.
     fn with_output(
         &self,
         mailbox: &Mailbox,
         list: &mut FlushList,
         work: impl FnOnce(&mut Output, &mut Tally),
-    ) {
+    ) -> bool {
         let mut inner = mailbox.lock();
         let open = inner.session.is_open();
-        let Some(link) = inner.link.as_mut().filter(|_| open) else { return };
+        let Some(link) = inner.link.as_mut().filter(|_| open) else { return false };
         work(&mut link.output, &mut list.tally);
         mailbox.enlist(&mut inner, list);
+        true
     }
 
     fn append_raw(
@@ -212,21 +216,40 @@ impl Way<'_> {
     ) -> Refused {
         let publisher = self.from.map_or("", |mailbox| mailbox.client_id());
         let choice = Choice { publisher, topic: transit.topic(), dice };
-        let member = group
-            .select(&choice, Mailbox::is_online)
-            .or_else(|| group.select(&choice, |mailbox| !mailbox.is_ended()));
-        let Some(member) = member else {
-            self.drop_memberless(transit, group.name());
-            return Refused(false);
-        };
+        // A member may go between the choice and its lock. Then it has said so before it let go of
+        // that lock, and is not chosen again.
+        for _ in 0..CHOICES_MAX {
+            let online = group.select(&choice, Mailbox::is_online);
+            let is_online = online.is_some();
+            let member = online.or_else(|| group.select(&choice, |it| !it.is_ended()));
+            let Some(member) = member else { break };
+            if let Some(refused) = self.deliver_to_member(transit, group, &member, is_online, list)
+            {
+                return refused;
+            }
+        }
+        self.drop_memberless(transit, group.name());
+        Refused(false)
+    }
+
+    /// `None` if the member is not there any more, or not `is_online` as it was when it was chosen:
+    /// what it had to give back it has given back.
+    fn deliver_to_member(
+        &self,
+        transit: &Transit<'_>,
+        group: &Group<Mailbox>,
+        member: &Member<Mailbox>,
+        is_online: bool,
+        list: &mut FlushList,
+    ) -> Option<Refused> {
         let options = member.entry.options;
         let identifiers = member.entry.identifier.as_slice();
         if member.fastlane {
             let terms = Raw { retain_as_published: options.retain_as_published, identifiers };
-            self.with_output(&member.subscriber, list, |output, tally| {
+            let reached = self.with_output(&member.subscriber, list, |output, tally| {
                 self.append_raw(transit, &member.subscriber, terms, output, tally);
             });
-            return Refused(false);
+            return reached.then_some(Refused(false));
         }
         let terms = Terms {
             qos: options.qos,
@@ -235,9 +258,11 @@ impl Way<'_> {
             shared: Some(group.subscription()),
             retained: false,
         };
-        let delivery = member.subscriber.with(&self.shared.drops, list, |session, exit| {
+        let is_expected = |link: Option<&Link>| link.is_some() || !is_online;
+        let drops = &self.shared.drops;
+        let delivery = member.subscriber.with_if(is_expected, drops, list, |session, exit| {
             session.handle_delivery(transit, &terms, self.now, exit)
-        });
-        Refused(delivery == Some(Delivery::Refused))
+        })?;
+        Some(Refused(delivery == Delivery::Refused))
     }
 }

@@ -39,6 +39,9 @@ pub(crate) fn detach(
 /// What a connection leaves to be dealt with outside the lock.
 struct Left {
     epoch: u64,
+    /// To be published at once: nobody who comes back in between takes it away.
+    will: Option<Box<Will>>,
+    /// How long the will waits that lies in the mailbox.
     will_delay: Option<Duration>,
     /// `None` = for ever.
     expires_after: Option<Duration>,
@@ -65,13 +68,16 @@ fn unlink(shared: &Shared, mailbox: &Mailbox, wire: &Arc<Wire>) -> Option<Left> 
     inner.epoch += 1;
     mailbox.set_online(false);
     let detached = inner.session.detach();
-    let will_delay =
-        detached.will.as_ref().map(|will| Duration::from_secs(will.delay_interval.into()));
-    inner.will = detached.will;
     // [MQTT3-4.1.0-1]
     let ends_now = detached.expires_after.is_some_and(|after| after.is_zero());
+    let is_due = |will: &mut Box<Will>| will.delay_interval == 0 || ends_now;
+    let mut waiting = detached.will;
+    let will = waiting.take_if(is_due);
+    let will_delay = waiting.as_ref().map(|will| Duration::from_secs(will.delay_interval.into()));
+    inner.will = waiting;
     Some(Left {
         epoch: inner.epoch,
+        will,
         will_delay,
         expires_after: detached.expires_after,
         undelivered: detached.undelivered,
@@ -81,17 +87,16 @@ fn unlink(shared: &Shared, mailbox: &Mailbox, wire: &Arc<Wire>) -> Option<Left> 
 
 fn settle(shared: &Arc<Shared>, list: &mut FlushList, mailbox: &Mailbox, left: Left, now: Instant) {
     redeliver(shared, list, left.undelivered, now);
+    // [MQTT3-3.1.2-12]
+    if let Some(will) = left.will {
+        publish_this_will(shared, list, mailbox, &will, now); // [MQTT3-3.1.2-8] [MQTT5-3.1.2-8]
+    }
     if let Some(ended) = left.ended {
         return bury(shared, list, mailbox, ended, now);
     }
-    match left.will_delay {
-        // [MQTT3-3.1.2-8] [MQTT5-3.1.2-8]
-        Some(delay) if delay.is_zero() => publish_will(shared, list, mailbox, now),
-        Some(delay) => {
-            let timer = Timer::Will(mailbox.clone(), left.epoch);
-            set_timer(shared, mailbox, left.epoch, now + delay, timer);
-        }
-        None => {}
+    if let Some(delay) = left.will_delay {
+        let timer = Timer::Will(mailbox.clone(), left.epoch);
+        set_timer(shared, mailbox, left.epoch, now + delay, timer);
     }
     if let Some(after) = left.expires_after {
         let timer = Timer::Session(mailbox.clone(), left.epoch);
@@ -118,14 +123,23 @@ fn set_timer(shared: &Shared, mailbox: &Mailbox, epoch: u64, at: Instant, timer:
 /// Publishes the will that waits in a mailbox, if one does.
 pub(crate) fn publish_will(shared: &Shared, list: &mut FlushList, mailbox: &Mailbox, now: Instant) {
     let will = mailbox.lock().will.take(); // [MQTT3-3.1.2-10] [MQTT5-3.1.2-10]
-    // [MQTT3-3.1.2-12]
     if let Some(will) = will {
-        let message = message_of(&will, now);
-        if message.topic().starts_with("$delayed/") {
-            timers::delay(shared, mailbox.client_id(), &Transit::from_shared(&message), now);
-        } else {
-            publish::publish_message(shared, list, &message, Some(mailbox), now);
-        }
+        publish_this_will(shared, list, mailbox, &will, now);
+    }
+}
+
+fn publish_this_will(
+    shared: &Shared,
+    list: &mut FlushList,
+    mailbox: &Mailbox,
+    will: &Will,
+    now: Instant,
+) {
+    let message = message_of(will, now);
+    if message.topic().starts_with("$delayed/") {
+        timers::delay(shared, mailbox.client_id(), &Transit::from_shared(&message), now);
+    } else {
+        publish::publish_message(shared, list, &message, Some(mailbox), now);
     }
 }
 

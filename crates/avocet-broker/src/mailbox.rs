@@ -173,13 +173,7 @@ impl Mailbox {
         flush_list: &mut FlushList,
         work: impl FnOnce(&mut Session, &mut Exit<'_>) -> R,
     ) -> Option<R> {
-        let mut inner = self.lock();
-        if inner.ended {
-            return None;
-        }
-        let result = inner.with_exit(drops, &self.0.client_id, &mut flush_list.tally, work);
-        self.enlist(&mut inner, flush_list);
-        Some(result)
+        self.with_if(|_| true, drops, flush_list, work)
     }
 
     /// [`with`](Self::with) for the owner of a connection: `None` also if the session has another
@@ -192,8 +186,21 @@ impl Mailbox {
         flush_list: &mut FlushList,
         work: impl FnOnce(&mut Session, &mut Exit<'_>) -> R,
     ) -> Option<R> {
+        let is_its = |link: Option<&Link>| link.is_some_and(|link| link.is(wire));
+        self.with_if(is_its, drops, flush_list, work)
+    }
+
+    /// [`with`](Self::with) if the connection, or that there is none, is what was expected.
+    #[inline]
+    pub(crate) fn with_if<R>(
+        &self,
+        is_expected: impl FnOnce(Option<&Link>) -> bool,
+        drops: &Drops,
+        flush_list: &mut FlushList,
+        work: impl FnOnce(&mut Session, &mut Exit<'_>) -> R,
+    ) -> Option<R> {
         let mut inner = self.lock();
-        if inner.ended || !inner.link.as_ref().is_some_and(|link| link.is(wire)) {
+        if inner.ended || !is_expected(inner.link.as_ref()) {
             return None;
         }
         let result = inner.with_exit(drops, &self.0.client_id, &mut flush_list.tally, work);

@@ -94,9 +94,9 @@ impl Publisher<'_> {
             let is_same = |inbound: &&Inbound<'_>| same(inbound.messages.topic(), topic);
             let length = inbound[at..].iter().take_while(is_same).count();
             let run = &mut inbound[at..at + length];
-            if let Some(wide) = self.publish(run, list, !backlog.is_empty()) {
+            self.publish(run, list, backlog);
+            if !backlog.is_empty() {
                 done.get_or_insert(at);
-                backlog.push_back(Backlog::Run(wide));
             }
             at += length;
         }
@@ -115,21 +115,23 @@ impl Publisher<'_> {
         close.flatten()
     }
 
-    /// Publishes messages to one topic; gives back what is too much for one turn. Afterwards each
-    /// message has the reason that its publisher will be told.
+    /// Publishes messages to one topic; what is too much for one turn goes to the backlog, and so
+    /// does what comes behind it. Otherwise each message then has the reason that its publisher
+    /// will be told.
     fn publish(
         &self,
         run: &mut [Inbound<'_>],
         list: &mut FlushList,
-        waits: bool,
-    ) -> Option<WideRun> {
+        backlog: &mut VecDeque<Backlog>,
+    ) {
         let shared = &*self.shard.shared;
+        let waits = !backlog.is_empty();
         let mut retains = false;
         for inbound in run.iter_mut() {
             list.tally.publishes_received(inbound.messages.qos(), inbound.messages.len());
             retains |= inbound.messages.retain();
         }
-        let topic = run.first()?.messages.topic();
+        let Some(topic) = run.first().map(|inbound| inbound.messages.topic()) else { return };
         let delayed = topic.starts_with("$delayed/");
         // [MQTT3-3.3.5-2]
         let refused = refuses(shared, topic);
@@ -154,27 +156,27 @@ impl Publisher<'_> {
             }
         }
         if delayed || refused.is_some() {
-            // What is on its way is answered in its turn.
-            return waits.then(|| self.widen(false, Arc::default(), run));
+            if waits {
+                // What is on its way is answered in its turn.
+                backlog.push_back(Backlog::Run(self.widen(false, Arc::default(), run)));
+            }
+            return;
         }
-        let topic = run.first()?.messages.topic();
+        let Some(topic) = run.first().map(|inbound| inbound.messages.topic()) else { return };
         let mut routes = self.shard.routes.borrow_mut();
         let destinations = routes.lookup(&shared.router, topic);
         let width = destinations.plain.len() + destinations.fastlane.len();
-        if width > SLICE || waits {
-            let destinations = Arc::clone(destinations);
-            drop(routes);
-            if shared.refuses {
-                for inbound in run.iter_mut() {
-                    if self.would_refuse(&inbound.messages, &destinations) {
-                        inbound.reason = ReasonCode::QuotaExceeded;
-                    }
-                }
-            }
-            return Some(self.widen(true, destinations, run));
+        if width <= SLICE && !waits {
+            return self.deliver(run, destinations, width, list);
         }
-        self.deliver(run, destinations, width, list);
-        None
+        let destinations = Arc::clone(destinations);
+        drop(routes);
+        // Where a queue may refuse, each message has an answer of its own.
+        let together = if shared.refuses { 1 } else { run.len() };
+        for part in run.chunks(together) {
+            let wide = self.widen(true, Arc::clone(&destinations), part);
+            backlog.push_back(Backlog::Run(wide));
+        }
     }
 
     /// Keeps the message if it is to be retained.
@@ -236,7 +238,7 @@ impl Publisher<'_> {
                 continue;
             }
             let one = std::iter::once(&inbound.messages);
-            let refused = self.would_refuse(&inbound.messages, destinations)
+            let refused = would_refuse(way.shared, self.mailbox, &inbound.messages, destinations)
                 || way.deliver(one.clone(), destinations, 0..width, list) == Refused(true)
                 || way.deliver_shared(one, &destinations.groups, self.shard.dice(), list)
                     == Refused(true);
@@ -244,33 +246,6 @@ impl Publisher<'_> {
                 inbound.reason = ReasonCode::QuotaExceeded;
             }
         }
-    }
-
-    /// Whether a full queue would not take the message. Asked before anybody gets it, so that a
-    /// publisher that repeats it does not double it for the others.
-    fn would_refuse(&self, messages: &Messages<'_>, destinations: &Destinations<Mailbox>) -> bool {
-        // The session makes no runs where a queue may refuse.
-        let Messages::One(transit, _) = messages else { return false };
-        if transit.qos() == QoS::AtMostOnce {
-            return false;
-        }
-        let bytes = transit.topic().len() + transit.properties().len() + transit.payload().len();
-        let refuses = |destination: &Destination<Mailbox>| {
-            let terms = destination.for_publisher(Some(self.mailbox.id()));
-            terms.is_some_and(|terms| terms.qos > QoS::AtMostOnce)
-                && destination.subscriber.lock().session.would_refuse(bytes)
-        };
-        let refused = destinations.plain.iter().any(refuses);
-        if refused {
-            let drops = &self.shard.shared.drops;
-            drops.note(
-                self.mailbox.client_id(),
-                transit.topic(),
-                transit.qos(),
-                DropReason::Refused,
-            );
-        }
-        refused
     }
 
     /// The same messages, able to wait.
@@ -312,6 +287,13 @@ impl WideRun {
         let width = self.destinations.plain.len() + self.destinations.fastlane.len();
         let end = (self.next + SLICE).min(width);
         let messages: Vec<_> = self.messages.iter().map(OwnedMessages::borrow).collect();
+        if self.next == 0
+            && shared.refuses
+            && messages.iter().any(|it| would_refuse(shared, &self.from, it, &self.destinations))
+        {
+            self.refused = true;
+            return true;
+        }
         let way = Way { shared, from: Some(&self.from), now };
         let range = self.next..end;
         self.refused |= way.deliver(messages.iter(), &self.destinations, range, list).0;
@@ -344,6 +326,33 @@ impl WideRun {
         })
         .flatten()
     }
+}
+
+/// Whether a full queue would not take the message. Asked before anybody gets it, so that a
+/// publisher that repeats it does not double it for the others.
+fn would_refuse(
+    shared: &Shared,
+    from: &Mailbox,
+    messages: &Messages<'_>,
+    destinations: &Destinations<Mailbox>,
+) -> bool {
+    // The session makes no runs where a queue may refuse.
+    let Messages::One(transit, _) = messages else { return false };
+    if transit.qos() == QoS::AtMostOnce {
+        return false;
+    }
+    let bytes = transit.topic().len() + transit.properties().len() + transit.payload().len();
+    let refuses = |destination: &Destination<Mailbox>| {
+        let terms = destination.for_publisher(Some(from.id()));
+        terms.is_some_and(|terms| terms.qos > QoS::AtMostOnce)
+            && destination.subscriber.lock().session.would_refuse(bytes)
+    };
+    let refused = destinations.plain.iter().any(refuses);
+    if refused {
+        let why = DropReason::Refused;
+        shared.drops.note(from.client_id(), transit.topic(), transit.qos(), why);
+    }
+    refused
 }
 
 /// Publishes a message that no connection brings now: a will, a delayed one, one of the broker's

@@ -14,8 +14,8 @@ use tokio::time;
 
 use crate::broker::Shared;
 
-/// Retained messages read under one lock.
-const PAGE: usize = 64;
+/// The most retained messages read under one lock.
+pub(crate) const PAGE: usize = 64;
 
 /// One message for each topic that has one.
 #[derive(Debug)]
@@ -80,15 +80,17 @@ impl Retained {
         !page.found.is_empty() || page.next.is_some()
     }
 
-    /// The next messages that match and have not expired; perhaps none although more follow.
+    /// The next messages that match and have not expired, up to `limit`; perhaps none although more
+    /// follow.
     pub(crate) fn page(
         &self,
         topic_filter: &str,
         cursor: Option<&Cursor>,
+        limit: usize,
         now: Instant,
     ) -> Page<Arc<ApplicationMessage>> {
         let index = if is_own(topic_filter) { &self.own } else { &self.index };
-        let mut page = index.matching(topic_filter, cursor, PAGE);
+        let mut page = index.matching(topic_filter, cursor, limit);
         page.found.retain(|message| {
             let expired = message.remaining_expiry(now) == Expiry::Expired;
             if expired {
@@ -131,7 +133,7 @@ pub(crate) async fn sweep(shared: Arc<Shared>) {
         time::sleep(INTERVAL).await;
         let mut cursor = None;
         loop {
-            cursor = shared.retained.page("#", cursor.as_ref(), Instant::now()).next;
+            cursor = shared.retained.page("#", cursor.as_ref(), PAGE, Instant::now()).next;
             if cursor.is_none() {
                 break;
             }

@@ -8,12 +8,13 @@ use avocet_mqtt::{
     Unsubscribe, packet::RetainHandling, topic,
 };
 use avocet_router::{Cursor, Entry, Filter, Inserted, Subscriber};
-use avocet_session::{CloseReason, Terms};
+use avocet_session::{CloseReason, Outlet, Terms};
 
 use crate::{
     broker::Shared,
     leave,
     mailbox::{FlushList, Mailbox},
+    retained::PAGE,
     wire::Wire,
 };
 
@@ -24,6 +25,17 @@ pub(crate) struct Feed {
     options: SubscriptionOptions,
     identifier: Option<SubscriptionIdentifier>,
     cursor: Option<Cursor>,
+}
+
+/// How far a feed came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fed {
+    /// There is nothing more to send.
+    All,
+    /// There may be more that the client takes.
+    Some,
+    /// There is more, and the client takes none of it now.
+    Nothing,
 }
 
 /// Who asks: a session, by this very connection.
@@ -146,7 +158,7 @@ fn enter(
             return Err(ReasonCode::ImplementationSpecificError);
         }
     }
-    if filter.is_exclusive() && !shared.exclusive.claim(filter.topic_filter(), mailbox.id()) {
+    if filter.is_exclusive() && !shared.exclusive.claim(filter, mailbox.id()) {
         return Err(ReasonCode::QuotaExceeded);
     }
     // Whatever the highest QoS for publishing: [MQTT5-3.2.2-10]
@@ -181,7 +193,8 @@ impl Feed {
         self.filter == *filter
     }
 
-    /// Sends a page if the client takes it; false when there is nothing more to send.
+    /// Sends what the client takes at once, a page at most. Nothing is left to wait in the session,
+    /// whose queue is for what is published: what is not taken is looked up again.
     pub(crate) fn send_page(
         &mut self,
         shared: &Shared,
@@ -189,8 +202,11 @@ impl Feed {
         mailbox: &Mailbox,
         wire: &Arc<Wire>,
         now: Instant,
-    ) -> bool {
-        let page = shared.retained.page(self.filter.topic_filter(), self.cursor.as_ref(), now);
+    ) -> Fed {
+        // At least one: what is retained with QoS 0 needs no window.
+        let limit = mailbox.lock().session.would_send(self.options.qos).clamp(1, PAGE);
+        let filter = self.filter.topic_filter();
+        let page = shared.retained.page(filter, self.cursor.as_ref(), limit, now);
         let terms = Terms {
             qos: self.options.qos,
             retain_as_published: true,
@@ -198,14 +214,27 @@ impl Feed {
             shared: None,
             retained: true, // [MQTT3-3.3.1-8] [MQTT5-3.3.1-8]
         };
-        let alive = mailbox.with_link(wire, &shared.drops, list, |session, exit| {
-            for message in &page.found {
+        let stopped = mailbox.with_link(wire, &shared.drops, list, |session, exit| {
+            for (sent, message) in page.found.iter().enumerate() {
                 let transit = Transit::from_shared(message);
+                let no_room = !exit.has_room();
+                if no_room || session.would_send(transit.qos().min(terms.qos)) == 0 {
+                    // Who waits for room has to see to it himself that it is made.
+                    let fed = if no_room || sent > 0 { Fed::Some } else { Fed::Nothing };
+                    return Some((fed, Cursor::at(message.topic())));
+                }
                 session.handle_delivery(&transit, &terms, now, exit);
             }
+            None
         });
-        self.cursor = page.next;
-        alive.is_some() && self.cursor.is_some()
+        let (fed, cursor) = match stopped {
+            None => (Fed::All, None),
+            Some(Some((fed, cursor))) => (fed, Some(cursor)),
+            Some(None) if page.next.is_some() => (Fed::Some, page.next),
+            Some(None) => (Fed::All, None),
+        };
+        self.cursor = cursor;
+        fed
     }
 }
 

@@ -12,7 +12,11 @@ pub const FILTER_BYTES_MAX: usize = 65_535;
 /// The share name that `$queue/` stands for.
 pub const QUEUE: &str = "$queue";
 
-/// A valid subscription: a topic filter and what its prefixes said.
+const QUEUE_PREFIX: &str = "$queue/";
+
+/// A valid subscription: a topic filter and what its prefixes said. Two are equal if their texts
+/// are: `$queue/t` and `$share/$queue/t` mean the same and are two subscriptions
+/// ([MQTT3-3.10.4-1], [MQTT5-3.10.4-1]).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Filter {
     topic_filter: Box<str>,
@@ -21,29 +25,34 @@ pub struct Filter {
     wildcard: bool,
 }
 
-/// The prefixes that are a yes or no, as bits: part of what makes two subscriptions different.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Marks(u8);
+/// The prefixes that are a yes or no, and how all of them were written: part of what makes two
+/// subscriptions different.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Marks {
+    /// Which there are.
+    flags: u8,
+    /// Their numbers in [`MARKS`], counted from 1, two bits for each from the first on; and
+    /// [`QUEUE_BIT`].
+    spelling: u8,
+}
+
+/// The group is written `$queue/`.
+const QUEUE_BIT: u8 = 1 << 7;
 
 impl Marks {
-    pub(crate) const LOCAL: Self = Self(1);
-    pub(crate) const FASTLANE: Self = Self(2);
-    pub(crate) const EXCLUSIVE: Self = Self(4);
+    pub(crate) const LOCAL: u8 = 1;
+    pub(crate) const FASTLANE: u8 = 2;
+    pub(crate) const EXCLUSIVE: u8 = 4;
 
-    pub(crate) fn has(self, mark: Self) -> bool {
-        self.0 & mark.0 != 0
+    pub(crate) fn has(self, mark: u8) -> bool {
+        self.flags & mark != 0
     }
 
-    fn with(self, mark: Self) -> Self {
-        Self(self.0 | mark.0)
-    }
-
-    pub(crate) fn bits(self) -> u8 {
-        self.0
-    }
-
-    pub(crate) fn from_bits(bits: u8) -> Self {
-        Self(bits & 7)
+    /// The prefixes in the order in which they were written.
+    fn prefixes(self) -> impl Iterator<Item = &'static str> {
+        let numbers = [0, 2, 4].map(|shift| usize::from(self.spelling >> shift & 3));
+        let written = numbers.into_iter().filter(|&number| number > 0);
+        written.map(|number| MARKS[number - 1])
     }
 }
 
@@ -79,9 +88,12 @@ impl Filter {
         if text.len() > FILTER_BYTES_MAX {
             return Err(FilterError::TooLong);
         }
-        let (marks, rest) = split_marks(text)?;
+        let (mut marks, rest) = split_marks(text)?;
         let (group, topic_filter) = split_group(rest)?;
         if group.is_some() {
+            if rest.starts_with(QUEUE_PREFIX) {
+                marks.spelling |= QUEUE_BIT;
+            }
             if split_mark(topic_filter).is_some() || split_group(topic_filter)?.0.is_some() {
                 return Err(FilterError::PrefixAfterShare);
             }
@@ -147,17 +159,15 @@ impl FromStr for Filter {
     }
 }
 
-/// The canonical string: parsing it gives the same filter.
+/// The text that was parsed.
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (mark, prefix) in MARKS {
-            if self.marks.has(mark) {
-                f.write_str(prefix)?;
-            }
+        for prefix in self.marks.prefixes() {
+            f.write_str(prefix)?;
         }
         match self.group() {
             None => {}
-            Some(QUEUE) => f.write_str("$queue/")?,
+            Some(_) if self.marks.spelling & QUEUE_BIT != 0 => f.write_str(QUEUE_PREFIX)?,
             Some(group) => write!(f, "$share/{group}/")?,
         }
         f.write_str(&self.topic_filter)
@@ -190,27 +200,32 @@ impl fmt::Display for FilterError {
 
 impl std::error::Error for FilterError {}
 
-const MARKS: [(Marks, &str); 3] =
-    [(Marks::LOCAL, "$local/"), (Marks::FASTLANE, "$fastlane/"), (Marks::EXCLUSIVE, "$exclusive/")];
+/// In the order of their bits.
+const MARKS: [&str; 3] = ["$local/", "$fastlane/", "$exclusive/"];
 
 fn split_marks(mut text: &str) -> Result<(Marks, &str), FilterError> {
     let mut marks = Marks::default();
-    while let Some((mark, rest)) = split_mark(text) {
+    let mut shift = 0;
+    while let Some((number, rest)) = split_mark(text) {
+        let mark = 1 << (number - 1);
         if marks.has(mark) {
             return Err(FilterError::RepeatedPrefix);
         }
-        marks = marks.with(mark);
+        marks.flags |= mark;
+        marks.spelling |= number << shift;
+        shift += 2;
         text = rest;
     }
     Ok((marks, text))
 }
 
-fn split_mark(text: &str) -> Option<(Marks, &str)> {
-    MARKS.iter().find_map(|&(mark, prefix)| Some((mark, text.strip_prefix(prefix)?)))
+/// The number of the prefix that stands first, and what is behind it.
+fn split_mark(text: &str) -> Option<(u8, &str)> {
+    (1..).zip(MARKS).find_map(|(number, prefix)| Some((number, text.strip_prefix(prefix)?)))
 }
 
 fn split_group(text: &str) -> Result<(Option<&str>, &str), FilterError> {
-    if let Some(rest) = text.strip_prefix("$queue/") {
+    if let Some(rest) = text.strip_prefix(QUEUE_PREFIX) {
         return Ok((Some(QUEUE), rest));
     }
     let Some(rest) = text.strip_prefix("$share/") else {

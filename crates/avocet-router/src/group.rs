@@ -274,7 +274,7 @@ fn rendezvous<S>(seats: &[Seat<S>], key: &str, live: impl Fn(usize) -> bool) -> 
         .iter()
         .enumerate()
         .filter(|(index, _)| live(*index))
-        .max_by_key(|(_, seat)| (weight(seat), seat.id, seat.marks.bits()))
+        .max_by_key(|(_, seat)| (weight(seat), seat.id, seat.marks))
         .map(|(index, _)| index)
 }
 

@@ -23,6 +23,14 @@ pub struct RetainedIndex<T> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor(Box<str>);
 
+impl Cursor {
+    /// At this topic: what stands there is the first that the page may have.
+    #[must_use]
+    pub fn at(topic: &str) -> Self {
+        Self(topic.into())
+    }
+}
+
 /// Some of what matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {

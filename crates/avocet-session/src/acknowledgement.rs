@@ -64,7 +64,10 @@ impl Session {
     ) {
         // [MQTT5-4.4.0-2]
         match self.inflight.complete(id, QoS::ExactlyOnce) {
-            Ok(()) => self.pump(now, out),
+            Ok(()) => {
+                self.inflight.charge(&self.limits);
+                self.pump(now, out);
+            }
             Err(Mismatch::Unknown) => out.missed(AckKind::Pubrec),
             Err(Mismatch::WrongStage) => {}
         }

@@ -176,13 +176,22 @@ impl Inflight {
             && (self.charged == 0 || !limits.budget.is_spent())
     }
 
-    /// How many of these frames the client may be sent, one after the other.
-    pub(crate) fn room_for(&self, frames: &Frames<'_>, window: u16, limits: &Limits) -> usize {
+    /// How many more messages the client may be sent, as far as their number says: each counts in
+    /// bytes too once it is sent.
+    #[inline]
+    pub(crate) fn window_left(&self, window: u16, limits: &Limits) -> usize {
         if !self.has_window(window, limits) {
             return 0;
         }
-        let entries = usize::from(window) - self.outstanding;
-        let count = entries.min(ring_max(window) - self.ring.len()).min(frames.len());
+        (usize::from(window) - self.outstanding).min(ring_max(window) - self.ring.len())
+    }
+
+    /// How many of these frames the client may be sent, one after the other.
+    pub(crate) fn room_for(&self, frames: &Frames<'_>, window: u16, limits: &Limits) -> usize {
+        let count = self.window_left(window, limits).min(frames.len());
+        if count == 0 {
+            return 0;
+        }
         let mut bytes_left = limits.queue_bytes_max - self.bytes();
         if frames.bytes().len() <= bytes_left {
             return count;

@@ -8,11 +8,11 @@ use avocet_mqtt::{
 };
 
 use crate::{
-    DropReason, Messages, Outlet, QueueFull, Session,
+    DropReason, Limits, Messages, Outlet, QueueFull, Session,
     alias::Naming,
     connection::Connection,
     inflight::{Again, Inflight, LOGGED_BYTES_MAX},
-    outbox::Pushed,
+    outbox::{Outbox, Pushed},
     waiting::Waiting,
 };
 
@@ -131,19 +131,8 @@ impl Session {
             }
             return self.queue(waiting(transit, terms, qos, retain), out);
         };
-        if !out.has_room() {
-            return self.queue(waiting(transit, terms, qos, retain), out);
-        }
-        let waits = match qos {
-            QoS::AtMostOnce => self.outbox.has_qos0(),
-            QoS::AtLeastOnce | QoS::ExactlyOnce => {
-                let has_window = self.inflight.has_window(connection.window, &self.limits);
-                // None overtakes another, whatever its topic.
-                // [MQTT3-4.6.0-5] [MQTT3-4.6.0-6] [MQTT5-4.6.0-5] [MQTT5-4.6.0-6]
-                !has_window || !self.outbox.is_empty()
-            }
-        };
-        if waits {
+        let window = window_left(qos, connection, &self.inflight, &self.outbox, &self.limits);
+        if window == 0 || !out.has_room() {
             return self.queue(waiting(transit, terms, qos, retain), out);
         }
         let Some(mut publish) = transit.to_publish(now) else {
@@ -179,6 +168,16 @@ impl Session {
         !at_once && self.outbox.would_refuse(bytes, &self.limits)
     }
 
+    /// How many messages of this QoS [`handle_delivery`](Self::handle_delivery) would write one
+    /// after the other, as far as can be told without the outlet: none while it would have the
+    /// first of them wait.
+    #[must_use]
+    pub fn would_send(&self, qos: QoS) -> usize {
+        self.connection.as_ref().filter(|c| c.is_open()).map_or(0, |connection| {
+            window_left(qos, connection, &self.inflight, &self.outbox, &self.limits)
+        })
+    }
+
     /// Writes what waits, as far as the connection and the window allow. To be called when the
     /// connection has room again; acknowledgements do it themselves.
     #[inline]
@@ -196,6 +195,7 @@ impl Session {
             let delivery = send_again(connection, id, &again, now, out);
             if delivery == Delivery::Dropped {
                 self.inflight.discard(id); // [MQTT5-3.1.2-25]
+                self.inflight.charge(&self.limits);
             }
         }
         while out.has_room() {
@@ -236,6 +236,7 @@ impl Session {
     fn take_shared_if(&mut self, wanted: impl Fn(&str) -> bool) -> Vec<Undelivered> {
         let mut taken = self.inflight.drain_shared(&wanted);
         taken.extend(self.outbox.drain_shared(&self.limits, &wanted));
+        self.inflight.charge(&self.limits);
         let undelivered = |waiting: Waiting| {
             let subscription = Arc::clone(waiting.shared()?);
             Some(Undelivered { subscription, message: waiting.message })
@@ -247,6 +248,26 @@ impl Session {
         for waiting in self.inflight.drain().chain(self.outbox.drain(&self.limits)) {
             out.dropped(waiting.message.topic(), waiting.qos, DropReason::SessionEnded);
         }
+    }
+}
+
+/// How many messages of this QoS the client may be sent before others that wait, and before it has
+/// acknowledged some. QoS 0 needs no acknowledgement, and is not held up by what does.
+#[inline]
+fn window_left(
+    qos: QoS,
+    connection: &Connection,
+    inflight: &Inflight,
+    outbox: &Outbox,
+    limits: &Limits,
+) -> usize {
+    match qos {
+        QoS::AtMostOnce if outbox.has_qos0() => 0,
+        QoS::AtMostOnce => usize::MAX,
+        // None overtakes another, whatever its topic.
+        // [MQTT3-4.6.0-5] [MQTT3-4.6.0-6] [MQTT5-4.6.0-5] [MQTT5-4.6.0-6]
+        QoS::AtLeastOnce | QoS::ExactlyOnce if !outbox.is_empty() => 0,
+        QoS::AtLeastOnce | QoS::ExactlyOnce => inflight.window_left(connection.window, limits),
     }
 }
 

@@ -201,7 +201,6 @@ impl Session {
     pub fn detach(&mut self) -> Detached {
         let will = self.connection.take().and_then(|mut connection| connection.will.take());
         self.inflight.disconnected();
-        self.inflight.charge(&self.limits);
         self.received.disconnected();
         self.outbox.shrink();
         let expires_after = match self.expiry_interval {

@@ -12,6 +12,32 @@ fn prefixes_are_taken_apart() {
     check("$fastlane/$queue/t", "t", Some("$queue"), "fastlane");
     check("$local/$fastlane/$share/g//", "/", Some("g"), "local fastlane");
     check("$local/$exclusive/t", "t", None, "local exclusive");
+    check("$exclusive/$fastlane/$local/t", "t", None, "local fastlane exclusive");
+}
+
+/// [MQTT3-3.10.4-1] [MQTT5-3.10.4-1]
+#[test]
+fn filters_are_the_same_if_their_texts_are() {
+    let marks = ["$local/", "$fastlane/", "$exclusive/"];
+    let mut texts = vec![String::new()];
+    let longer = |texts: &[String]| -> Vec<String> {
+        let pairs = texts.iter().flat_map(|text| marks.map(|mark| (text, mark)));
+        pairs.filter(|(text, mark)| !text.contains(mark)).map(|(t, m)| format!("{t}{m}")).collect()
+    };
+    let mut latest = longer(&texts);
+    while !latest.is_empty() {
+        texts.extend(latest.clone());
+        latest = longer(&latest);
+    }
+    assert_eq!(texts.len(), 16);
+    let groups = ["", "$queue/", "$share/$queue/", "$share/g/"];
+    let texts = texts.iter().flat_map(|marks| groups.map(|group| format!("{marks}{group}t")));
+    let filters: Vec<(String, Filter)> =
+        texts.filter_map(|text| Some((text.clone(), Filter::parse(&text).ok()?))).collect();
+    for (text, filter) in &filters {
+        assert_eq!(filter.to_string(), *text);
+        assert_eq!(filters.iter().filter(|(_, other)| other == filter).count(), 1, "{text}");
+    }
 }
 
 #[test]
@@ -90,7 +116,7 @@ fn check(text: &str, topic_filter: &str, group: Option<&str>, marks: &str) {
         assert_eq!(is, marks.contains(name), "{name}");
     }
     assert_eq!(filter.has_wildcard(), topic_filter.contains(['+', '#']));
-    assert_eq!(filter.to_string().parse(), Ok(filter));
+    assert_eq!(filter.to_string(), text);
 }
 
 #[track_caller]

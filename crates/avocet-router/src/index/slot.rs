@@ -12,13 +12,14 @@ pub(crate) struct Slot<S> {
     pub(crate) identifier: Option<SubscriptionIdentifier>,
     /// An enum of its own, for its unused values tell the variants of `Terminal` apart.
     pub(crate) qos: QoS,
-    /// From bit 0: marks (3), No Local, Retain As Published, Retain Handling (2).
+    marks: Marks,
+    /// From bit 0: No Local, Retain As Published, Retain Handling (2).
     bits: u8,
 }
 
-const NO_LOCAL: u8 = 1 << 3;
-const RETAIN_AS_PUBLISHED: u8 = 1 << 4;
-const RETAIN_HANDLING: u8 = 5;
+const NO_LOCAL: u8 = 1;
+const RETAIN_AS_PUBLISHED: u8 = 1 << 1;
+const RETAIN_HANDLING: u8 = 2;
 
 impl<S: Subscriber> Slot<S> {
     pub(crate) fn new(subscriber: S, marks: Marks, entry: Entry) -> Self {
@@ -28,15 +29,14 @@ impl<S: Subscriber> Slot<S> {
         if marks.has(Marks::FASTLANE) {
             qos = QoS::AtMostOnce;
         }
-        let bits = marks.bits()
-            | if no_local { NO_LOCAL } else { 0 }
+        let bits = if no_local { NO_LOCAL } else { 0 }
             | if retain_as_published { RETAIN_AS_PUBLISHED } else { 0 }
             | (retain_handling as u8) << RETAIN_HANDLING;
-        Self { subscriber, identifier, qos, bits }
+        Self { subscriber, identifier, qos, marks, bits }
     }
 
     pub(crate) fn marks(&self) -> Marks {
-        Marks::from_bits(self.bits)
+        self.marks
     }
 
     pub(crate) fn is(&self, id: SubscriberId, marks: Marks) -> bool {

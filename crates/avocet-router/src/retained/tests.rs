@@ -55,6 +55,18 @@ fn time_under_the_lock_is_bounded_when_nothing_matches() {
 }
 
 #[test]
+fn page_begins_at_a_topic_even_if_it_is_gone() {
+    let index = RetainedIndex::new();
+    for topic in ["a/1", "a/2", "a/3", "b"] {
+        index.insert(topic, topic);
+    }
+    let at = Cursor::at("a/2");
+    assert_eq!(index.matching("a/+", Some(&at), 9).found, ["a/2", "a/3"]);
+    index.remove("a/2");
+    assert_eq!(index.matching("a/+", Some(&at), 9), Page { found: vec!["a/3"], next: None });
+}
+
+#[test]
 fn leaps_pass_by_what_lies_below_a_sibling() {
     let index = RetainedIndex::new();
     for number in 0..10_000 {

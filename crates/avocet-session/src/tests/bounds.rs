@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
-use avocet_mqtt::{Connect, Packet, ProtocolVersion, Publish, QoS, Transit};
+use avocet_mqtt::{Connect, Packet, ProtocolVersion, Publish, QoS, ReasonCode, Transit};
 use proptest::prelude::*;
 
-use super::{message::puback, script::origin, wire::Wire};
+use super::{
+    message::{ack, puback},
+    script::origin,
+    wire::Wire,
+};
 use crate::{Actions, Budget, Delivery, Limits, QueueFull, Session, Terms, handshake};
 
 #[derive(Clone, Copy, Debug)]
@@ -120,41 +124,89 @@ fn happen(event: Event, sessions: &mut [Session; 2], limits: &Arc<Limits>) {
     }
 }
 
-/// What the client has not acknowledged is the node's memory too.
-#[test]
-fn bytes_in_flight_count_for_the_node() {
+/// A session whose client is connected, and its end of the connection.
+fn connected(limits: &Arc<Limits>, version: ProtocolVersion) -> (Session, Wire) {
+    let wire = Wire::new(version, 100);
+    (Session::new(Arc::from("c"), Arc::clone(limits)), wire)
+}
+
+fn attach(session: &mut Session, connect: Connect, limits: &Limits, wire: &mut Wire) {
+    let admission = handshake::admit(Box::new(connect), limits, String::new).unwrap();
+    session.attach(admission, false, origin(), wire);
+}
+
+fn bring(session: &mut Session, qos: QoS, shared: Option<&Arc<str>>, wire: &mut Wire) -> Delivery {
     const MESSAGE: [u8; 7_000] = [b'x'; 7_000];
-    let limits = Arc::new(Limits { budget: Budget::new(30_000), ..Limits::default() });
-    let version = ProtocolVersion::V3_1_1;
-    let mut wire = Wire::new(version, 100);
-    let now = origin();
-    let mut session = Session::new(Arc::from("c"), Arc::clone(&limits));
-    let connect = Box::new(Connect::new(version, "c"));
-    let admission = handshake::admit(connect, &limits, String::new).unwrap();
-    session.attach(admission, false, now, &mut wire);
     let mut publish = Publish::new("t", &MESSAGE);
-    publish.qos = QoS::AtLeastOnce;
+    publish.qos = qos;
     let terms = Terms {
         qos: QoS::ExactlyOnce,
         retain_as_published: false,
         identifiers: &[],
-        shared: None,
+        shared,
         retained: false,
     };
-    let mut outcomes = Vec::new();
-    for _ in 0..8 {
-        let transit = Transit::new(&publish, now);
-        outcomes.push(session.handle_delivery(&transit, &terms, now, &mut wire));
-    }
+    session.handle_delivery(&Transit::new(&publish, origin()), &terms, origin(), wire)
+}
+
+/// What the client has not acknowledged is the node's memory too.
+#[test]
+fn bytes_in_flight_count_for_the_node() {
+    let limits = Arc::new(Limits { budget: Budget::new(30_000), ..Limits::default() });
+    let (mut session, mut wire) = connected(&limits, ProtocolVersion::V3_1_1);
+    attach(&mut session, Connect::new(ProtocolVersion::V3_1_1, "c"), &limits, &mut wire);
+    let outcomes: Vec<_> =
+        (0..8).map(|_| bring(&mut session, QoS::AtLeastOnce, None, &mut wire)).collect();
     // It is told in steps of 16 KiB, so that six messages come through.
     assert_eq!(outcomes, [[Delivery::Sent; 6].as_slice(), &[Delivery::Dropped; 2]].concat());
     assert_eq!((session.inflight(), limits.budget.used()), (6, 42_006));
     for id in 1..=6 {
-        session.handle_packet(puback(id), now, &mut Actions::default(), &mut wire);
+        session.handle_packet(puback(id), origin(), &mut Actions::default(), &mut wire);
     }
     assert_eq!((session.inflight(), limits.budget.used()), (0, 0));
-    let transit = Transit::new(&publish, now);
-    assert_eq!(session.handle_delivery(&transit, &terms, now, &mut wire), Delivery::Sent);
+    assert_eq!(bring(&mut session, QoS::AtLeastOnce, None, &mut wire), Delivery::Sent);
     drop(session);
     assert_eq!(limits.budget.used(), 0);
+}
+
+/// However a message in flight comes to its end.
+#[test]
+fn what_is_no_longer_in_flight_is_given_back() {
+    let limits = Arc::new(Limits::default());
+    let version = ProtocolVersion::V5;
+    let resuming = || {
+        let mut connect = Connect::new(version, "c");
+        connect.clean_start = false;
+        connect.session_expiry_interval = Some(60);
+        connect
+    };
+    let five = |shared, qos| {
+        let (mut session, mut wire) = connected(&limits, version);
+        attach(&mut session, resuming(), &limits, &mut wire);
+        for _ in 0..5 {
+            assert_eq!(bring(&mut session, qos, shared, &mut wire), Delivery::Sent);
+        }
+        assert!(limits.budget.used() > 0);
+        (session, wire)
+    };
+
+    let group = Arc::from("$share/g/t");
+    let (mut session, _) = five(Some(&group), QoS::AtLeastOnce);
+    assert_eq!(session.detach().undelivered.len(), 5);
+    assert_eq!(limits.budget.used(), 0, "another member has them");
+
+    let (mut session, mut wire) = five(None, QoS::AtLeastOnce);
+    session.detach();
+    let mut connect = resuming();
+    connect.maximum_packet_size = std::num::NonZeroU32::new(100);
+    wire.packet_bytes_max = 100;
+    attach(&mut session, connect, &limits, &mut wire);
+    assert_eq!((session.inflight(), limits.budget.used()), (0, 0), "too large to be sent again");
+
+    let (mut session, mut wire) = five(None, QoS::ExactlyOnce);
+    for id in 1..=5 {
+        let refusal = Packet::Pubrec(ack(id, ReasonCode::QuotaExceeded));
+        session.handle_packet(refusal, origin(), &mut Actions::default(), &mut wire);
+    }
+    assert_eq!(limits.budget.used(), 0, "the client did not want them");
 }

@@ -134,6 +134,28 @@ fn receive_maximum_of_the_client_is_kept() {
     });
 }
 
+/// It says what `brings` then shows.
+#[test]
+fn how_many_would_be_sent_is_known_before() {
+    Script::v5(|s| {
+        s.connecting(|c| c.receive_maximum = NonZeroU16::new(2)).open();
+        let would = |s: &Script| [Q0, Q1, Q2].map(|qos| s.session().would_send(qos));
+        assert_eq!(would(s), [usize::MAX, 2, 2]);
+        s.brings(message(Q1, "a", "1")).brings(message(Q2, "a", "2"));
+        s.gives(&["PUBLISH q1 id=1 t=a p=1", "PUBLISH q2 id=2 t=a p=2"]);
+        assert_eq!(would(s), [usize::MAX, 0, 0]);
+        s.brings(message(Q1, "a", "3")).gives(&["queued"]);
+        s.has_room(0).brings(message(Q0, "a", "4")).gives(&["queued"]);
+        assert_eq!(would(s), [0, 0, 0], "others wait");
+        s.has_room(9).gives(&["PUBLISH q0 t=a p=4"]);
+        s.sends(puback(1)).gives(&["PUBLISH q1 id=3 t=a p=3"]);
+        s.sends(puback(3)).gives(&[]);
+        assert_eq!(would(s), [usize::MAX, 1, 1]);
+        s.cut();
+        assert_eq!(would(s), [0, 0, 0], "nobody is there");
+    });
+}
+
 #[test]
 fn inflight_max_bounds_clients_that_allow_more() {
     Script::each(|s| {

@@ -79,6 +79,50 @@ fn prefixes_nest() {
     });
 }
 
+/// [MQTT3-3.10.4-1] [MQTT5-3.10.4-1]: texts are compared, not what they mean.
+#[test]
+fn two_spellings_are_two_subscriptions() {
+    each_version(|version| {
+        let broker = Broker::start(&[]);
+        let mut bob = broker.client(version, "bob");
+        bob.publish(&Publish::new("a", "kept").retain());
+        for (one, other) in [
+            ("$local/$fastlane/a", "$fastlane/$local/a"),
+            ("$queue/a", "$share/$queue/a"),
+            ("$local/$fastlane/$queue/a", "$fastlane/$local/$share/$queue/a"),
+            ("$local/$exclusive/a", "$exclusive/$local/a"),
+        ] {
+            let kept = usize::from(!one.contains("$queue/"));
+            let mut alice = broker.client(version, "alice");
+            // With Retain Handling 1: what is retained comes if the subscription is new.
+            let handling = if version == Version::V5 { 0x10 } else { 0 };
+            for (filter, qos) in [(one, 0), (other, 1)] {
+                let qos = if filter.contains("$fastlane/") { 0 } else { qos };
+                assert_eq!(alice.try_subscribe(filter, qos | handling), qos, "{filter}");
+                assert_eq!(alice.texts_before_pong(), vec!["kept"; kept], "{filter}");
+            }
+            bob.publish(&Publish::new("a", "both").qos(1, 1));
+            let messages = alice.messages_before_pong();
+            assert_eq!(messages.len(), 1, "{one}: {messages:?}");
+            alice.acknowledge(&messages[0]);
+            let code = |codes: avocet_tests::received::Codes| codes.codes.first().copied();
+            let none = (version == Version::V5).then_some(0x11);
+            assert_ne!(code(alice.unsubscribe(other)), Some(0x11), "{other}");
+            assert_eq!(code(alice.unsubscribe(other)), none, "{other}");
+            bob.publish(&Publish::new("a", "one").qos(1, 1));
+            let messages = alice.messages_before_pong();
+            assert_eq!(messages.len(), 1, "{one}: {messages:?}");
+            // On the terms of the one that is left.
+            assert_eq!(messages[0].qos, 0, "{one}: {messages:?}");
+            alice.acknowledge(&messages[0]);
+            alice.unsubscribe(one);
+            bob.publish(&Publish::new("a", "none").qos(1, 1));
+            alice.expect_nothing_before_pong();
+            alice.disconnect();
+        }
+    });
+}
+
 #[test]
 fn prefix_given_twice_closes() {
     each_version(|version| {

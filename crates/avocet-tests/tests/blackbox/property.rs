@@ -307,10 +307,12 @@ fn answers_with_an_error_have_a_reason_text_for_who_wants_it_and_has_room() {
         for _ in 0..3 {
             let answer = alice.receive();
             assert!(answer.bytes.len() <= room, "{answer:?}");
-            let (code, properties) = match answer.kind {
-                Kind::Suback(suback) => (suback.codes[0], suback.properties),
-                Kind::Pubrel(ack) | Kind::Pubcomp(ack) => (ack.code, ack.properties),
-                other => panic!("{other:?}"),
+            let (code, properties) = if let Kind::Suback(suback) = &answer.kind {
+                (suback.codes[0], &suback.properties)
+            } else if let Kind::Pubrel(ack) | Kind::Pubcomp(ack) = &answer.kind {
+                (ack.code, &ack.properties)
+            } else {
+                panic!("{answer:?}");
             };
             assert!(matches!(code, 0x83 | 0x92), "{code:#x}");
             assert_eq!(properties.has(0x1f), has_text, "{code:#x} within {room} bytes");

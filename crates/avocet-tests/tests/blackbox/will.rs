@@ -232,3 +232,26 @@ fn client_that_returns_before_the_delay_takes_its_will_back() {
     alice.publish(&Publish::new("gone/marker", "x"));
     watcher.expect_message("gone/marker", "x", 0);
 }
+
+/// Whenever the client comes back, the will that was due when its connection broke is sent.
+/// [MQTT3-3.1.2-8] [MQTT5-3.1.2-8]
+#[test]
+fn will_is_sent_though_its_client_is_back_at_once() {
+    const TIMES: usize = 100;
+    let broker = Broker::start(&[]);
+    let mut watch = broker.client(Version::V5, "watch");
+    watch.subscribe("will", 1);
+    let connect = |number: usize| {
+        Connect::resume(Version::V5, "alice").will(Will::new("will", number.to_string()).qos(1))
+    };
+    let mut alice = broker.connect(&connect(0));
+    for number in 0..TIMES {
+        let mut next = broker.open(Version::V5);
+        next.send(&connect(number + 1).bytes());
+        alice.cut();
+        assert_eq!(next.expect_connack().code, 0);
+        let will = watch.expect_message("will", &number.to_string(), 1);
+        watch.acknowledge(&will);
+        alice = next;
+    }
+}

@@ -21,7 +21,7 @@ enum Act {
     Sweep,
 }
 
-/// The whole subscription string's parsed form is the key.
+/// The whole subscription string is the key.
 type Subscriptions = BTreeMap<(u64, String), Entry>;
 
 /// One receiver: its id, its terms and those for its own messages.
@@ -87,7 +87,18 @@ fn act() -> impl Strategy<Value = Act> {
 }
 
 fn subscription() -> impl Strategy<Value = String> {
-    let prefixes = vec!["", "", "", "$local/", "$fastlane/", "$share/g/", "$queue/"];
+    let prefixes = vec![
+        "",
+        "",
+        "",
+        "$local/",
+        "$fastlane/",
+        "$local/$fastlane/",
+        "$fastlane/$local/",
+        "$share/g/",
+        "$queue/",
+        "$share/$queue/",
+    ];
     let prefix = prop::sample::select(prefixes);
     (prefix, naive::topic_filter()).prop_map(|(prefix, filter)| format!("{prefix}{filter}"))
 }

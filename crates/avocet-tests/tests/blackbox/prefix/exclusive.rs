@@ -67,6 +67,34 @@ fn client_that_is_away_and_whose_session_is_kept_holds_its_claim() {
     });
 }
 
+/// Whoever holds it by several subscriptions gives it back with the last of them.
+#[test]
+fn claim_stands_until_the_last_of_the_holders_subscriptions_is_gone() {
+    each_version(|version| {
+        let broker = Broker::start(&[]);
+        let mut alice = broker.client(version, "alice");
+        let mut carol = broker.client(version, "carol");
+        let mut bob = broker.client(version, "bob");
+        for (first, last) in [
+            (CLAIM, "$local/$exclusive/a/b"),
+            ("$local/$exclusive/a/b", CLAIM),
+            ("$local/$exclusive/a/b", "$exclusive/$local/a/b"),
+        ] {
+            alice.subscribe(first, 1);
+            alice.subscribe(last, 1);
+            alice.unsubscribe(first);
+            assert_eq!(carol.try_subscribe(CLAIM, 1), refused(version), "{last} stands");
+            bob.publish(&Publish::new("a/b", "x").qos(1, 1));
+            let message = alice.expect_message("a/b", "x", 1);
+            alice.acknowledge(&message);
+            carol.expect_nothing_before_pong();
+            alice.unsubscribe(last);
+            assert_eq!(carol.try_subscribe(CLAIM, 1), 1, "nobody holds it");
+            carol.unsubscribe(CLAIM);
+        }
+    });
+}
+
 #[test]
 fn exclusive_does_not_go_with_a_group() {
     each_version(|version| {
