@@ -1,8 +1,11 @@
 //! Groups: who is chosen, and what happens to messages when members come and go.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
-use avocet_tests::{Broker, Connect, Publish, Raw, Version, each_version, packet::subscribe};
+use avocet_tests::{Broker, Connect, Kind, Publish, Raw, Version, each_version, packet::subscribe};
 
 use super::publish_each;
 use crate::limit::drain;
@@ -12,6 +15,8 @@ const STRATEGIES: [&str; 5] = ["round_robin", "random", "sticky", "hash_clientid
 fn broker_with(strategy: &str) -> Broker {
     Broker::start(&[&format!("mqtt.shared_subscription_strategy={strategy}")])
 }
+
+const V5: Version = Version::V5;
 
 /// Three members of one group.
 fn members(broker: &Broker, version: Version, filter: &str) -> Vec<Raw> {
@@ -274,4 +279,60 @@ fn no_local_on_a_group_closes() {
         alice.send(&subscribe(Version::V5, 1, &[(filter, 0x04)]));
         assert_eq!(alice.expect_ending(), Some(0x82), "{filter}");
     }
+}
+
+/// Ends what others do when it goes, even by a panic.
+struct Over<'o>(&'o AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Members that come, take messages without a word and go, while messages come in: what was
+/// acknowledged to the publisher reaches the member that stays.
+#[test]
+fn nothing_is_lost_to_members_that_come_and_go() {
+    const BATCHES: u16 = 600;
+    const BATCH: u16 = 50;
+    let broker = Broker::start(&["session.max_queue_messages=1000000"]);
+    let mut stays = broker.connect(&Connect::resume(V5, "stays"));
+    stays.subscribe("$share/g/t", 1);
+    let is_over = AtomicBool::new(false);
+    let mut missing: BTreeSet<String> = (0..BATCHES * BATCH).map(|n| n.to_string()).collect();
+    std::thread::scope(|scope| {
+        for thread in 0..2 {
+            let (broker, is_over) = (&broker, &is_over);
+            scope.spawn(move || {
+                while !is_over.load(Ordering::Relaxed) {
+                    let mut comes = broker.client(V5, &format!("comes {thread}"));
+                    comes.send(&subscribe(V5, 1, &[("$share/g/t", 1)]));
+                    // A message may come before the SUBACK.
+                    while !matches!(comes.receive().kind, Kind::Suback(_)) {}
+                    comes.cut();
+                }
+            });
+        }
+        scope.spawn(|| {
+            let mut bob = broker.client(V5, "bob");
+            for batch in 0..BATCHES {
+                let publish = |id: u16| {
+                    let number = batch * BATCH + id - 1;
+                    Publish::new("t", number.to_string()).qos(1, id).bytes(V5)
+                };
+                bob.send(&(1..=BATCH).flat_map(publish).collect::<Vec<u8>>());
+                for id in 1..=BATCH {
+                    assert_eq!(bob.expect_puback(id).code, 0);
+                }
+            }
+        });
+        let _over = Over(&is_over);
+        // One that a member took may come once more.
+        while !missing.is_empty() {
+            let message = stays.expect_publish();
+            missing.remove(&message.text());
+            stays.acknowledge(&message);
+        }
+    });
 }
