@@ -7,13 +7,13 @@ use avocet_session::{Action, Actions, CloseReason};
 
 use crate::{
     mailbox::{FlushList, Mailbox},
-    publish::{Backlog, Publisher},
+    publish::Backlog,
     shard::Shard,
     subscribe::{self, Client},
     wire::Wire,
 };
 
-/// Does what a session asks.
+/// Does what a session asks; `publish.rs` has the messages' part.
 pub(crate) struct Work<'w> {
     pub(crate) shard: &'w Shard,
     pub(crate) mailbox: &'w Mailbox,
@@ -25,14 +25,12 @@ pub(crate) struct Work<'w> {
 impl Work<'_> {
     /// In order: what was published, then the rest. What it returns ends the connection.
     pub(crate) fn perform(
-        &mut self,
+        &self,
         actions: &mut Actions<'_>,
         backlog: &mut VecDeque<Backlog>,
         list: &mut FlushList,
     ) -> Option<CloseReason> {
-        let Self { shard, mailbox, wire, now, .. } = *self;
-        let publisher = Publisher { shard, mailbox, wire, now };
-        let closed = publisher.publish_all(list, &mut actions.inbound, backlog);
+        let closed = self.publish_all(list, &mut actions.inbound, backlog);
         match actions.then.take() {
             Some(action) if backlog.is_empty() => closed.or(self.perform_one(action, list)),
             Some(action) => {
@@ -43,11 +41,7 @@ impl Work<'_> {
         }
     }
 
-    pub(crate) fn perform_one(
-        &mut self,
-        action: Action,
-        list: &mut FlushList,
-    ) -> Option<CloseReason> {
+    pub(crate) fn perform_one(&self, action: Action, list: &mut FlushList) -> Option<CloseReason> {
         let shared = &self.shard.shared;
         match action {
             // No authentication method is let in, so no client gets to AUTH.

@@ -458,7 +458,7 @@ impl Connection {
         list.tally.packets_received = packets_received;
         if !actions.inbound.is_empty() || actions.then.is_some() {
             let wire = &self.wire;
-            let mut work = Work { shard, mailbox, wire, now };
+            let work = Work { shard, mailbox, wire, now };
             self.closed = work.perform(&mut actions, &mut self.backlog, list);
         }
         // The session has another connection, or is over: nothing of this one counts any more.
@@ -482,7 +482,7 @@ impl Connection {
         let Self { shard, mailbox: Some(mailbox), .. } = self else { return };
         let now = Instant::now();
         shard.now.set(now);
-        let mut work = Work { shard, mailbox, wire: &self.wire, now };
+        let work = Work { shard, mailbox, wire: &self.wire, now };
         shard.with_flush_list(|list| {
             if let Some(Backlog::Run(run)) = self.backlog.front_mut()
                 && !run.deliver_slice(&shard.shared, list, now)

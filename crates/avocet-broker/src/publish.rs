@@ -18,10 +18,11 @@ use avocet_router::{Destination, Destinations, Subscriber};
 use avocet_session::{Action, CloseReason, DropReason, Inbound, Messages, OwnedMessages};
 
 use crate::{
+    batch::Work,
     broker::Shared,
     deliver::{Refused, Way},
     mailbox::{FlushList, Mailbox},
-    shard::{SLICE, Shard},
+    shard::SLICE,
     timers,
     wire::Wire,
 };
@@ -67,22 +68,13 @@ fn messages_of<'r, 'm>(run: &'r [Inbound<'m>]) -> impl Iterator<Item = &'r Messa
     run.iter().filter(|inbound| !inbound.reason.is_error()).map(|inbound| &inbound.messages)
 }
 
-/// A client that publishes, and the connection that has its acknowledgements.
-#[derive(Clone, Copy)]
-pub(crate) struct Publisher<'t> {
-    pub(crate) shard: &'t Shard,
-    pub(crate) mailbox: &'t Mailbox,
-    pub(crate) wire: &'t Arc<Wire>,
-    pub(crate) now: Instant,
-}
-
-impl Publisher<'_> {
+impl Work<'_> {
     /// Publishes messages of one connection, in order, and answers them.
     /// Messages that follow each other to the same topic are a run: they are looked up once, and
     /// each receiver is locked once for all of them. Once a run is too wide for one turn, it and
     /// what follows are put on the backlog. What is returned ends the connection.
     pub(crate) fn publish_all(
-        self,
+        &self,
         list: &mut FlushList,
         inbound: &mut [Inbound<'_>],
         backlog: &mut VecDeque<Backlog>,
