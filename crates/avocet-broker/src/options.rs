@@ -47,3 +47,24 @@ pub struct Options {
     /// Sessions kept, with or without a connection.
     pub sessions_max: u64,
 }
+
+#[cfg(test)]
+impl Options {
+    /// A small node without listeners, for tests.
+    pub(crate) fn small() -> Self {
+        Self {
+            node: "test".to_owned(),
+            shards: 1,
+            listeners: Vec::new(),
+            limits: Limits::default(),
+            routing: avocet_router::Config::default(),
+            topic_levels_max: 10,
+            retained_messages_max: 10,
+            retained_bytes_max: 1000,
+            sys_interval: Duration::from_secs(60),
+            delayed_messages_max: 10,
+            delayed_bytes_max: 1000,
+            sessions_max: 10,
+        }
+    }
+}

@@ -2,7 +2,7 @@ use std::cell::Cell;
 
 use avocet_mqtt::Connect;
 use avocet_net::Listener;
-use avocet_session::{Limits, handshake};
+use avocet_session::handshake;
 use tokio::{net::TcpStream, runtime::LocalRuntime, task::spawn_local, time::timeout};
 
 use super::*;
@@ -11,20 +11,7 @@ use crate::{ListenerOptions, Options, broker::Shared, metrics::Tally, shard};
 const DEADLINE: Duration = Duration::from_secs(10);
 
 fn shared() -> Arc<Shared> {
-    Arc::new(Shared::new(Options {
-        node: "test".to_owned(),
-        shards: 1,
-        listeners: Vec::new(),
-        limits: Limits::default(),
-        routing: avocet_router::Config::default(),
-        topic_levels_max: 10,
-        retained_messages_max: 10,
-        retained_bytes_max: 1000,
-        sys_interval: Duration::from_secs(60),
-        delayed_messages_max: 10,
-        delayed_bytes_max: 1000,
-        sessions_max: 10,
-    }))
+    Arc::new(Shared::new(Options::small()))
 }
 
 fn listening() -> Arc<Listening> {

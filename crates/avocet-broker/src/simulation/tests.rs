@@ -2,11 +2,10 @@ use std::{
     collections::BTreeMap,
     env,
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use avocet_mqtt::{Publish, QoS, ReasonCode, Transit};
-use avocet_session::Limits;
 use shuttle::{
     Config, MaxSteps, Runner,
     rand::{Rng, thread_rng},
@@ -227,21 +226,7 @@ impl Drop for World {
 
 impl World {
     fn new() -> Self {
-        let options = Options {
-            node: "simulated".to_owned(),
-            shards: 1,
-            listeners: Vec::new(),
-            limits: Limits::default(),
-            routing: avocet_router::Config::default(),
-            topic_levels_max: 10,
-            retained_messages_max: 10,
-            retained_bytes_max: 1000,
-            sys_interval: Duration::from_secs(60),
-            delayed_messages_max: 10,
-            delayed_bytes_max: 1000,
-            sessions_max: 10,
-        };
-        Self { shared: Arc::new(Shared::new(options)) }
+        Self { shared: Arc::new(Shared::new(Options::small())) }
     }
 
     /// A client that has its session and its subscriptions.
