@@ -6,8 +6,14 @@
 //!
 //! Nothing here knows MQTT.
 
+mod layers;
 mod listener;
 mod socket;
+mod tls;
+mod websocket;
 
+pub use layers::{Incoming, Layer, LayerError, Layers, Wrapping};
 pub use listener::Listener;
 pub use socket::{Accepted, Socket};
+pub use tls::{ClientCertificate, TlsError, TlsOptions, TlsServer};
+pub use websocket::WebSocketOptions;
