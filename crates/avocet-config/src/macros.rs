@@ -34,7 +34,8 @@ mod kinds;
 /// ```
 ///
 /// After the default may follow `, in RANGE` and `, required` (the key must be set wherever the
-/// section is; the default is a placeholder). `validate = path;` after the struct is optional, and
+/// section is; the default is a placeholder). `, flatten` makes the fields of another section
+/// fields of this one. `validate = path;` after the struct is optional, and
 /// so is then `absent = TABLE;`, the keys of what is not built in, each with what it would be: they
 /// are refused in words of their own.
 // `$required` matches nothing: it is there because a repetition must hold a variable.
@@ -49,6 +50,7 @@ macro_rules! settings {
                 pub $field:ident : $type:ty = $default:expr
                 $(, in $range:expr)?
                 $(, required $($required:lifetime)?)?
+                $(, flatten $($flatten:lifetime)?)?
             ),* $(,)?
         }
         $(validate = $validate:expr;)?
@@ -73,27 +75,32 @@ macro_rules! settings {
         impl $crate::Section for $name {
             const DOC: &'static str = concat!($($section_doc, "\n"),*);
 
+            #[allow(clippy::vec_init_then_push, unused_mut, reason = "any number of fields")]
             fn fields() -> ::std::vec::Vec<$crate::FieldDoc> {
                 #[allow(unused_variables, reason = "a section may have no field")]
                 let defaults = <Self as ::core::default::Default>::default();
-                ::std::vec::Vec::from([$(
+                let mut fields = ::std::vec::Vec::new();
+                $(
                     $(#[cfg(feature = $feature)])?
-                    $crate::FieldDoc {
+                    $crate::__add_field!(fields, $type, $crate::FieldDoc {
                         name: $crate::__private::plain(stringify!($field)),
-                        doc: concat!($($doc, "\n"),*),
+                        doc: concat!("", $($doc, "\n"),*),
                         feature: None $(.or(Some($feature)))?,
                         required: false $(|| true $($required)?)?,
                         shape: $crate::__field_shape!($type $(, $range)?),
                         default: $crate::Field::tree(&defaults.$field),
-                    },
-                )*])
+                    } $(, flatten $($flatten)?)?);
+                )*
+                fields
             }
 
             #[allow(unused_variables, reason = "a section may have no field")]
             fn merge_fields(&mut self, table: &mut $crate::TableReader<'_>) {
                 $(
                     $(#[cfg(feature = $feature)])?
-                    $crate::__merge_field!(table, self.$field, $field $(, $range)?);
+                    $crate::__merge_field!(
+                        table, self.$field, $field $(, $range)? $(, flatten $($flatten)?)?
+                    );
                     $(
                         #[cfg(not(feature = $feature))]
                         table.unbuilt(stringify!($field), $feature);
@@ -107,7 +114,9 @@ macro_rules! settings {
                 $(
                     $(#[cfg(feature = $feature)])?
                     {
-                        check.field(stringify!($field), &self.$field);
+                        $crate::__validate_field!(
+                            check, self.$field, $field $(, flatten $($flatten)?)?
+                        );
                         $(
                             check.required::<$type>(stringify!($field));
                             $($required)?
@@ -121,14 +130,16 @@ macro_rules! settings {
                 $($validate(self, check);)?
             }
 
+            #[allow(clippy::vec_init_then_push, unused_mut, reason = "any number of fields")]
             fn entries(&self) -> ::std::vec::Vec<(&'static str, $crate::Tree)> {
-                ::std::vec::Vec::from([$(
+                let mut entries = ::std::vec::Vec::new();
+                $(
                     $(#[cfg(feature = $feature)])?
-                    (
-                        $crate::__private::plain(stringify!($field)),
-                        $crate::Field::tree(&self.$field),
-                    ),
-                )*])
+                    $crate::__add_entry!(
+                        entries, self.$field, $field $(, flatten $($flatten)?)?
+                    );
+                )*
+                entries
             }
         }
 
@@ -171,7 +182,44 @@ macro_rules! __field_shape {
 
 #[doc(hidden)]
 #[macro_export]
+macro_rules! __add_field {
+    ($fields:ident, $type:ty, $doc:expr, flatten) => {
+        $fields.extend(<$type as $crate::Section>::fields())
+    };
+    ($fields:ident, $type:ty, $doc:expr) => {
+        $fields.push($doc)
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __add_entry {
+    ($entries:ident, $field:expr, $name:ident, flatten) => {
+        $entries.extend($crate::Section::entries(&$field))
+    };
+    ($entries:ident, $field:expr, $name:ident) => {
+        $entries.push(($crate::__private::plain(stringify!($name)), $crate::Field::tree(&$field)))
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __validate_field {
+    ($check:ident, $field:expr, $name:ident, flatten) => {
+        $crate::Section::validate_fields(&$field, $check);
+        $crate::Section::validate(&$field, $check);
+    };
+    ($check:ident, $field:expr, $name:ident) => {
+        $check.field(stringify!($name), &$field);
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
 macro_rules! __merge_field {
+    ($table:ident, $target:expr, $field:ident, flatten) => {
+        $crate::Section::merge_fields(&mut $target, $table)
+    };
     ($table:ident, $target:expr, $field:ident) => {
         $table.field(stringify!($field), &mut $target)
     };

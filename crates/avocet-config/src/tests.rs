@@ -66,15 +66,22 @@ settings! {
     pub(crate) struct Tls {
         /// Where it listens.
         pub bind: Bind = Bind::new("0.0.0.0", 8883), required,
+        pub files: Files = Files::default(), flatten,
+    }
+}
+
+settings! {
+    /// What is read for TLS.
+    pub(crate) struct Files {
         /// The certificate.
         pub certificate: Option<std::path::PathBuf> = None,
         /// Its key.
         pub key: Option<std::path::PathBuf> = None,
     }
-    validate = Tls::check;
+    validate = Files::check;
 }
 
-impl Tls {
+impl Files {
     fn check(&self, check: &mut Check<'_>) {
         if self.certificate.is_some() != self.key.is_some() {
             // A certificate that could not be read is there all the same.
