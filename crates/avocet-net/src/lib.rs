@@ -1,19 +1,27 @@
 //! Listeners that give byte streams, and who is at the other end.
 //!
-//! - [`Listener`]: bound to an address, it gives [`Accepted`] streams;
+//! - [`Endpoint`]: where to listen, at an address or at a file;
+//! - [`Listener`]: bound there, it gives [`Accepted`] streams;
 //! - [`Socket`]: one stream, never blocking, that any thread may write to while its owner
-//!   waits for it to become readable or writable.
+//!   waits for it to become readable or writable;
+//! - [`pipe`](fn@pipe): a stream within the process that is served like any other;
+//! - [`Layers`]: what lies between a stream's bytes and the protocol's: a PROXY header, TLS,
+//!   WebSocket.
 //!
 //! Nothing here knows MQTT.
 
+mod endpoint;
 mod layers;
 mod listener;
+mod pipe;
 mod socket;
 mod tls;
 mod websocket;
 
+pub use endpoint::{Address, Endpoint, Keepalive, Peer, TcpOptions, UnixOptions};
 pub use layers::{Incoming, Layer, LayerError, Layers, Wrapping};
 pub use listener::Listener;
+pub use pipe::{PipeEnd, pipe};
 pub use socket::{Accepted, Socket};
 pub use tls::{ClientCertificate, TlsError, TlsOptions, TlsServer};
 pub use websocket::WebSocketOptions;

@@ -1,23 +1,29 @@
 //! Listening sockets.
 
+mod unix;
+
 use std::{
     io,
     net::{SocketAddr, ToSocketAddrs},
 };
 
-use socket2::{Domain, Protocol, Type};
+use socket2::{Domain, Protocol, SockRef, TcpKeepalive, Type};
 use tokio::net::TcpListener;
 
-use crate::Accepted;
+use self::unix::BoundUnix;
+use crate::{Accepted, Address, Endpoint, TcpOptions};
 
-/// Connections the system keeps for us until we accept them.
-const BACKLOG: i32 = 1024;
-
-/// A bound TCP socket. One acceptor serves it and hands the streams on.
+/// A bound socket. One acceptor serves it and hands the streams on.
 #[derive(Debug)]
 pub struct Listener {
-    socket: TcpListener,
-    address: SocketAddr,
+    socket: Bound,
+    address: Address,
+}
+
+#[derive(Debug)]
+enum Bound {
+    Tcp(TcpListener),
+    Unix(BoundUnix),
 }
 
 impl Listener {
@@ -25,12 +31,29 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// The name does not resolve, the address is in use or not ours.
-    pub fn bind(address: &str) -> io::Result<Self> {
+    /// The name does not resolve; the address is in use or not ours; the file is something else, or
+    /// its folder is not writable.
+    pub fn bind(endpoint: &Endpoint) -> io::Result<Self> {
+        match endpoint {
+            Endpoint::Tcp(options) => Self::bind_tcp(options),
+            Endpoint::Unix(options) => {
+                let socket = BoundUnix::bind(options)?;
+                Ok(Self {
+                    socket: Bound::Unix(socket),
+                    address: Address::Path(options.path.clone()),
+                })
+            }
+        }
+    }
+
+    fn bind_tcp(options: &TcpOptions) -> io::Result<Self> {
         let mut last = None;
-        for address in address.to_socket_addrs()? {
-            match bind_one(address) {
-                Ok(listener) => return Ok(listener),
+        for address in options.bind.to_socket_addrs()? {
+            match bind_one(address, options) {
+                Ok(socket) => {
+                    let address = Address::Ip(socket.local_addr()?);
+                    return Ok(Self { socket: Bound::Tcp(socket), address });
+                }
                 Err(error) => last = Some(error),
             }
         }
@@ -39,8 +62,8 @@ impl Listener {
 
     /// Where it listens; with port 0 in `bind`, which port it got.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> &Address {
+        &self.address
     }
 
     /// The next connection.
@@ -49,12 +72,14 @@ impl Listener {
     ///
     /// What `accept(2)` says; running out of descriptors among it. The listener stays usable.
     pub async fn accept(&self) -> io::Result<Accepted> {
-        let (stream, _) = self.socket.accept().await?;
-        Accepted::new(stream)
+        match &self.socket {
+            Bound::Tcp(socket) => Ok(Accepted::from(socket.accept().await?.0.into_std()?)),
+            Bound::Unix(socket) => socket.accept().await,
+        }
     }
 }
 
-fn bind_one(address: SocketAddr) -> io::Result<Listener> {
+fn bind_one(address: SocketAddr, options: &TcpOptions) -> io::Result<TcpListener> {
     let domain = if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
     // [MQTT3-7.1.1-1] [MQTT5-4.2.0-1]
     let socket = socket2::Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
@@ -62,9 +87,31 @@ fn bind_one(address: SocketAddr) -> io::Result<Listener> {
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
+    set_options(&socket, options)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    let socket = TcpListener::from_std(socket.into())?;
-    let address = socket.local_addr()?;
-    Ok(Listener { socket, address })
+    socket.listen(options.backlog.into())?;
+    TcpListener::from_std(socket.into())
 }
+
+/// What is set here holds for the streams that are accepted: they need no calls of their own.
+fn set_options(socket: &socket2::Socket, options: &TcpOptions) -> io::Result<()> {
+    let socket = SockRef::from(socket);
+    socket.set_tcp_nodelay(options.no_delay)?;
+    if let Some(bytes) = options.send_buffer {
+        socket.set_send_buffer_size(bytes)?;
+    }
+    if let Some(bytes) = options.receive_buffer {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    if let Some(keepalive) = options.keepalive {
+        let asked = TcpKeepalive::new()
+            .with_time(keepalive.idle)
+            .with_interval(keepalive.interval)
+            .with_retries(keepalive.count);
+        socket.set_tcp_keepalive(&asked)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,46 +2,98 @@
 
 use std::{
     io::{self, IoSlice, Read, Write},
-    net::{Shutdown, SocketAddr},
+    net::Shutdown,
+    os::fd::AsFd,
     task::{Context, Poll, ready},
 };
 
 use socket2::SockRef;
-use tokio::{io::Interest, net::TcpStream};
+use tokio::{
+    io::Interest,
+    net::{TcpStream, UnixStream},
+};
+
+use crate::{Peer, pipe::PipeEnd};
 
 /// A connected stream that never blocks. Its owner waits for readiness and reads; any thread may
 /// write, straight to the system, and needs no right to wait for that.
 #[derive(Debug)]
 pub struct Socket {
-    stream: TcpStream,
+    stream: Stream,
+}
+
+#[derive(Debug)]
+enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    Pipe(PipeEnd),
+}
+
+/// Does the same for a stream of either family of the system's, and something else for a pipe.
+macro_rules! either {
+    ($self:ident, $stream:ident => $system:expr, $end:ident => $pipe:expr) => {
+        match &$self.stream {
+            Stream::Tcp($stream) => $system,
+            Stream::Unix($stream) => $system,
+            Stream::Pipe($end) => $pipe,
+        }
+    };
 }
 
 /// A stream that was accepted and has no owner yet.
 #[derive(Debug)]
-pub struct Accepted(std::net::TcpStream);
+pub struct Accepted(Fresh);
+
+#[derive(Debug)]
+enum Fresh {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+    Pipe(PipeEnd),
+}
+
+impl From<std::net::TcpStream> for Accepted {
+    fn from(stream: std::net::TcpStream) -> Self {
+        Self(Fresh::Tcp(stream))
+    }
+}
+
+impl From<std::os::unix::net::UnixStream> for Accepted {
+    fn from(stream: std::os::unix::net::UnixStream) -> Self {
+        Self(Fresh::Unix(stream))
+    }
+}
+
+impl From<PipeEnd> for Accepted {
+    fn from(end: PipeEnd) -> Self {
+        Self(Fresh::Pipe(end))
+    }
+}
 
 impl Accepted {
-    pub(crate) fn new(stream: TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        Ok(Self(stream.into_std()?))
-    }
-
     /// Takes the stream to the runtime of the calling task, which will wait for it.
     ///
     /// # Errors
     ///
     /// The system is out of what it needs to watch one more.
     pub fn own(self) -> io::Result<Socket> {
-        Ok(Socket { stream: TcpStream::from_std(self.0)? })
+        let stream = match self.0 {
+            Fresh::Tcp(stream) => Stream::Tcp(TcpStream::from_std(stream)?),
+            Fresh::Unix(stream) => Stream::Unix(UnixStream::from_std(stream)?),
+            Fresh::Pipe(end) => Stream::Pipe(end),
+        };
+        Ok(Socket { stream })
     }
 
-    /// As [`own`](Self::own), for a stream that nobody but its owner writes to.
+    /// As [`own`](Self::own), for a TCP stream that nobody but its owner writes to.
     ///
     /// # Errors
     ///
-    /// As of [`own`](Self::own).
-    pub fn into_stream(self) -> io::Result<TcpStream> {
-        TcpStream::from_std(self.0)
+    /// As of [`own`](Self::own), and that it is no TCP stream.
+    pub fn into_tcp(self) -> io::Result<TcpStream> {
+        match self.0 {
+            Fresh::Tcp(stream) => TcpStream::from_std(stream),
+            Fresh::Unix(_) | Fresh::Pipe(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 
     /// Closes it unheard.
@@ -58,19 +110,22 @@ impl Socket {
     ///
     /// The connection is broken.
     pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.stream.poll_read_ready(cx))?;
-            match self.stream.try_read(buffer) {
+        either!(self, stream => loop {
+            ready!(stream.poll_read_ready(cx))?;
+            match stream.try_read(buffer) {
                 Ok(count) => {
                     if count < buffer.len() {
-                        self.forget_readable();
+                        // There was room for more than there was: the next readiness comes with
+                        // the next bytes, so that no call is spent on learning that there are
+                        // none. The end of the stream is kept.
+                        stream.try_io(Interest::READABLE, would_block).ok();
                     }
                     return Poll::Ready(Ok(count));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
-        }
+        }, end => end.poll_receive(cx, buffer))
     }
 
     /// Reads what is there, straight from the system, whatever is known of readiness: what came
@@ -80,14 +135,9 @@ impl Socket {
     ///
     /// `WouldBlock` if nothing is there; anything else if nothing will be.
     pub fn read_left(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        retry(|| (&*SockRef::from(&self.stream)).read(buffer))
-    }
-
-    /// There was room for more than there was: the next readiness comes with the next bytes, so
-    /// that no call is spent on learning that there are none. The end of the stream is kept.
-    fn forget_readable(&self) {
-        let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-        self.stream.try_io(Interest::READABLE, nothing).ok();
+        either!(self,
+            stream => retry(|| (&*SockRef::from(stream)).read(buffer)),
+            end => end.receive(buffer))
     }
 
     /// Waits until the system takes bytes again. To be called by the owner alone.
@@ -96,14 +146,15 @@ impl Socket {
     ///
     /// The connection is broken.
     pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.poll_write_ready(cx)
+        either!(self,
+            stream => stream.poll_write_ready(cx),
+            end => end.poll_writable(cx).map(Ok))
     }
 
     /// The system took less than it was given: the next [`poll_writable`](Self::poll_writable)
     /// waits.
     pub fn forget_writable(&self) {
-        let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-        self.stream.try_io(Interest::WRITABLE, nothing).ok();
+        either!(self, stream => stream.try_io(Interest::WRITABLE, would_block).ok(), _end => None);
     }
 
     /// Writes as much as the system takes.
@@ -112,7 +163,9 @@ impl Socket {
     ///
     /// `WouldBlock` if it takes nothing now; anything else ends the connection.
     pub fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        retry(|| (&*SockRef::from(&self.stream)).write(bytes))
+        either!(self,
+            stream => retry(|| (&*SockRef::from(stream)).write(bytes)),
+            end => end.send(&[IoSlice::new(bytes)]))
     }
 
     /// Writes as much of these pieces, in order, as the system takes.
@@ -121,21 +174,35 @@ impl Socket {
     ///
     /// As of [`write`](Self::write).
     pub fn write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        retry(|| (&*SockRef::from(&self.stream)).write_vectored(pieces))
+        either!(self,
+            stream => retry(|| (&*SockRef::from(stream)).write_vectored(pieces)),
+            end => end.send(pieces))
     }
 
     /// Ends both directions; the descriptor stays until the last holder lets go of it, so that its
     /// number is not given to another connection meanwhile.
     pub fn shutdown(&self) {
         // The other side may have gone already.
-        SockRef::from(&self.stream).shutdown(Shutdown::Both).ok();
+        either!(self, stream => shut_down(stream), end => end.shut_down());
     }
 
-    /// The other side's address.
+    /// Who is at the other end.
     #[must_use]
-    pub fn peer(&self) -> Option<SocketAddr> {
-        self.stream.peer_addr().ok()
+    pub fn peer(&self) -> Peer {
+        match &self.stream {
+            Stream::Tcp(stream) => stream.peer_addr().map_or(Peer::Unknown, Peer::Ip),
+            Stream::Unix(_) => Peer::Local,
+            Stream::Pipe(end) => end.peer(),
+        }
     }
+}
+
+fn shut_down(stream: &impl AsFd) {
+    SockRef::from(stream).shutdown(Shutdown::Both).ok();
+}
+
+fn would_block() -> io::Result<()> {
+    Err(io::ErrorKind::WouldBlock.into())
 }
 
 /// Calls again what a signal has interrupted.
