@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -11,20 +10,21 @@ use std::{
 };
 
 use avocet_mqtt::ReasonCode;
-use avocet_net::Listener;
+use avocet_net::{Address, Listener, TlsError, TlsServer, Wrapping};
 use avocet_router::{ExclusiveClaims, Filter, Router, SubscriberId};
 use avocet_session::{Limits, QueueFull};
 use tokio::{task::JoinHandle, time};
-use tracing::{info, warn};
+use tracing::{error, info};
 
 use crate::{
     Drops, ListenerOptions, MetricsSnapshot, Observer, Options,
+    accept::{Acceptor, Pace},
     alarm::Alarms,
     mailbox::Mailbox,
     metrics::Metrics,
     registry::Registry,
     retained::{self, Retained},
-    shard::{self, Accepted, ShardHandle},
+    shard,
     stall::Stalls,
     subscribe, sys, timers,
     timers::Timers,
@@ -68,18 +68,50 @@ pub(crate) struct Listening {
     pub(crate) name: String,
     pub(crate) connect_timeout: Duration,
     pub(crate) allow_anonymous: bool,
-    connections_max: usize,
+    /// What lies around the bytes of MQTT.
+    pub(crate) wrapping: Wrapping,
+    pub(crate) connections_max: usize,
     pub(crate) connections: AtomicUsize,
 }
 
 impl Listening {
-    pub(crate) fn new(options: ListenerOptions) -> Self {
-        Self {
+    /// # Errors
+    ///
+    /// A file that TLS needs is not what it should be.
+    pub(crate) fn new(options: ListenerOptions) -> Result<Self, TlsError> {
+        Ok(Self {
             name: options.name,
             connect_timeout: options.connect_timeout,
             allow_anonymous: options.allow_anonymous,
+            wrapping: Wrapping {
+                proxy_protocol: options.proxy_protocol,
+                tls: options.tls.map(TlsServer::new).transpose()?,
+                websocket: options.websocket.map(Arc::new),
+            },
             connections_max: options.connections_max,
             connections: AtomicUsize::new(0),
+        })
+    }
+
+    /// Says where it is, and whom it lets in.
+    fn tell(&self, address: &Address) {
+        let message = if self.allow_anonymous {
+            "Listening; clients without credentials are let in."
+        } else {
+            "Listening; clients without credentials are not let in."
+        };
+        info!(listener = %self.name, %address, "{message}");
+    }
+
+    /// Reads the files of TLS again, for the connections that come from now on.
+    fn reload(&self) {
+        let Some(tls) = &self.wrapping.tls else { return };
+        match tls.reload() {
+            Ok(()) => info!(listener = %self.name, "Read certificates again."),
+            Err(error) => error!(
+                listener = %self.name, %error,
+                "Cannot use the certificates as they are now; going on with those of before."
+            ),
         }
     }
 }
@@ -157,11 +189,7 @@ impl Shared {
         let sys = topic == "$SYS" || topic.starts_with("$SYS/");
         let local = || {
             let inner = mailbox.lock();
-            inner
-                .link
-                .as_ref()
-                .and_then(|link| link.peer)
-                .is_some_and(|peer| peer.ip().is_loopback())
+            inner.link.as_ref().is_some_and(|link| link.peer.is_local())
         };
         (sys && !local()).then_some(ReasonCode::NotAuthorized)
     }
@@ -174,10 +202,19 @@ pub enum StartError {
     Listen {
         /// "tcp.default"
         listener: String,
+        /// The setting that says where it is: "bind".
+        setting: &'static str,
         /// As configured.
-        bind: String,
+        place: String,
         /// What the system says.
         error: io::Error,
+    },
+    /// A listener's certificates or keys cannot be used.
+    Tls {
+        /// "tls.NAME"
+        listener: String,
+        /// Which file, and what is wrong with it.
+        error: TlsError,
     },
     /// The system gives no threads.
     Thread(io::Error),
@@ -186,8 +223,15 @@ pub enum StartError {
 impl std::fmt::Display for StartError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Listen { listener, bind, error } => {
-                write!(f, "cannot listen on {bind} (listeners.{listener}.bind): {error}")
+            Self::Listen { listener, setting, place, error } => {
+                write!(f, "cannot listen on {place} (listeners.{listener}.{setting}): {error}")
+            }
+            Self::Tls { listener, error } => {
+                write!(
+                    f,
+                    "cannot listen (listeners.{listener}.{}): {}",
+                    error.setting, error.detail
+                )
             }
             Self::Thread(error) => write!(f, "cannot start a thread: {error}"),
         }
@@ -200,7 +244,8 @@ impl std::error::Error for StartError {}
 #[derive(Debug)]
 pub struct Broker {
     shared: Arc<Shared>,
-    addresses: Vec<(String, SocketAddr)>,
+    addresses: Vec<(String, Address)>,
+    listening: Vec<Arc<Listening>>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -217,13 +262,18 @@ impl Broker {
         let sys_interval = options.sys_interval;
         let shared = Arc::new(Shared::new(options));
         let mut bound = Vec::new();
-        for listener in listeners {
-            let socket = Listener::bind(&listener.bind).map_err(|error| StartError::Listen {
-                listener: listener.name.clone(),
-                bind: listener.bind.clone(),
+        for options in listeners {
+            let name = options.name.clone();
+            let pace = options.connections_per_second.map(Pace::new);
+            let socket = Listener::bind(&options.endpoint).map_err(|error| StartError::Listen {
+                listener: name.clone(),
+                setting: options.endpoint.setting(),
+                place: options.endpoint.place(),
                 error,
             })?;
-            bound.push((listener, socket));
+            let listening = Listening::new(options)
+                .map_err(|error| StartError::Tls { listener: name, error })?;
+            bound.push((Arc::new(listening), socket, pace));
         }
         let shards: Result<Vec<_>, _> =
             (0..count).map(|number| shard::start(Arc::clone(&shared), number)).collect();
@@ -233,19 +283,25 @@ impl Broker {
             tokio::spawn(sys::run(Arc::clone(&shared), sys_interval)),
             tokio::spawn(retained::sweep(Arc::clone(&shared))),
         ];
-        let mut addresses = Vec::new();
-        for (listener, socket) in bound {
-            info!(listener = %listener.name, address = %socket.address(), "Listening.");
-            addresses.push((listener.name.clone(), socket.address()));
-            let acceptor = accept(Arc::clone(&shared), Arc::clone(&shards), listener, socket);
-            tasks.push(tokio::spawn(acceptor));
+        let (mut addresses, mut all) = (Vec::new(), Vec::new());
+        for (listening, socket, pace) in bound {
+            listening.tell(socket.address());
+            addresses.push((listening.name.clone(), socket.address().clone()));
+            all.push(Arc::clone(&listening));
+            let acceptor = Acceptor {
+                shared: Arc::clone(&shared),
+                shards: Arc::clone(&shards),
+                listening,
+                pace,
+            };
+            tasks.push(tokio::spawn(acceptor.run(socket)));
         }
-        Ok(Self { shared, addresses, tasks })
+        Ok(Self { shared, addresses, listening: all, tasks })
     }
 
     /// Where the listeners are, by name.
     #[must_use]
-    pub fn addresses(&self) -> &[(String, SocketAddr)] {
+    pub fn addresses(&self) -> &[(String, Address)] {
         &self.addresses
     }
 
@@ -267,6 +323,14 @@ impl Broker {
         &self.shared.drops
     }
 
+    /// Reads certificates, keys and revocation lists again. Who is connected stays connected; a
+    /// listener whose files cannot be used goes on with what it had, and the log says so.
+    pub fn reload(&self) {
+        for listening in &self.listening {
+            listening.reload();
+        }
+    }
+
     /// Takes no more connections, tells the clients there are, and waits a little for the last
     /// bytes.
     pub async fn stop(self) {
@@ -285,40 +349,6 @@ impl Broker {
             && Instant::now() < deadline
         {
             time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-}
-
-/// Accepts and hands each connection to the shard with the fewest.
-async fn accept(
-    shared: Arc<Shared>,
-    shards: Arc<Vec<ShardHandle>>,
-    options: ListenerOptions,
-    listener: Listener,
-) {
-    let listening = Arc::new(Listening::new(options));
-    loop {
-        match listener.accept().await {
-            Ok(stream) => {
-                Metrics::add(&shared.metrics.connections_accepted, 1);
-                if listening.connections.load(Ordering::Relaxed) >= listening.connections_max {
-                    Metrics::add(&shared.metrics.connections_refused, 1);
-                    stream.refuse();
-                    continue;
-                }
-                listening.connections.fetch_add(1, Ordering::Relaxed);
-                Metrics::add(&shared.metrics.connections, 1);
-                let Some(shard) =
-                    shards.iter().min_by_key(|shard| shard.load.load(Ordering::Relaxed))
-                else {
-                    return;
-                };
-                shard.hand_over(Accepted { stream, listening: Arc::clone(&listening) }).await;
-            }
-            Err(error) => {
-                warn!(listener = %listening.name, %error, "Cannot accept; trying again in 100 ms.");
-                time::sleep(Duration::from_millis(100)).await;
-            }
         }
     }
 }

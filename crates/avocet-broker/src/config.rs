@@ -1,13 +1,20 @@
 //! The sections of the configuration that the broker owns, and what they become.
 
+mod listeners;
+
 use std::{collections::BTreeMap, num::NonZeroU16, num::NonZeroU32, time::Duration};
 
-use avocet_config::{Bind, Check, Size, choice, settings};
+use avocet_config::{Check, Size, choice, settings};
 use avocet_mqtt::{QoS, ReasonCode};
 use avocet_router::{Overlap, Strategy};
 use avocet_session::{Budget, Limits, QueueFull};
 
-use crate::{ListenerOptions, Options};
+pub use self::listeners::{
+    AdmissionConfig, CertificateConfig, ClientCertificateChoice, ListenersConfig, SocketConfig,
+    TcpListenerConfig, TlsConfig, TlsListenerConfig, TlsVersionChoice, UnixListenerConfig,
+    WebSocketConfig, WsListenerConfig, WssListenerConfig,
+};
+use crate::Options;
 
 settings! {
     /// This node.
@@ -31,40 +38,6 @@ impl NodeConfig {
             check.mistake("name", "must be a text without spaces, '/', '+' and '#'");
         }
     }
-}
-
-settings! {
-    /// A TCP listener.
-    pub struct TcpListenerConfig {
-        /// Whether to open it.
-        pub enable: bool = true,
-        /// Address and port; port 0 lets the system choose.
-        pub bind: Bind = Bind::new("127.0.0.1", 1883),
-        /// Whether clients without credentials are let in. Unset: only if `bind` is a loopback
-        /// address.
-        pub allow_anonymous: Option<bool> = None,
-        /// Connections at once. More are closed as soon as they come.
-        pub max_connections: u32 = 1_024_000,
-        /// How long a client may take until its CONNECT has come.
-        pub connect_timeout: Duration = Duration::from_secs(10),
-            in Duration::from_millis(100)..=Duration::from_secs(600),
-    }
-}
-
-settings! {
-    /// Where clients connect, by kind and name.
-    pub struct ListenersConfig {
-        /// Plain TCP. `default` is there unless its `enable` is false.
-        pub tcp: BTreeMap<String, TcpListenerConfig> =
-            BTreeMap::from([("default".to_owned(), TcpListenerConfig::default())]),
-    }
-    absent = &[
-        ("tls", "MQTT over TLS"),
-        ("ws", "MQTT over WebSocket"),
-        ("wss", "MQTT over WebSocket and TLS"),
-        ("quic", "MQTT over QUIC"),
-        ("unix", "MQTT over Unix sockets"),
-    ];
 }
 
 choice! {
@@ -240,11 +213,10 @@ pub struct Sections<'c> {
 #[must_use]
 pub fn options(sections: &Sections<'_>, cores: usize) -> Options {
     let Sections { node, listeners, mqtt, session, retained, delayed, sys } = sections;
-    let tcp = listeners.tcp.iter().filter(|(_, listener)| listener.enable);
     Options {
         node: node.name.clone(),
         shards: if node.shards == 0 { cores } else { node.shards.into() },
-        listeners: tcp.map(|(name, listener)| listener_options(name, listener)).collect(),
+        listeners: listeners::listeners(listeners),
         limits: limits(mqtt, session),
         routing: routing(mqtt),
         topic_levels_max: mqtt.max_topic_levels.into(),
@@ -254,16 +226,6 @@ pub fn options(sections: &Sections<'_>, cores: usize) -> Options {
         delayed_messages_max: delayed.max_messages as usize,
         delayed_bytes_max: delayed.max_bytes.as_usize(),
         sessions_max: session.max_sessions,
-    }
-}
-
-fn listener_options(name: &str, listener: &TcpListenerConfig) -> ListenerOptions {
-    ListenerOptions {
-        name: format!("tcp.{name}"),
-        bind: listener.bind.to_string(),
-        allow_anonymous: listener.allow_anonymous.unwrap_or(listener.bind.is_loopback()),
-        connections_max: listener.max_connections as usize,
-        connect_timeout: listener.connect_timeout,
     }
 }
 

@@ -9,6 +9,7 @@ mod last_words;
 use std::{
     collections::VecDeque,
     future::{Future, poll_fn},
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     rc::Rc,
@@ -18,6 +19,7 @@ use std::{
 };
 
 use avocet_mqtt::{Codec, DecodeError, Packet, ProtocolVersion, ReasonCode, codec};
+use avocet_net::{Incoming, Layer, Layers, Peer};
 use avocet_session::{Actions, Admission, CloseReason, Refusal, Stop, handshake};
 use tokio::task::yield_now;
 use tracing::{debug, warn};
@@ -25,6 +27,7 @@ use tracing::{debug, warn};
 use crate::{
     batch::Work,
     broker::Listening,
+    envelope::Envelope,
     leave,
     mailbox::{FlushList, Inner, Mailbox},
     metrics::{End, Metrics},
@@ -59,6 +62,8 @@ enum Ending {
     Lost,
     /// No packet, or no CONNECT, in time.
     Silent,
+    /// What lies around the bytes is not what the listener expects.
+    Garbled(Layer),
     /// Closed by either side's word.
     Closed,
     /// It was told to go: its client has come again, or its session is over.
@@ -71,6 +76,11 @@ struct Connection {
     shard: Rc<Shard>,
     wire: Arc<Wire>,
     listening: Arc<Listening>,
+    /// What lies around the bytes: here until CONNECT, then in the mailbox.
+    envelope: Option<Box<Envelope>>,
+    is_enveloped: bool,
+    /// Nothing more can be read, and why.
+    dried_up: Option<Ending>,
     codec: Codec,
     /// Bytes of a packet that is not wholly there, or that have to wait.
     rest: Vec<u8>,
@@ -97,7 +107,11 @@ pub(crate) async fn run(shard: Rc<Shard>, accepted: Accepted) {
 
 /// [`run`] for a socket that has its owner.
 pub(crate) async fn serve(shard: Rc<Shard>, wire: Arc<Wire>, listening: Arc<Listening>) {
+    let layers = Layers::accept(&listening.wrapping);
     let mut connection = Connection {
+        is_enveloped: layers.is_some(),
+        envelope: layers.map(|layers| Box::new(Envelope::new(layers))),
+        dried_up: None,
         codec: Codec::new(shard.shared.limits.packet_bytes_max.get()),
         watch: shard.wheel.watch(listening.connect_timeout, Instant::now()),
         listening,
@@ -191,11 +205,19 @@ impl Connection {
         let (shard, now) = (Rc::clone(&self.shard), Instant::now());
         self.wire.clear(CHANGED);
         shard.with_flush_list(|list| {
-            let entrance = Entrance { shared: &shard.shared, wire: &self.wire, now, list };
+            let entrance = Entrance {
+                shared: &shard.shared,
+                wire: &self.wire,
+                envelope: &mut self.envelope,
+                now,
+                list,
+            };
             match entrance.open(admission) {
                 Opening::Opened { mailbox, silence_max } => {
                     shard.wheel.set(&self.watch, silence_max, now);
                     self.mailbox = Some(mailbox);
+                    // One that was not taken over was no more than a header in front.
+                    self.is_enveloped &= self.envelope.take().is_none();
                 }
                 Opening::Wait(admission) => self.entering = Some(Box::new(admission)),
             }
@@ -275,6 +297,11 @@ impl Connection {
                 }
                 continue;
             }
+            match self.poll_answered(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(Event::End(Ending::Lost)),
+                Poll::Pending => return Poll::Pending,
+            }
             let by_us = matches!(self.closed, Some(CloseReason::Server { .. }));
             if (by_us || signals & CLOSING != 0) && self.flush_as_owner() == Flushed::Blocked {
                 // The flusher had not come to the last word yet.
@@ -308,7 +335,25 @@ impl Connection {
         inner.link.as_ref().is_some_and(|link| link.closing.is_none() && link.output.has_room())
     }
 
+    /// Writes what the handshakes before CONNECT want written.
+    fn poll_answered(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(envelope) = &mut self.envelope else { return Poll::Ready(Ok(())) };
+        while envelope.waiting() > 0 {
+            ready!(self.wire.socket.poll_writable(cx))?;
+            match envelope.write_sealed(&self.wire).1 {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.wire.socket.forget_writable();
+                }
+                result => result?,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
     fn poll_read(&self, cx: &mut Context<'_>) -> Poll<Event> {
+        if let Some(ending) = self.dried_up {
+            return Poll::Ready(Event::End(ending));
+        }
         let mut buffer = self.shard.read_buffer.borrow_mut();
         match ready!(self.wire.socket.poll_read(cx, &mut buffer)) {
             Ok(0) | Err(_) => Poll::Ready(Event::End(Ending::Lost)),
@@ -327,18 +372,63 @@ impl Connection {
         let now = Instant::now();
         let shard = Rc::clone(&self.shard);
         shard.now.set(now);
-        let buffer = shard.read_buffer.borrow();
-        let bytes = &buffer[..count];
         shard.with_flush_list(|list| {
             list.tally.bytes_received += count as u64;
-            if self.rest.is_empty() {
-                let used = self.take(bytes, now, list);
-                self.keep(&bytes[used..]);
+            if self.is_enveloped {
+                let mut plain = shard.plain_buffer.borrow_mut();
+                plain.clear();
+                self.open_envelope(count, &mut plain, list);
+                self.take_plain(&plain, now, list);
             } else {
-                self.rest.extend_from_slice(bytes);
-                self.take_rest(now, list);
+                self.take_plain(&shard.read_buffer.borrow()[..count], now, list);
             }
         });
+    }
+
+    /// Takes what was read out of its envelope: what it carries is appended to `plain`.
+    fn open_envelope(&mut self, count: usize, plain: &mut Vec<u8>, list: &mut FlushList) {
+        let shard = Rc::clone(&self.shard);
+        let bytes = &mut shard.read_buffer.borrow_mut()[..count];
+        let opened = match (&self.mailbox, &mut self.envelope) {
+            (Some(mailbox), _) => mailbox.open_envelope(&self.wire, bytes, plain, list),
+            (None, Some(envelope)) => {
+                let opened = envelope.open(bytes, plain);
+                // The rest waits for room; a connection that is broken shows that when it is read.
+                envelope.write_sealed(&self.wire).1.ok();
+                opened
+            }
+            (None, None) => Ok(Incoming::End),
+        };
+        match opened {
+            Ok(Incoming::More) => {}
+            Ok(Incoming::End) => self.dried_up = Some(Ending::Lost),
+            Err(error) => {
+                debug!(
+                    listener = self.listening.name, peer = %self.peer(), %error,
+                    "Ending a connection."
+                );
+                self.dried_up = Some(Ending::Garbled(error.layer));
+            }
+        }
+    }
+
+    /// Who is at the other end, as far as is known before CONNECT.
+    fn peer(&self) -> Peer {
+        let said = self.envelope.as_ref().and_then(|envelope| envelope.peer());
+        said.unwrap_or_else(|| self.wire.socket.peer())
+    }
+
+    fn take_plain(&mut self, bytes: &[u8], now: Instant, list: &mut FlushList) {
+        if bytes.is_empty() {
+            return;
+        }
+        if self.rest.is_empty() {
+            let used = self.take(bytes, now, list);
+            self.keep(&bytes[used..]);
+        } else {
+            self.rest.extend_from_slice(bytes);
+            self.take_rest(now, list);
+        }
     }
 
     /// Whether the bytes kept are a whole packet, or none at all.
@@ -404,7 +494,9 @@ impl Connection {
             Ok(None) => return None,
             Ok(Some((Packet::Connect(connect), len))) => {
                 list.tally.packets_received[1] += 1;
-                match open::admit(&self.shard.shared, &self.listening, connect) {
+                let is_verified =
+                    self.envelope.as_ref().is_some_and(|envelope| envelope.is_verified());
+                match open::admit(&self.shard.shared, &self.listening, connect, is_verified) {
                     Ok(admission) => self.entering = Some(Box::new(admission)),
                     // [MQTT5-3.1.4-2]
                     Err(refusal) => self.refuse(&refusal),
@@ -425,7 +517,7 @@ impl Connection {
         if is_told {
             return self.refuse(&refusal);
         }
-        debug!(peer = ?self.wire.socket.peer(), %error, "Refused a connection.");
+        debug!(peer = %self.peer(), %error, "Refused a connection.");
         self.closed = Some(CloseReason::Server { reason: refusal.reason, detail: refusal.detail });
     }
 
@@ -436,9 +528,16 @@ impl Connection {
         // [MQTT5-3.14.0-1]
         codec::encode(version, &Packet::Connack(Box::new(refusal.connack())), &mut bytes);
         // A fresh socket takes these few bytes; if not, the client is gone.
-        self.wire.socket.write(&bytes).ok();
+        match &mut self.envelope {
+            Some(envelope) => {
+                envelope.seal(&bytes).and_then(|()| envelope.write_sealed(&self.wire).1).ok();
+            }
+            None => {
+                self.wire.socket.write(&bytes).ok();
+            }
+        }
         debug!(
-            peer = ?self.wire.socket.peer(), reason = %refusal.reason, detail = refusal.detail,
+            peer = %self.peer(), reason = %refusal.reason, detail = refusal.detail,
             "Refused a client."
         );
         self.closed = Some(CloseReason::Server { reason: refusal.reason, detail: refusal.detail });
@@ -504,7 +603,7 @@ impl Connection {
         inner.link.as_ref().filter(|link| link.is(&self.wire))?.closing
     }
 
-    fn finish(self, ending: Ending) {
+    fn finish(mut self, ending: Ending) {
         let shared = Arc::clone(&self.shard.shared);
         let now = Instant::now();
         let mut closed = self.closed;
@@ -519,7 +618,7 @@ impl Connection {
                     ReasonCode::UnspecifiedError,
                     "the server made a mistake over what was sent",
                 )),
-                Ending::Lost | Ending::Closed | Ending::Detached => None,
+                Ending::Lost | Ending::Garbled(_) | Ending::Closed | Ending::Detached => None,
             };
             if let Some((reason, detail)) = last_word {
                 if matches!(ending, Ending::Silent) {
@@ -532,9 +631,10 @@ impl Connection {
             } else {
                 mailbox.flush_as_owner(&shared, &self.wire, now);
             }
+            mailbox.say_goodbye(&self.wire);
             closed = closed.or_else(|| self.closed_by_others(mailbox));
             debug!(
-                client_id = %mailbox.client_id(), peer = ?self.wire.socket.peer(), ?ending,
+                client_id = %mailbox.client_id(), peer = %self.peer(), ?ending,
                 ?closed, "Connection ended."
             );
             let why = match (ending, closed) {
@@ -542,15 +642,18 @@ impl Connection {
                 (Ending::Silent, None) => ReasonCode::KeepAliveTimeout.text(),
                 (Ending::Panicked, None) => ReasonCode::UnspecifiedError.text(),
                 (Ending::Detached, None) => ReasonCode::SessionTakenOver.text(),
-                (Ending::Lost | Ending::Closed, None) => "connection lost",
+                (Ending::Garbled(_) | Ending::Lost | Ending::Closed, None) => "connection lost",
             };
             self.shard.with_flush_list(|list| {
                 leave::detach(&shared, list, mailbox, &self.wire, why, now);
             });
         }
+        if let Some(envelope) = &mut self.envelope {
+            envelope.close();
+            envelope.write_sealed(&self.wire).1.ok();
+        }
         if self.mailbox.is_none() && self.closed.is_none() {
-            let peer = self.wire.socket.peer();
-            debug!(?peer, ?ending, "Connection ended before CONNECT.");
+            debug!(peer = %self.peer(), ?ending, "Connection ended before CONNECT.");
         }
         match (ending, closed) {
             (_, Some(CloseReason::Server { reason, .. })) => shared.metrics.ended(reason),
@@ -561,6 +664,7 @@ impl Connection {
             (Ending::Silent, None) => shared.metrics.ended(ReasonCode::KeepAliveTimeout),
             (Ending::Panicked, None) => shared.metrics.ended(ReasonCode::UnspecifiedError),
             (Ending::Detached, None) => shared.metrics.ended(ReasonCode::SessionTakenOver),
+            (Ending::Garbled(layer), None) => shared.metrics.ended_by(layer.into()),
             (Ending::Lost | Ending::Closed, None) => shared.metrics.ended_by(End::Lost),
         }
         self.wire.socket.shutdown();

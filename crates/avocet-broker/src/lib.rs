@@ -7,7 +7,8 @@
 //! - `publish`: the publish path, from a decoded PUBLISH to its acknowledgement; `deliver`: its
 //!   step from destinations to receivers;
 //! - `mailbox`: the lock around a session and the connection it may have; `output`: what is on its
-//!   way to one client; `pending`: the bytes of that; `wire`: its socket, as other threads see it.
+//!   way to one client; `pending`: the bytes of that, in `buffers` that a thread keeps; `envelope`:
+//!   what TLS and WebSocket make of them; `wire`: its socket, as other threads see it.
 //!
 //! Around it:
 //! - `open`: a CONNECT becomes a mailbox: new, resumed or taken over; `leave`: a connection ends,
@@ -18,18 +19,22 @@
 //! - `sys`: what the broker tells about itself in `$SYS/`;
 //! - `drops`, `metrics`: what is counted; `alarm`, `stall`: what somebody should look at;
 //!   `observer`: how others look at all of it;
+//! - `accept`: connections taken from a listener and handed to the shards;
 //! - `broker`: all of it started and stopped.
 //!
 //! `sync` has the locks and atomics that tests of interleavings replace (`simulation`, with the
 //! feature `interleavings`).
 
+mod accept;
 mod alarm;
 mod batch;
 mod broker;
+mod buffers;
 pub mod config;
 mod connection;
 mod deliver;
 mod drops;
+mod envelope;
 mod leave;
 mod mailbox;
 mod metrics;

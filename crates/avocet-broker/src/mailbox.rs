@@ -6,7 +6,6 @@
 use std::{
     collections::VecDeque,
     fmt,
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -15,6 +14,7 @@ use std::{
 };
 
 use avocet_mqtt::{ReasonCode, Will};
+use avocet_net::{Incoming, LayerError, Peer};
 use avocet_router::{Subscriber, SubscriberId};
 use avocet_session::{CloseReason, Session};
 
@@ -91,7 +91,7 @@ pub(crate) struct Link {
     pub(crate) wire: Arc<Wire>,
     pub(crate) output: Output,
     pub(crate) closing: Option<CloseReason>,
-    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) peer: Peer,
     pub(crate) username: Option<Box<str>>,
 }
 
@@ -228,6 +228,32 @@ impl Mailbox {
         let Some(link) = &mut inner.link else { return Flushed::Empty };
         link.output.queued = false;
         inner.write(shared, &self.0.client_id, tally, now, false)
+    }
+
+    /// Takes bytes of a connection out of their envelope: what they carry is appended to `plain`.
+    /// They are nobody's if the session has another connection by now.
+    pub(crate) fn open_envelope(
+        &self,
+        wire: &Arc<Wire>,
+        bytes: &mut [u8],
+        plain: &mut Vec<u8>,
+        flush_list: &mut FlushList,
+    ) -> Result<Incoming, LayerError> {
+        let mut inner = self.lock();
+        let Some(link) = inner.link.as_mut().filter(|link| link.is(wire)) else {
+            return Ok(Incoming::End);
+        };
+        let opened = link.output.open(bytes, plain);
+        self.enlist(&mut inner, flush_list);
+        opened
+    }
+
+    /// The last word on a connection whose end is decided.
+    pub(crate) fn say_goodbye(&self, wire: &Arc<Wire>) {
+        let mut inner = self.lock();
+        if let Some(link) = inner.link.as_mut().filter(|link| link.is(wire)) {
+            link.output.say_goodbye(wire);
+        }
     }
 
     /// The owner's turn to write, after the socket became writable again.

@@ -11,6 +11,7 @@ use std::{
 };
 
 use avocet_mqtt::{AckKind, Packet, QoS, ReasonCode};
+use avocet_net::Layer;
 
 use self::table::{ENDED, MISSED, PACKETS_RECEIVED, PACKETS_SENT, QOS, REASON, metrics};
 pub use self::table::{Metric, MetricKind};
@@ -114,10 +115,26 @@ pub(crate) enum End {
     Lost,
     /// No whole CONNECT within the listener's time.
     NoConnect,
+    /// Bytes that are no PROXY header where one was expected.
+    BadProxyHeader,
+    /// A handshake or a record that TLS does not take.
+    TlsFailed,
+    /// A request or a frame that WebSocket does not take.
+    WebSocketFailed,
+}
+
+impl From<Layer> for End {
+    fn from(layer: Layer) -> Self {
+        match layer {
+            Layer::Proxy => Self::BadProxyHeader,
+            Layer::Tls => Self::TlsFailed,
+            Layer::WebSocket => Self::WebSocketFailed,
+        }
+    }
 }
 
 /// How many ends there are.
-pub(crate) const ENDS: usize = End::NoConnect as usize + 1;
+pub(crate) const ENDS: usize = End::WebSocketFailed as usize + 1;
 
 impl Metrics {
     /// The broker has ended a connection.

@@ -15,6 +15,7 @@ use avocet_session::{Admission, Refusal, Session, handshake};
 
 use crate::{
     broker::{Listening, Shared},
+    envelope::Envelope,
     leave,
     mailbox::{FlushList, Inner, Link, Mailbox},
     metrics::Metrics,
@@ -29,6 +30,8 @@ use crate::{
 pub(crate) struct Entrance<'e> {
     pub(crate) shared: &'e Arc<Shared>,
     pub(crate) wire: &'e Arc<Wire>,
+    /// What lies around the connection's bytes; the mailbox takes it over.
+    pub(crate) envelope: &'e mut Option<Box<Envelope>>,
     pub(crate) now: Instant,
     pub(crate) list: &'e mut FlushList,
 }
@@ -45,13 +48,14 @@ pub(crate) enum Opening {
     Wait(Admission),
 }
 
-/// Whether a client may come in, and as whom.
+/// Whether a client may come in, and as whom. `is_verified`: it has shown a good certificate.
 pub(crate) fn admit(
     shared: &Shared,
     listening: &Listening,
     connect: Box<Connect>,
+    is_verified: bool,
 ) -> Result<Admission, Refusal> {
-    if !listening.allow_anonymous {
+    if !listening.allow_anonymous && !is_verified {
         return Err(Refusal::new(
             ReasonCode::NotAuthorized,
             "this listener lets in no client without credentials, and there is no authenticator",
@@ -165,15 +169,17 @@ impl Entrance<'_> {
             .connect
             .maximum_packet_size
             .map_or(usize::MAX, |n| usize::try_from(n.get()).unwrap_or(usize::MAX));
+        let peer = self.envelope.as_ref().and_then(|envelope| envelope.peer());
         inner.link = Some(Link {
             wire: Arc::clone(self.wire),
             output: Output::new(
                 admission.connect.version,
                 packet_bytes_max,
                 Arc::clone(&self.shared.limits),
+                self.envelope.take_if(|envelope| !envelope.is_gone()),
             ),
             closing: None,
-            peer: self.wire.socket.peer(),
+            peer: peer.unwrap_or_else(|| self.wire.socket.peer()),
             username: admission.connect.username.as_deref().map(Box::from),
         });
         inner.epoch += 1;

@@ -1,7 +1,8 @@
 //! What the broker is told at its start.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
+use avocet_net::{Endpoint, TlsOptions, WebSocketOptions};
 use avocet_session::Limits;
 
 /// One listener.
@@ -9,14 +10,40 @@ use avocet_session::Limits;
 pub struct ListenerOptions {
     /// As in `listeners.tcp.NAME`: "tcp.default".
     pub name: String,
-    /// Address and port.
-    pub bind: String,
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// Each connection begins with a PROXY header.
+    pub proxy_protocol: bool,
+    /// What is needed for TLS, if it is spoken.
+    pub tls: Option<TlsOptions>,
+    /// What is taken for a WebSocket, if that is spoken.
+    pub websocket: Option<WebSocketOptions>,
     /// Whether clients without credentials are let in.
     pub allow_anonymous: bool,
     /// Connections at once; more are closed at once.
     pub connections_max: usize,
+    /// Connections accepted in a second; more wait. `None`: any number.
+    pub connections_per_second: Option<NonZeroU32>,
     /// How long a client may take until its CONNECT is there.
     pub connect_timeout: Duration,
+}
+
+#[cfg(test)]
+impl ListenerOptions {
+    /// One for anybody, for tests.
+    pub(crate) fn small() -> Self {
+        Self {
+            name: "test".to_owned(),
+            endpoint: Endpoint::tcp("127.0.0.1:0"),
+            proxy_protocol: false,
+            tls: None,
+            websocket: None,
+            allow_anonymous: true,
+            connections_max: 10,
+            connections_per_second: None,
+            connect_timeout: Duration::from_secs(10),
+        }
+    }
 }
 
 /// All of it.

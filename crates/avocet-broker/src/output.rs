@@ -9,9 +9,10 @@ use std::{io, sync::Arc};
 use avocet_mqtt::{
     AckKind, ApplicationMessage, Frames, Packet, PacketId, ProtocolVersion, Publish, QoS, codec,
 };
+use avocet_net::{Incoming, LayerError};
 use avocet_session::{Charge, DropReason, Limits, Outlet};
 
-use crate::{drops::Drops, metrics::Tally, pending::Pending, wire::Wire};
+use crate::{drops::Drops, envelope::Envelope, metrics::Tally, pending::Pending, wire::Wire};
 
 /// Beyond this many unwritten bytes a connection takes no more messages: they wait in the session.
 const BYTES_MAX: usize = 256 * 1024;
@@ -20,6 +21,8 @@ const BYTES_MAX: usize = 256 * 1024;
 #[derive(Debug)]
 pub(crate) struct Output {
     pending: Pending,
+    /// What lies around the bytes, on a listener with TLS or WebSocket.
+    envelope: Option<Box<Envelope>>,
     version: ProtocolVersion,
     /// The largest packet the client takes.
     packet_bytes_max: usize,
@@ -50,9 +53,11 @@ impl Output {
         version: ProtocolVersion,
         packet_bytes_max: usize,
         limits: Arc<Limits>,
+        envelope: Option<Box<Envelope>>,
     ) -> Self {
         Self {
             pending: Pending::default(),
+            envelope,
             version,
             packet_bytes_max,
             queued: false,
@@ -63,8 +68,37 @@ impl Output {
     }
 
     /// Bytes not written yet.
+    #[inline]
     pub(crate) fn waiting(&self) -> usize {
-        self.pending.len()
+        self.pending.len() + self.envelope.as_ref().map_or(0, |envelope| envelope.waiting())
+    }
+
+    /// Takes bytes that came out of their envelope: what they carry is appended to `plain`. There
+    /// may be something to write then.
+    pub(crate) fn open(
+        &mut self,
+        bytes: &mut [u8],
+        plain: &mut Vec<u8>,
+    ) -> Result<Incoming, LayerError> {
+        match &mut self.envelope {
+            Some(envelope) => envelope.open(bytes, plain),
+            None => {
+                plain.extend_from_slice(bytes);
+                Ok(Incoming::More)
+            }
+        }
+    }
+
+    /// The last word to the other side, if what came before is written.
+    pub(crate) fn say_goodbye(&mut self, wire: &Wire) {
+        if self.blocked || self.broken || self.waiting() > 0 {
+            return;
+        }
+        if let Some(envelope) = &mut self.envelope {
+            envelope.close();
+            // What the system does not take now the client will not miss.
+            envelope.write_sealed(wire).1.ok();
+        }
     }
 
     /// A connection that does not keep up has less room when the node's budget is spent; one that
@@ -126,7 +160,10 @@ impl Output {
             return Flushed::Blocked;
         }
         self.blocked = false;
-        let (count, result) = self.pending.write(wire);
+        let (count, result) = match &mut self.envelope {
+            None => self.pending.write(wire),
+            Some(envelope) => envelope.write(&mut self.pending, wire),
+        };
         tally.bytes_sent += count as u64;
         if result.is_err() || self.charge.bytes() > 0 {
             self.charge.settle(self.waiting() as u64);

@@ -2,7 +2,6 @@
 //! elsewhere and are only counted, each at its place in the stream.
 
 use std::{
-    cell::RefCell,
     collections::VecDeque,
     io::{self, IoSlice},
     sync::Arc,
@@ -10,20 +9,10 @@ use std::{
 
 use avocet_mqtt::ApplicationMessage;
 
-use crate::wire::Wire;
+use crate::{buffers, wire::Wire};
 
-/// What a buffer begins with; most turns of most connections fit.
-const BUFFER_BYTES: usize = 4 * 1024;
-/// Larger buffers are given back to the system.
-const POOLED_BYTES_MAX: usize = 64 * 1024;
-/// Buffers a thread keeps.
-const POOLED_MAX: usize = 128;
 /// Pieces given to the system in one call.
 const SLICES_MAX: usize = 16;
-
-thread_local! {
-    static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
-}
 
 /// Bytes in order. Holds no buffer while there are none.
 #[derive(Debug, Default)]
@@ -51,12 +40,11 @@ impl Pending {
         self.bytes.len() - self.written + self.large_bytes
     }
 
-    /// Where to append, a buffer of this thread's pool if there was none.
+    /// Where to append, with a buffer of this thread's if there was none.
     #[inline]
     pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
         if self.bytes.capacity() == 0 {
-            self.bytes =
-                POOL.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES));
+            self.bytes = buffers::take();
         }
         &mut self.bytes
     }
@@ -91,7 +79,17 @@ impl Pending {
         (total, Ok(()))
     }
 
-    fn advance(&mut self, mut count: usize) {
+    /// The first bytes, as many as lie together; empty only if there are none.
+    pub(crate) fn front(&self) -> &[u8] {
+        match self.large.as_ref().and_then(|large| large.front()) {
+            Some(large) if large.at > self.written => &self.bytes[self.written..large.at],
+            Some(large) => &large.message.payload()[large.written..],
+            None => &self.bytes[self.written..],
+        }
+    }
+
+    /// So many of the first bytes are written.
+    pub(crate) fn advance(&mut self, mut count: usize) {
         while let Some(large) = self.large.as_mut().and_then(|large| large.front_mut()) {
             let before = count.min(large.at - self.written);
             self.written += before;
@@ -129,16 +127,7 @@ impl Pending {
         self.written = 0;
         self.large = None;
         self.large_bytes = 0;
-        let mut bytes = std::mem::take(&mut self.bytes);
-        if bytes.capacity() == 0 || bytes.capacity() > POOLED_BYTES_MAX {
-            return;
-        }
-        bytes.clear();
-        POOL.with_borrow_mut(|pool| {
-            if pool.len() < POOLED_MAX {
-                pool.push(bytes);
-            }
-        });
+        buffers::give_back(std::mem::take(&mut self.bytes));
     }
 }
 

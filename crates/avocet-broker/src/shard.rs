@@ -71,6 +71,8 @@ pub(crate) struct Shard {
     pub(crate) shared: Arc<Shared>,
     pub(crate) routes: RefCell<RouteCache<Mailbox>>,
     pub(crate) read_buffer: RefCell<Box<[u8]>>,
+    /// What was in an envelope.
+    pub(crate) plain_buffer: RefCell<Vec<u8>>,
     pub(crate) wheel: Wheel,
     /// When the present turn began: a clock read for each turn, not for each use.
     pub(crate) now: Cell<Instant>,
@@ -86,6 +88,7 @@ impl Shard {
             shared,
             routes: RefCell::new(RouteCache::new(ROUTE_CACHE_ENTRIES)),
             read_buffer: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
+            plain_buffer: RefCell::new(Vec::new()),
             wheel: Wheel::default(),
             now: Cell::new(Instant::now()),
             flush_list: RefCell::new(FlushList::default()),

@@ -208,10 +208,10 @@ pub(crate) fn connected(shared: &Shared, list: &mut FlushList, mailbox: &Mailbox
     }
     let text = {
         let inner = mailbox.lock();
-        let peer = inner.link.as_ref().and_then(|link| link.peer);
+        let peer = inner.link.as_ref().and_then(|link| link.peer.ip());
         json!({
             "clientid": &**mailbox.client_id(),
-            "ipaddress": peer.map(|peer| peer.ip().to_string()),
+            "ipaddress": peer.map(|peer| peer.to_string()),
             "username": inner.link.as_ref().and_then(|link| link.username.as_deref()),
             "session": !inner.session.is_clean(),
             "protocol": inner.session.version().map(ProtocolVersion::level),

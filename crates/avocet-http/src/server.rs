@@ -1,10 +1,10 @@
 //! The listener and its connections. Each connection is a task of the runtime; all of them end with
 //! the server.
 
-use std::{io, net::SocketAddr, pin::pin, time::Duration};
+use std::{io, pin::pin, time::Duration};
 
 use avocet_broker::Observer;
-use avocet_net::Listener;
+use avocet_net::{Address, Endpoint, Listener};
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::{
@@ -50,13 +50,13 @@ impl HttpListener {
             request_timeout: config.request_timeout,
             connection_age_max: config.max_connection_age,
         };
-        Ok(Self { listener: Listener::bind(&config.bind.to_string())?, bounds })
+        Ok(Self { listener: Listener::bind(&Endpoint::tcp(config.bind.to_string()))?, bounds })
     }
 
     /// Answers for this broker, on the runtime of the calling task.
     #[must_use]
     pub fn serve(self, observer: Observer) -> HttpServer {
-        let address = self.listener.address();
+        let address = self.listener.address().clone();
         info!(%address, "Listening for HTTP.");
         let task = tokio::spawn(accept(self.listener, resource::router(observer), self.bounds));
         HttpServer { address, task }
@@ -66,15 +66,15 @@ impl HttpListener {
 /// A listener that is served.
 #[derive(Debug)]
 pub struct HttpServer {
-    address: SocketAddr,
+    address: Address,
     task: JoinHandle<()>,
 }
 
 impl HttpServer {
     /// Where it listens.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> &Address {
+        &self.address
     }
 
     /// Closes the listener and all connections.
@@ -90,7 +90,7 @@ async fn accept(listener: Listener, router: Router, bounds: Bounds) {
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok(accepted) if connections.len() >= bounds.connections_max => accepted.refuse(),
-            Ok(accepted) => match accepted.into_stream() {
+            Ok(accepted) => match accepted.into_tcp() {
                 Ok(stream) => {
                     connections.spawn(serve(stream, router.clone(), bounds));
                 }

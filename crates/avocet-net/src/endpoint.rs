@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -17,6 +17,21 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
+    /// A host and port, with the usual options.
+    #[must_use]
+    pub fn tcp(bind: impl Into<String>) -> Self {
+        Self::Tcp(TcpOptions::at(bind))
+    }
+
+    /// The setting that says where it is.
+    #[must_use]
+    pub fn setting(&self) -> &'static str {
+        match self {
+            Self::Tcp(_) => "bind",
+            Self::Unix(_) => "path",
+        }
+    }
+
     /// As it was configured.
     #[must_use]
     pub fn place(&self) -> String {
@@ -131,6 +146,15 @@ pub enum Peer {
 }
 
 impl Peer {
+    /// Its host.
+    #[must_use]
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Ip(address) => Some(address.ip()),
+            Self::Local | Self::Unknown => None,
+        }
+    }
+
     /// Whether it is on this machine.
     #[must_use]
     pub fn is_local(&self) -> bool {

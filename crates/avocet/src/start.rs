@@ -41,14 +41,18 @@ fn serve(config: &Config) -> anyhow::Result<()> {
     runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen to SIGINT")?;
         let mut terminate = signal(SignalKind::terminate()).context("cannot listen to SIGTERM")?;
+        let mut hangup = signal(SignalKind::hangup()).context("cannot listen to SIGHUP")?;
         // Bound first: an address that cannot be had is known before a client is let in.
         let http = bind_http(&config.http)?;
         let broker = Broker::start(config.options())?;
         let http = http.map(|listener| listener.serve(broker.observer()));
         announce(&broker, http.as_ref());
-        tokio::select! {
-            _ = interrupt.recv() => info!("Stopping on SIGINT."),
-            _ = terminate.recv() => info!("Stopping on SIGTERM."),
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => break info!("Stopping on SIGINT."),
+                _ = terminate.recv() => break info!("Stopping on SIGTERM."),
+                _ = hangup.recv() => broker.reload(),
+            }
         }
         // It answers until the end, so that whoever asks is told that this one is stopping.
         broker.stop().await;

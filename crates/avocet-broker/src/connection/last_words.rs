@@ -18,6 +18,9 @@ impl Connection {
         let mut bytes_left = BYTES_MAX;
         while self.closed.is_none() && self.is_open() {
             self.take_rest_unanswered().await;
+            if self.dried_up.is_some() {
+                return;
+            }
             let read = {
                 let mut buffer = shard.read_buffer.borrow_mut();
                 let len = buffer.len().min(bytes_left);
@@ -25,8 +28,16 @@ impl Connection {
             };
             let Ok(count @ 1..) = read else { return };
             bytes_left -= count;
-            shard.with_flush_list(|list| list.tally.bytes_received += count as u64);
-            self.rest.extend_from_slice(&shard.read_buffer.borrow()[..count]);
+            let mut rest = std::mem::take(&mut self.rest);
+            shard.with_flush_list(|list| {
+                list.tally.bytes_received += count as u64;
+                if self.is_enveloped {
+                    self.open_envelope(count, &mut rest, list);
+                } else {
+                    rest.extend_from_slice(&shard.read_buffer.borrow()[..count]);
+                }
+            });
+            self.rest = rest;
         }
     }
 

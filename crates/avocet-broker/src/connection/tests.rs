@@ -1,7 +1,7 @@
 use std::cell::Cell;
 
 use avocet_mqtt::Connect;
-use avocet_net::Listener;
+use avocet_net::{Endpoint, Listener};
 use avocet_session::handshake;
 use tokio::{net::TcpStream, runtime::LocalRuntime, task::spawn_local, time::timeout};
 
@@ -15,18 +15,12 @@ fn shared() -> Arc<Shared> {
 }
 
 fn listening() -> Arc<Listening> {
-    Arc::new(Listening::new(ListenerOptions {
-        name: "test".to_owned(),
-        bind: String::new(),
-        allow_anonymous: true,
-        connections_max: 10,
-        connect_timeout: DEADLINE,
-    }))
+    Arc::new(Listening::new(ListenerOptions::small()).unwrap())
 }
 
 /// Both ends of a connection.
 async fn pair(listener: &Listener) -> (TcpStream, Arc<Wire>) {
-    let client = TcpStream::connect(listener.address());
+    let client = TcpStream::connect(listener.address().ip().unwrap());
     let (client, accepted) = tokio::join!(client, listener.accept());
     (client.unwrap(), Arc::new(Wire::new(accepted.unwrap().own().unwrap())))
 }
@@ -37,7 +31,7 @@ fn open(shard: &Shard, wire: &Arc<Wire>) -> Mailbox {
     let admission = handshake::admit(connect, &shard.shared.limits, String::new).unwrap();
     let opening = shard.with_flush_list(|list| {
         let now = Instant::now();
-        Entrance { shared: &shard.shared, wire, now, list }.open(admission)
+        Entrance { shared: &shard.shared, wire, envelope: &mut None, now, list }.open(admission)
     });
     match opening {
         Opening::Opened { mailbox, .. } => mailbox,
@@ -64,7 +58,7 @@ fn serve_counted(shard: &Rc<Shard>, wire: Arc<Wire>) -> Rc<Cell<usize>> {
 #[test]
 fn connection_that_waits_for_an_older_one_has_no_turn_until_that_goes() {
     LocalRuntime::new().unwrap().block_on(async {
-        let listener = Listener::bind("127.0.0.1:0").unwrap();
+        let listener = Listener::bind(&Endpoint::tcp("127.0.0.1:0")).unwrap();
         let shard = Rc::new(Shard::new(shared(), 0));
         let (_older_client, older) = pair(&listener).await;
         let mailbox = open(&shard, &older);
@@ -98,7 +92,7 @@ fn connection_that_waits_for_an_older_one_has_no_turn_until_that_goes() {
 #[test]
 fn broken_connection_takes_no_message_from_its_session() {
     LocalRuntime::new().unwrap().block_on(async {
-        let listener = Listener::bind("127.0.0.1:0").unwrap();
+        let listener = Listener::bind(&Endpoint::tcp("127.0.0.1:0")).unwrap();
         let shard = Rc::new(Shard::new(shared(), 0));
         let (client, wire) = pair(&listener).await;
         let mailbox = open(&shard, &wire);

@@ -58,6 +58,9 @@ const fn ends() -> Label<ENDS> {
     values[End::ClientLeft as usize] = "client left";
     values[End::Lost as usize] = "connection lost";
     values[End::NoConnect as usize] = "no CONNECT in time";
+    values[End::BadProxyHeader as usize] = "bad PROXY header";
+    values[End::TlsFailed as usize] = "TLS failed";
+    values[End::WebSocketFailed as usize] = "WebSocket failed";
     Label { name: "reason", values }
 }
 

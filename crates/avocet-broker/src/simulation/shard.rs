@@ -9,7 +9,6 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
-    time::Duration,
 };
 
 use shuttle::{
@@ -56,13 +55,7 @@ fn run(shared: Arc<Shared>, socket: Socket) {
 }
 
 fn listening() -> Listening {
-    Listening::new(ListenerOptions {
-        name: "simulated".to_owned(),
-        bind: String::new(),
-        allow_anonymous: true,
-        connections_max: 10,
-        connect_timeout: Duration::from_secs(10),
-    })
+    Listening::new(ListenerOptions::small()).expect("there are no files")
 }
 
 struct Task {

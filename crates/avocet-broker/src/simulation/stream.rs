@@ -5,7 +5,6 @@ use std::{
     collections::VecDeque,
     io::{self, IoSlice},
     mem,
-    net::SocketAddr,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -13,6 +12,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use avocet_net::Peer;
 use shuttle::{
     rand::{Rng, thread_rng},
     sync::{Condvar, Mutex, MutexGuard},
@@ -313,8 +313,8 @@ impl Socket {
         self.stream.tell_reactor();
     }
 
-    pub(crate) fn peer(&self) -> Option<SocketAddr> {
-        None
+    pub(crate) fn peer(&self) -> Peer {
+        Peer::Unknown
     }
 
     /// For calls that are the owner's alone.
