@@ -2,18 +2,21 @@
 //!
 //! - [`Listener`]: bound to an address, it gives [`Accepted`] streams;
 //! - [`Socket`]: one stream, never blocking, that any thread may write to while its owner
-//!   waits for it to become readable or writable.
+//!   waits for it to become readable or writable;
+//! - [`Layers`]: what lies between a stream's bytes and those of the protocol it carries: a PROXY
+//!   header, TLS, WebSocket framing. Bytes in, bytes out.
 //!
 //! Nothing here knows MQTT.
 
 mod layers;
 mod listener;
+mod proxy;
 mod socket;
 mod tls;
 mod websocket;
 
-pub use layers::{Incoming, Layer, LayerError, Layers, Wrapping};
+pub use layers::{ClientWrapping, Incoming, Layer, LayerError, Layers, Wrapping};
 pub use listener::Listener;
 pub use socket::{Accepted, Socket};
-pub use tls::{ClientCertificate, TlsError, TlsOptions, TlsServer};
-pub use websocket::WebSocketOptions;
+pub use tls::{ClientCertificate, TlsClient, TlsClientOptions, TlsError, TlsOptions, TlsServer};
+pub use websocket::{WebSocketOptions, WebSocketRequest};
