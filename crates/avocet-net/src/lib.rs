@@ -5,8 +5,8 @@
 //! - [`Socket`]: one stream, never blocking, that any thread may write to while its owner
 //!   waits for it to become readable or writable;
 //! - [`pipe`](fn@pipe): a stream within the process that is served like any other;
-//! - [`Layers`]: what lies between a stream's bytes and the protocol's: a PROXY header, TLS,
-//!   WebSocket.
+//! - [`Layers`]: what lies between a stream's bytes and those of the protocol it carries: a PROXY
+//!   header, TLS, WebSocket framing. Bytes in, bytes out.
 //!
 //! Nothing here knows MQTT.
 
@@ -14,14 +14,15 @@ mod endpoint;
 mod layers;
 mod listener;
 mod pipe;
+mod proxy;
 mod socket;
 mod tls;
 mod websocket;
 
 pub use endpoint::{Address, Endpoint, Keepalive, Peer, TcpOptions, UnixOptions};
-pub use layers::{Incoming, Layer, LayerError, Layers, Wrapping};
+pub use layers::{ClientWrapping, Incoming, Layer, LayerError, Layers, Wrapping};
 pub use listener::Listener;
 pub use pipe::{PipeEnd, pipe};
 pub use socket::{Accepted, Socket};
-pub use tls::{ClientCertificate, TlsError, TlsOptions, TlsServer};
-pub use websocket::WebSocketOptions;
+pub use tls::{ClientCertificate, TlsClient, TlsClientOptions, TlsError, TlsOptions, TlsServer};
+pub use websocket::{WebSocketOptions, WebSocketRequest};

@@ -1,6 +1,18 @@
-//! TLS, by rustls with the provider ring.
+//! TLS, by rustls with the provider ring: what a listener or a client of ours needs to speak it.
+//! The streams themselves are in `stream.rs`.
+
+mod certificates;
+mod client;
+mod server;
+mod stream;
 
 use std::{fmt, path::PathBuf, sync::Arc};
+
+use rustls::crypto::CryptoProvider;
+
+pub use client::{TlsClient, TlsClientOptions};
+pub use server::TlsServer;
+pub(crate) use stream::TlsStream;
 
 /// Whether clients show a certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,7 +40,8 @@ pub struct TlsOptions {
     pub client_ca: Option<PathBuf>,
     /// Whether clients show a certificate.
     pub client_certificate: ClientCertificate,
-    /// Lists of revoked client certificates, PEM.
+    /// Lists of revoked client certificates, PEM. A certificate whose issuer has no list among them
+    /// is let in; one whose issuer's list has expired is not, since it might be on the next.
     pub crls: Vec<PathBuf>,
     /// Nothing older than 1.3.
     pub only_1_3: bool,
@@ -36,40 +49,20 @@ pub struct TlsOptions {
     pub protocols: Vec<Vec<u8>>,
 }
 
-/// The server's side of TLS as a listener has it: its files can be read again while it serves.
-#[derive(Debug)]
-pub struct TlsServer {
-    options: TlsOptions,
-}
-
-impl TlsServer {
-    /// Reads the files.
-    ///
-    /// # Errors
-    ///
-    /// A file that cannot be read, or does not hold what it should.
-    pub fn new(options: TlsOptions) -> Result<Arc<Self>, TlsError> {
-        Ok(Arc::new(Self { options }))
-    }
-
-    /// Reads the files again, for streams that come from now on.
-    ///
-    /// # Errors
-    ///
-    /// As of [`new`](Self::new); then nothing has changed.
-    pub fn reload(&self) -> Result<(), TlsError> {
-        let _ = &self.options;
-        Ok(())
-    }
-}
-
 /// What is wrong with a file.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsError {
-    /// The setting that names it: `certificate`, `key`, `client_ca`, `crls`.
+    /// The setting that names it: `certificate`, `key`, `more_certificates`, `client_ca`, `crls`;
+    /// with a client also `ca` and `server_name`.
     pub setting: &'static str,
     /// Which file, and what is wrong.
     pub detail: String,
+}
+
+impl TlsError {
+    fn new(setting: &'static str, detail: impl Into<String>) -> Self {
+        Self { setting, detail: detail.into() }
+    }
 }
 
 impl fmt::Display for TlsError {
@@ -79,3 +72,10 @@ impl fmt::Display for TlsError {
 }
 
 impl std::error::Error for TlsError {}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
