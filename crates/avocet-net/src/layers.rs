@@ -265,6 +265,7 @@ impl Layers {
                     // After our close_notify nothing may follow.
                     _ if self.standing != Standing::Good => {}
                     Err(_) => end_tls(tls, &answer, raw),
+                    Ok(_) if answer.is_empty() => {}
                     Ok(_) => tls.seal(&answer, raw)?,
                 }
                 Ok(if outer == Incoming::End { outer } else { inner? })
