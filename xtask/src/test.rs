@@ -20,6 +20,9 @@ const NOT_RUN: &str = "not-run.txt";
 /// The broker's feature for tests of its write path.
 const INTERLEAVINGS: [&str; 2] = ["--features", "avocet-broker/interleavings"];
 
+/// All features of the product: what tests have. That it builds without them clippy sees.
+const FULL: [&str; 2] = ["--features", "avocet/full"];
+
 struct Steps {
     done: Vec<(&'static str, Duration)>,
     notes: Notes,
@@ -86,10 +89,7 @@ fn clippy() -> Result<Notes> {
     let strict = ["--", "-D", "warnings"];
     repository::succeed(&mut repository::cargo(&[&usual[..], &strict].concat()))?;
     repository::succeed(&mut repository::cargo(&[&usual[..], &INTERLEAVINGS, &strict].concat()))?;
-    if has_full_feature()? {
-        let full = ["--features", "avocet/full"];
-        repository::succeed(&mut repository::cargo(&[&usual[..], &full, &strict].concat()))?;
-    }
+    repository::succeed(&mut repository::cargo(&[&usual[..], &FULL, &strict].concat()))?;
     Ok(Notes::new())
 }
 
@@ -102,17 +102,12 @@ fn interleavings() -> Result<Notes> {
     Ok(Notes::new())
 }
 
-fn has_full_feature() -> Result<bool> {
-    let Ok(text) = repository::read("crates/avocet/Cargo.toml") else { return Ok(false) };
-    let manifest: toml::Table = text.parse().context("reading crates/avocet/Cargo.toml")?;
-    Ok(manifest.get("features").is_some_and(|features| features.get("full").is_some()))
-}
-
 fn executable() -> Result<Notes> {
     if !repository::root().join("crates/avocet/Cargo.toml").is_file() {
         return Ok(vec!["not built: crates/avocet is not there yet".to_owned()]);
     }
-    repository::succeed(&mut repository::cargo(&["build", "--quiet", "--package", "avocet"]))?;
+    let build = ["build", "--quiet", "--package", "avocet"];
+    repository::succeed(&mut repository::cargo(&[&build[..], &FULL].concat()))?;
     Ok(Notes::new())
 }
 
@@ -125,12 +120,13 @@ fn tests() -> Result<Notes> {
     let nextest = repository::works(&mut repository::cargo(&["nextest", "--version"]));
     let mut transcript = String::new();
     let outcome = if nextest {
-        let all = ["nextest", "run", "--workspace", "--no-fail-fast"];
-        run_and_keep(&all, &mut transcript)
-            .and_then(|()| run_and_keep(&["test", "--workspace", "--doc"], &mut transcript))
+        let all = [&["nextest", "run", "--workspace", "--no-fail-fast"][..], &FULL].concat();
+        let doc = [&["test", "--workspace", "--doc"][..], &FULL].concat();
+        run_and_keep(&all, &mut transcript).and_then(|()| run_and_keep(&doc, &mut transcript))
     } else {
         notes.push("cargo-nextest is not installed: `cargo test` ran the tests".to_owned());
-        run_and_keep(&["test", "--workspace", "--no-fail-fast"], &mut transcript)
+        let all = [&["test", "--workspace", "--no-fail-fast"][..], &FULL].concat();
+        run_and_keep(&all, &mut transcript)
     };
     spec::keep_results(&transcript)?;
     outcome?;

@@ -14,7 +14,7 @@ use avocet_net::{Address, Listener, TlsError, TlsServer, Wrapping};
 use avocet_router::{ExclusiveClaims, Filter, Router, SubscriberId};
 use avocet_session::{Limits, QueueFull};
 use tokio::{task::JoinHandle, time};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::{
     Drops, ListenerOptions, MetricsSnapshot, Observer, Options,
@@ -70,6 +70,8 @@ pub(crate) struct Listening {
     pub(crate) allow_anonymous: bool,
     /// What lies around the bytes of MQTT.
     pub(crate) wrapping: Wrapping,
+    /// Certificates and keys, if any.
+    tls: Option<Arc<TlsServer>>,
     pub(crate) connections_max: usize,
     pub(crate) connections: AtomicUsize,
 }
@@ -79,15 +81,19 @@ impl Listening {
     ///
     /// A file that TLS needs is not what it should be.
     pub(crate) fn new(options: ListenerOptions) -> Result<Self, TlsError> {
+        let tls = options.tls.map(TlsServer::new).transpose()?;
+        // A transport that has TLS within it gives plain streams.
+        let is_outside = !options.endpoint.has_tls();
         Ok(Self {
             name: options.name,
             connect_timeout: options.connect_timeout,
             allow_anonymous: options.allow_anonymous,
             wrapping: Wrapping {
                 proxy_protocol: options.proxy_protocol,
-                tls: options.tls.map(TlsServer::new).transpose()?,
+                tls: tls.clone().filter(|_| is_outside),
                 websocket: options.websocket.map(Arc::new),
             },
+            tls,
             connections_max: options.connections_max,
             connections: AtomicUsize::new(0),
         })
@@ -101,13 +107,24 @@ impl Listening {
             "Listening; clients without credentials are not let in."
         };
         info!(listener = %self.name, %address, "{message}");
+        self.warn();
+    }
+
+    /// Says what is odd about its certificates.
+    fn warn(&self) {
+        for warning in self.tls.iter().flat_map(|tls| tls.warnings()) {
+            warn!(listener = %self.name, "{warning}");
+        }
     }
 
     /// Reads the files of TLS again, for the connections that come from now on.
     fn reload(&self) {
-        let Some(tls) = &self.wrapping.tls else { return };
+        let Some(tls) = &self.tls else { return };
         match tls.reload() {
-            Ok(()) => info!(listener = %self.name, "Read certificates again."),
+            Ok(()) => {
+                info!(listener = %self.name, "Read certificates again.");
+                self.warn();
+            }
             Err(error) => error!(
                 listener = %self.name, %error,
                 "Cannot use the certificates as they are now; going on with those of before."
@@ -263,16 +280,14 @@ impl Broker {
         let shared = Arc::new(Shared::new(options));
         let mut bound = Vec::new();
         for options in listeners {
-            let name = options.name.clone();
+            let (name, endpoint) = (options.name.clone(), options.endpoint.clone());
             let pace = options.connections_per_second.map(Pace::new);
-            let socket = Listener::bind(&options.endpoint).map_err(|error| StartError::Listen {
-                listener: name.clone(),
-                setting: options.endpoint.setting(),
-                place: options.endpoint.place(),
-                error,
-            })?;
             let listening = Listening::new(options)
-                .map_err(|error| StartError::Tls { listener: name, error })?;
+                .map_err(|error| StartError::Tls { listener: name.clone(), error })?;
+            let socket = Listener::bind(&endpoint, listening.tls.as_ref()).map_err(|error| {
+                let (setting, place) = (endpoint.setting(), endpoint.place());
+                StartError::Listen { listener: name, setting, place, error }
+            })?;
             bound.push((Arc::new(listening), socket, pace));
         }
         let shards: Result<Vec<_>, _> =

@@ -9,6 +9,8 @@ use avocet_mqtt::{QoS, ReasonCode};
 use avocet_router::{Overlap, Strategy};
 use avocet_session::{Budget, Limits, QueueFull};
 
+#[cfg(feature = "quic")]
+pub use self::listeners::QuicListenerConfig;
 pub use self::listeners::{
     AdmissionConfig, CertificateConfig, ClientCertificateChoice, ListenersConfig, SocketConfig,
     TcpListenerConfig, TlsConfig, TlsListenerConfig, TlsVersionChoice, UnixListenerConfig,

@@ -494,8 +494,8 @@ impl Connection {
             Ok(None) => return None,
             Ok(Some((Packet::Connect(connect), len))) => {
                 list.tally.packets_received[1] += 1;
-                let is_verified =
-                    self.envelope.as_ref().is_some_and(|envelope| envelope.is_verified());
+                let is_verified = self.wire.socket.is_verified()
+                    || self.envelope.as_ref().is_some_and(|envelope| envelope.is_verified());
                 match open::admit(&self.shard.shared, &self.listening, connect, is_verified) {
                     Ok(admission) => self.entering = Some(Box::new(admission)),
                     // [MQTT5-3.1.4-2]

@@ -50,7 +50,10 @@ impl HttpListener {
             request_timeout: config.request_timeout,
             connection_age_max: config.max_connection_age,
         };
-        Ok(Self { listener: Listener::bind(&Endpoint::tcp(config.bind.to_string()))?, bounds })
+        Ok(Self {
+            listener: Listener::bind(&Endpoint::tcp(config.bind.to_string()), None)?,
+            bounds,
+        })
     }
 
     /// Answers for this broker, on the runtime of the calling task.

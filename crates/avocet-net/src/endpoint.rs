@@ -14,6 +14,9 @@ pub enum Endpoint {
     Tcp(TcpOptions),
     /// A file that processes of this machine connect to.
     Unix(UnixOptions),
+    /// An address and port of UDP, for QUIC.
+    #[cfg(feature = "quic")]
+    Quic(QuicOptions),
 }
 
 impl Endpoint {
@@ -23,12 +26,24 @@ impl Endpoint {
         Self::Tcp(TcpOptions::at(bind))
     }
 
+    /// Whether TLS is within it, so that its streams are plain.
+    #[must_use]
+    pub fn has_tls(&self) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => false,
+            #[cfg(feature = "quic")]
+            Self::Quic(_) => true,
+        }
+    }
+
     /// The setting that says where it is.
     #[must_use]
     pub fn setting(&self) -> &'static str {
         match self {
             Self::Tcp(_) => "bind",
             Self::Unix(_) => "path",
+            #[cfg(feature = "quic")]
+            Self::Quic(_) => "bind",
         }
     }
 
@@ -38,6 +53,8 @@ impl Endpoint {
         match self {
             Self::Tcp(options) => options.bind.clone(),
             Self::Unix(options) => options.path.display().to_string(),
+            #[cfg(feature = "quic")]
+            Self::Quic(options) => options.bind.clone(),
         }
     }
 }
@@ -94,6 +111,16 @@ pub struct UnixOptions {
     pub mode: u32,
     /// Connections that the system keeps until they are accepted.
     pub backlog: u16,
+}
+
+/// A QUIC listener, whose streams come out of their envelope when they are accepted.
+#[cfg(feature = "quic")]
+#[derive(Clone, Debug)]
+pub struct QuicOptions {
+    /// Host and port; port 0 lets the system choose.
+    pub bind: String,
+    /// How long a client may take for its handshake and to open its stream.
+    pub open_timeout: Duration,
 }
 
 /// Where a listener came to be.

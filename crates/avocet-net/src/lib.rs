@@ -15,10 +15,14 @@ mod layers;
 mod listener;
 mod pipe;
 mod proxy;
+#[cfg(feature = "quic")]
+mod quic;
 mod socket;
 mod tls;
 mod websocket;
 
+#[cfg(feature = "quic")]
+pub use endpoint::QuicOptions;
 pub use endpoint::{Address, Endpoint, Keepalive, Peer, TcpOptions, UnixOptions};
 pub use layers::{ClientWrapping, Incoming, Layer, LayerError, Layers, Wrapping};
 pub use listener::Listener;

@@ -2,16 +2,21 @@
 
 mod unix;
 
+#[cfg(feature = "quic")]
+use std::net::UdpSocket;
 use std::{
     io,
     net::{SocketAddr, ToSocketAddrs},
+    sync::Arc,
 };
 
 use socket2::{Domain, Protocol, SockRef, TcpKeepalive, Type};
 use tokio::net::TcpListener;
 
 use self::unix::BoundUnix;
-use crate::{Accepted, Address, Endpoint, TcpOptions};
+#[cfg(feature = "quic")]
+use crate::quic::BoundQuic;
+use crate::{Accepted, Address, Endpoint, TcpOptions, TlsServer};
 
 /// A bound socket. One acceptor serves it and hands the streams on.
 #[derive(Debug)]
@@ -24,18 +29,26 @@ pub struct Listener {
 enum Bound {
     Tcp(TcpListener),
     Unix(BoundUnix),
+    #[cfg(feature = "quic")]
+    Quic(BoundQuic),
 }
 
 impl Listener {
-    /// Binds and listens. Has to be called inside a runtime.
+    /// Binds and listens. Has to be called inside a runtime. `tls` is for QUIC, which cannot be
+    /// without: no other endpoint asks for it.
     ///
     /// # Errors
     ///
     /// The name does not resolve; the address is in use or not ours; the file is something else, or
     /// its folder is not writable.
-    pub fn bind(endpoint: &Endpoint) -> io::Result<Self> {
+    #[cfg_attr(not(feature = "quic"), expect(unused_variables, reason = "for QUIC alone"))]
+    pub fn bind(endpoint: &Endpoint, tls: Option<&Arc<TlsServer>>) -> io::Result<Self> {
         match endpoint {
-            Endpoint::Tcp(options) => Self::bind_tcp(options),
+            Endpoint::Tcp(options) => {
+                let socket = first(&options.bind, |address| bind_one(address, options))?;
+                let address = Address::Ip(socket.local_addr()?);
+                Ok(Self { socket: Bound::Tcp(socket), address })
+            }
             Endpoint::Unix(options) => {
                 let socket = BoundUnix::bind(options)?;
                 Ok(Self {
@@ -43,21 +56,15 @@ impl Listener {
                     address: Address::Path(options.path.clone()),
                 })
             }
-        }
-    }
-
-    fn bind_tcp(options: &TcpOptions) -> io::Result<Self> {
-        let mut last = None;
-        for address in options.bind.to_socket_addrs()? {
-            match bind_one(address, options) {
-                Ok(socket) => {
-                    let address = Address::Ip(socket.local_addr()?);
-                    return Ok(Self { socket: Bound::Tcp(socket), address });
-                }
-                Err(error) => last = Some(error),
+            #[cfg(feature = "quic")]
+            Endpoint::Quic(options) => {
+                let socket = first(&options.bind, UdpSocket::bind)?;
+                let tls = tls.ok_or_else(|| io::Error::other("there is no certificate"))?;
+                let socket = BoundQuic::bind(socket, options, Arc::clone(tls))?;
+                let address = Address::Ip(socket.local_addr()?);
+                Ok(Self { socket: Bound::Quic(socket), address })
             }
         }
-        Err(last.unwrap_or_else(|| io::Error::other("the name has no address")))
     }
 
     /// Where it listens; with port 0 in `bind`, which port it got.
@@ -75,8 +82,22 @@ impl Listener {
         match &self.socket {
             Bound::Tcp(socket) => Ok(Accepted::from(socket.accept().await?.0.into_std()?)),
             Bound::Unix(socket) => socket.accept().await,
+            #[cfg(feature = "quic")]
+            Bound::Quic(socket) => socket.accept().await,
         }
     }
+}
+
+/// Binds at the first address of a name that can be had.
+fn first<T>(name: &str, bind: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
+    let mut last = None;
+    for address in name.to_socket_addrs()? {
+        match bind(address) {
+            Ok(bound) => return Ok(bound),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| io::Error::other("the name has no address")))
 }
 
 fn bind_one(address: SocketAddr, options: &TcpOptions) -> io::Result<TcpListener> {

@@ -6,7 +6,7 @@ use std::{
     io,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
 use parking_lot::Mutex;
@@ -21,6 +21,7 @@ pub struct PipeEnd {
     outward: Arc<Direction>,
     /// Who is at the other end.
     peer: Peer,
+    is_verified: bool,
 }
 
 /// Both ends of a stream that holds at most `capacity` bytes in each direction; each is told who
@@ -28,8 +29,13 @@ pub struct PipeEnd {
 #[must_use]
 pub fn pipe(capacity: usize, peers: [Peer; 2]) -> (PipeEnd, PipeEnd) {
     let [one, other] = [Arc::new(Direction::new(capacity)), Arc::new(Direction::new(capacity))];
-    let first = PipeEnd { inward: Arc::clone(&one), outward: Arc::clone(&other), peer: peers[0] };
-    (first, PipeEnd { inward: other, outward: one, peer: peers[1] })
+    let first = PipeEnd {
+        inward: Arc::clone(&one),
+        outward: Arc::clone(&other),
+        peer: peers[0],
+        is_verified: false,
+    };
+    (first, PipeEnd { inward: other, outward: one, peer: peers[1], is_verified: false })
 }
 
 /// Bytes on their way in one direction. Holds no buffer while there are none.
@@ -158,6 +164,17 @@ impl PipeEnd {
         self.peer
     }
 
+    /// Says that who is at the other end has proved who it is, or has not.
+    #[must_use]
+    pub fn verified(mut self, is_verified: bool) -> Self {
+        self.is_verified = is_verified;
+        self
+    }
+
+    pub(crate) fn is_verified(&self) -> bool {
+        self.is_verified
+    }
+
     pub(crate) fn poll_receive(
         &self,
         cx: &Context<'_>,
@@ -191,7 +208,7 @@ impl Drop for PipeEnd {
     }
 }
 
-impl AsyncRead for PipeEnd {
+impl AsyncRead for &PipeEnd {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -202,14 +219,14 @@ impl AsyncRead for PipeEnd {
     }
 }
 
-impl AsyncWrite for PipeEnd {
+impl AsyncWrite for &PipeEnd {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         loop {
-            std::task::ready!(self.outward.poll_writable(cx));
+            ready!(self.outward.poll_writable(cx));
             match self.outward.write(&[io::IoSlice::new(bytes)]) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return Poll::Ready(result),

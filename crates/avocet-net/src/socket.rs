@@ -195,6 +195,12 @@ impl Socket {
             Stream::Pipe(end) => end.peer(),
         }
     }
+
+    /// Whether who is at the other end has proved who it is on the way here.
+    #[must_use]
+    pub fn is_verified(&self) -> bool {
+        either!(self, _stream => false, end => end.is_verified())
+    }
 }
 
 fn shut_down(stream: &impl AsFd) {

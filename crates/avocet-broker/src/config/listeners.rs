@@ -24,8 +24,10 @@ settings! {
         pub wss: BTreeMap<String, WssListenerConfig> = BTreeMap::new(),
         /// Unix sockets: files that processes of this machine connect to.
         pub unix: BTreeMap<String, UnixListenerConfig> = BTreeMap::new(),
+        /// QUIC: MQTT in the one stream that a client opens.
+        #[cfg(feature = "quic")]
+        pub quic: BTreeMap<String, QuicListenerConfig> = BTreeMap::new(),
     }
-    absent = &[("quic", "MQTT over QUIC")];
 }
 
 settings! {
@@ -78,6 +80,19 @@ settings! {
         pub admission: AdmissionConfig = AdmissionConfig::default(), flatten,
     }
     validate = UnixListenerConfig::check;
+}
+
+#[cfg(feature = "quic")]
+settings! {
+    /// A QUIC listener. TLS is part of QUIC, in version 1.3; what is agreed with the client (ALPN)
+    /// is `mqtt`.
+    pub struct QuicListenerConfig {
+        /// Address and port of UDP; port 0 lets the system choose.
+        pub bind: Bind = Bind::new("0.0.0.0", 14567),
+        pub tls: TlsConfig = TlsConfig::default(), flatten,
+        pub admission: AdmissionConfig = AdmissionConfig::default(), flatten,
+    }
+    validate = |it: &Self, check: &mut Check<'_>| it.tls.check(it.admission.enable, check);
 }
 
 settings! {
@@ -357,6 +372,18 @@ pub(super) fn listeners(config: &ListenersConfig) -> Vec<ListenerOptions> {
             backlog: it.backlog,
         });
         all.push(it.admission.listener(format!("unix.{name}"), endpoint, true));
+    }
+    #[cfg(feature = "quic")]
+    for (name, it) in config.quic.iter().filter(|(_, it)| it.admission.enable) {
+        let endpoint = Endpoint::Quic(avocet_net::QuicOptions {
+            bind: it.bind.to_string(),
+            open_timeout: it.admission.connect_timeout,
+        });
+        let tls = TlsOptions { protocols: vec![b"mqtt".to_vec()], ..it.tls.options() };
+        all.push(ListenerOptions {
+            tls: Some(tls),
+            ..it.admission.listener(format!("quic.{name}"), endpoint, it.bind.is_loopback())
+        });
     }
     all
 }

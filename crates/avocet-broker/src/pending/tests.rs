@@ -7,7 +7,7 @@ use super::*;
 
 /// A stream that does not read until the test does, and the pending bytes written to it.
 async fn pair() -> (TcpStream, Wire) {
-    let listener = avocet_net::Listener::bind(&Endpoint::tcp("127.0.0.1:0")).unwrap();
+    let listener = avocet_net::Listener::bind(&Endpoint::tcp("127.0.0.1:0"), None).unwrap();
     let reader = TcpStream::connect(listener.address().ip().unwrap()).unwrap();
     let accepted = listener.accept().await.unwrap();
     (reader, Wire::new(accepted.own().unwrap()))

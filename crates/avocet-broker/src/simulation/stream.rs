@@ -313,6 +313,10 @@ impl Socket {
         self.stream.tell_reactor();
     }
 
+    pub(crate) fn is_verified(&self) -> bool {
+        false
+    }
+
     pub(crate) fn peer(&self) -> Peer {
         Peer::Unknown
     }

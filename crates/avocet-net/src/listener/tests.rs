@@ -35,7 +35,7 @@ impl Drop for Folder {
 #[tokio::test]
 async fn unix_socket_has_its_rights_and_goes_with_its_listener() {
     let folder = Folder::new();
-    let listener = Listener::bind(&folder.socket()).unwrap();
+    let listener = Listener::bind(&folder.socket(), None).unwrap();
     let path = folder.0.join("s");
     assert_eq!(listener.address().path(), Some(&*path));
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o620);
@@ -52,12 +52,12 @@ async fn unix_socket_takes_the_place_of_a_dead_one_and_of_nothing_else() {
     let path = folder.0.join("s");
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     assert!(path.exists(), "the system leaves the file");
-    let listener = Listener::bind(&folder.socket()).unwrap();
-    let in_use = Listener::bind(&folder.socket()).unwrap_err();
+    let listener = Listener::bind(&folder.socket(), None).unwrap();
+    let in_use = Listener::bind(&folder.socket(), None).unwrap_err();
     assert_eq!(in_use.kind(), io::ErrorKind::AddrInUse);
     fs::remove_file(&path).unwrap();
     fs::write(&path, "a file of somebody's").unwrap();
-    let a_file = Listener::bind(&folder.socket()).unwrap_err();
+    let a_file = Listener::bind(&folder.socket(), None).unwrap_err();
     assert_eq!(a_file.kind(), io::ErrorKind::AlreadyExists);
     drop(listener);
     assert_eq!(fs::read_to_string(&path).unwrap(), "a file of somebody's");
@@ -73,7 +73,7 @@ async fn accepted_streams_have_the_options_of_their_listener() {
         keepalive: Some(keepalive),
         ..TcpOptions::at("localhost:0")
     };
-    let listener = Listener::bind(&Endpoint::Tcp(options)).unwrap();
+    let listener = Listener::bind(&Endpoint::Tcp(options), None).unwrap();
     let address = listener.address().ip().unwrap();
     let client = std::net::TcpStream::connect(address).unwrap();
     let stream = listener.accept().await.unwrap().into_tcp().unwrap();

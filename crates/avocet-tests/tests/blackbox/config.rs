@@ -97,7 +97,6 @@ fn section_of_what_is_not_built_in_says_so() {
     let folder = Folder::new();
     let sections = [
         ("cluster", "[cluster]\nname = \"a\"\n"),
-        ("listeners.quic", "[listeners.quic.default]\nbind = \"0.0.0.0:14567\"\n"),
         ("backend", "[[backend.redis.main.hook]]\n"),
         ("bridge", "[bridge.kafka.main]\n"),
         ("gateway", "[gateway.coap]\n"),
