@@ -13,7 +13,7 @@ use std::{
 use avocet_mqtt::ReasonCode;
 use avocet_net::Listener;
 use avocet_router::{ExclusiveClaims, Filter, Router, SubscriberId};
-use avocet_session::{Limits, QueueFull};
+use avocet_session::{Limits, MountpointTemplate, QueueFull};
 use tokio::{task::JoinHandle, time};
 use tracing::{info, warn};
 
@@ -68,6 +68,7 @@ pub(crate) struct Listening {
     pub(crate) name: String,
     pub(crate) connect_timeout: Duration,
     pub(crate) allow_anonymous: bool,
+    pub(crate) mountpoint: Option<MountpointTemplate>,
     connections_max: usize,
     pub(crate) connections: AtomicUsize,
 }
@@ -78,6 +79,7 @@ impl Listening {
             name: options.name,
             connect_timeout: options.connect_timeout,
             allow_anonymous: options.allow_anonymous,
+            mountpoint: options.mountpoint,
             connections_max: options.connections_max,
             connections: AtomicUsize::new(0),
         }

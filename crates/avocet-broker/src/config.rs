@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, num::NonZeroU16, num::NonZeroU32, time::Duratio
 use avocet_config::{Bind, Check, Size, choice, settings};
 use avocet_mqtt::{QoS, ReasonCode};
 use avocet_router::{Overlap, Strategy};
-use avocet_session::{Budget, Limits, QueueFull};
+use avocet_session::{Budget, Limits, MountpointTemplate, QueueFull};
 
 use crate::{ListenerOptions, Options};
 
@@ -48,6 +48,20 @@ settings! {
         /// How long a client may take until its CONNECT has come.
         pub connect_timeout: Duration = Duration::from_secs(10),
             in Duration::from_millis(100)..=Duration::from_secs(600),
+        /// What is put before every topic that a client of this listener names, and taken off
+        /// again from every topic it is told: `"sensors/${clientid}/"`. It ends with `/` and may
+        /// have the variables `${clientid}` and `${username}` (or `%c` and `%u`), one in a level.
+        /// A client is refused if what it calls itself does not make one level.
+        pub mountpoint: Option<String> = None,
+    }
+    validate = TcpListenerConfig::check;
+}
+
+impl TcpListenerConfig {
+    fn check(&self, check: &mut Check<'_>) {
+        if let Some(Err(error)) = self.mountpoint.as_deref().map(MountpointTemplate::parse) {
+            check.mistake("mountpoint", error.text());
+        }
     }
 }
 
@@ -264,6 +278,9 @@ fn listener_options(name: &str, listener: &TcpListenerConfig) -> ListenerOptions
         allow_anonymous: listener.allow_anonymous.unwrap_or(listener.bind.is_loopback()),
         connections_max: listener.max_connections as usize,
         connect_timeout: listener.connect_timeout,
+        mountpoint: listener.mountpoint.as_deref().map(|text| {
+            MountpointTemplate::parse(text).expect("checked when the configuration was read")
+        }),
     }
 }
 

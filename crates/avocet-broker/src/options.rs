@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use avocet_session::Limits;
+use avocet_session::{Limits, MountpointTemplate};
 
 /// One listener.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub struct ListenerOptions {
     pub connections_max: usize,
     /// How long a client may take until its CONNECT is there.
     pub connect_timeout: Duration,
+    /// The part of the topic tree that its clients live in.
+    pub mountpoint: Option<MountpointTemplate>,
 }
 
 /// All of it.

@@ -21,6 +21,7 @@ fn listening() -> Arc<Listening> {
         allow_anonymous: true,
         connections_max: 10,
         connect_timeout: DEADLINE,
+        mountpoint: None,
     }))
 }
 

@@ -62,6 +62,7 @@ fn listening() -> Listening {
         allow_anonymous: true,
         connections_max: 10,
         connect_timeout: Duration::from_secs(10),
+        mountpoint: None,
     })
 }
 
