@@ -137,8 +137,7 @@ fn many_receivers_are_told_the_same() {
 fn topic_aliases_stand_for_mounted_topics() {
     let broker = mounted("m/");
     let aliases = Properties::new().two(0x22, 1);
-    let mut alice =
-        connect(&broker, &Connect::new(Version::V5, "alice").properties(aliases.clone()));
+    let mut alice = connect(&broker, &Connect::new(Version::V5, "alice").properties(aliases));
     let mut bob = broker.client(Version::V5, "bob");
     alice.subscribe("in", 0);
     bob.subscribe("m/a", 0);
