@@ -47,7 +47,8 @@ pub(crate) struct Client<'c> {
 }
 
 impl Client<'_> {
-    /// What stands before its topics to all others.
+    /// What stands before its topics to all others. The session has no newer connection: that one
+    /// waits until this one has done with what it was asked.
     pub(crate) fn mountpoint(&self) -> Option<Mountpoint> {
         self.mailbox.lock().session.mountpoint().cloned()
     }
