@@ -7,6 +7,7 @@ use avocet_session::{Action, Actions, CloseReason};
 
 use crate::{
     mailbox::{FlushList, Mailbox},
+    mountpoint,
     publish::Backlog,
     shard::Shard,
     subscribe::{self, Client},
@@ -57,14 +58,15 @@ impl Work<'_> {
                 }
                 subscribed.close
             }
-            Action::Unsubscribe(request) => {
+            Action::Unsubscribe(mut request) => {
+                let client = Client { mailbox: self.mailbox, wire: self.wire };
+                mountpoint::mount_all(client, &mut request);
                 // [MQTT3-3.10.4-2] [MQTT5-3.10.4-2]
                 for text in &request.filters {
                     if let Ok(filter) = Filter::parse(text) {
                         self.mailbox.lock().feeds.retain(|feed| !feed.is_of(&filter));
                     }
                 }
-                let client = Client { mailbox: self.mailbox, wire: self.wire };
                 subscribe::unsubscribe(shared, list, client, request);
                 None
             }

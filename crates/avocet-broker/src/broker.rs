@@ -12,7 +12,7 @@ use std::{
 use avocet_mqtt::ReasonCode;
 use avocet_net::{Address, Listener, TlsError, TlsServer, Wrapping};
 use avocet_router::{ExclusiveClaims, Filter, Router, SubscriberId};
-use avocet_session::{Limits, QueueFull};
+use avocet_session::{Limits, MountpointTemplate, QueueFull};
 use tokio::{task::JoinHandle, time};
 use tracing::{error, info, warn};
 
@@ -73,6 +73,7 @@ pub(crate) struct Listening {
     /// Certificates and keys, if any.
     tls: Option<Arc<TlsServer>>,
     pub(crate) connections_max: usize,
+    pub(crate) mountpoint: Option<MountpointTemplate>,
     pub(crate) connections: AtomicUsize,
 }
 
@@ -94,6 +95,7 @@ impl Listening {
                 websocket: options.websocket.map(Arc::new),
             },
             tls,
+            mountpoint: options.mountpoint,
             connections_max: options.connections_max,
             connections: AtomicUsize::new(0),
         })

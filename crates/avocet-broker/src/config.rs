@@ -1,6 +1,7 @@
 //! The sections of the configuration that the broker owns, and what they become.
 
 mod listeners;
+mod mountpoint;
 
 use std::{collections::BTreeMap, num::NonZeroU16, num::NonZeroU32, time::Duration};
 
@@ -16,6 +17,7 @@ pub use self::listeners::{
     TcpListenerConfig, TlsConfig, TlsListenerConfig, TlsVersionChoice, UnixListenerConfig,
     WebSocketConfig, WsListenerConfig, WssListenerConfig,
 };
+pub use self::mountpoint::MountpointText;
 use crate::Options;
 
 settings! {

@@ -5,11 +5,11 @@ use std::{ops::Range, sync::Arc, time::Instant};
 
 use avocet_mqtt::{QoS, Run, SubscriptionIdentifier, Transit};
 use avocet_router::{Choice, Destination, Destinations, Filter, Group, Member, Subscriber};
-use avocet_session::{Delivery, DropReason, Messages, Terms};
+use avocet_session::{Delivery, DropReason, Messages, Mountpoint, Terms};
 
 use crate::{
     broker::Shared,
-    mailbox::{FlushList, Link, Mailbox},
+    mailbox::{FlushList, Inner, Link, Mailbox},
     metrics::Tally,
     output::Output,
 };
@@ -31,9 +31,16 @@ struct Raw<'a> {
 impl Raw<'_> {
     /// Whether the messages may go on as they came.
     #[inline]
-    fn takes(&self, run: &Run<'_>, output: &Output) -> bool {
-        self.identifiers.is_empty() && output.takes(run.frames())
+    fn takes(&self, run: &Run<'_>, to: &Raws<'_>) -> bool {
+        self.identifiers.is_empty() && to.mountpoint.is_none() && to.output.takes(run.frames())
     }
+}
+
+/// Where `$fastlane/` messages go.
+struct Raws<'a> {
+    output: &'a mut Output,
+    mountpoint: Option<&'a Mountpoint>,
+    tally: &'a mut Tally,
 }
 
 /// Who delivers, and when.
@@ -106,12 +113,13 @@ impl Way<'_> {
         let Some(terms) = destination.for_publisher(self.from.map(Subscriber::id)) else { return };
         let terms =
             Raw { retain_as_published: terms.retain_as_published, identifiers: &terms.identifiers };
-        self.with_output(&destination.subscriber, list, |output, tally| {
+        self.with_output(&destination.subscriber, list, |mut to| {
             for messages in messages {
                 if let Messages::Run(run) = messages
-                    && terms.takes(run, output)
+                    && terms.takes(run, &to)
                 {
-                    if let Err(reason) = output.append_fastlane_frames(run.frames(), tally) {
+                    let appended = to.output.append_fastlane_frames(run.frames(), to.tally);
+                    if let Err(reason) = appended {
                         let (client_id, count) =
                             (destination.subscriber.client_id(), messages.len() as u64);
                         let (drops, qos) = (&self.shared.drops, QoS::AtMostOnce);
@@ -119,7 +127,7 @@ impl Way<'_> {
                     }
                 } else {
                     for transit in messages.transits() {
-                        self.append_raw(transit, &destination.subscriber, terms, output, tally);
+                        self.append_raw(transit, &destination.subscriber, terms, &mut to);
                     }
                 }
             }
@@ -131,12 +139,13 @@ impl Way<'_> {
         &self,
         mailbox: &Mailbox,
         list: &mut FlushList,
-        work: impl FnOnce(&mut Output, &mut Tally),
+        work: impl FnOnce(Raws<'_>),
     ) -> bool {
         let mut inner = mailbox.lock();
-        let open = inner.session.is_open();
-        let Some(link) = inner.link.as_mut().filter(|_| open) else { return false };
-        work(&mut link.output, &mut list.tally);
+        let Inner { session, link, .. } = &mut *inner;
+        let Some(link) = link.as_mut().filter(|_| session.is_open()) else { return false };
+        let (output, mountpoint) = (&mut link.output, session.mountpoint());
+        work(Raws { output, mountpoint, tally: &mut list.tally });
         mailbox.enlist(&mut inner, list);
         true
     }
@@ -146,15 +155,18 @@ impl Way<'_> {
         transit: &Transit<'_>,
         mailbox: &Mailbox,
         terms: Raw<'_>,
-        output: &mut Output,
-        tally: &mut Tally,
+        to: &mut Raws<'_>,
     ) {
+        let mut properties = None;
         let appended = match transit.to_publish(self.now) {
             Some(mut publish) => {
+                if let Some(mountpoint) = to.mountpoint {
+                    publish = mountpoint.unmount_publish(publish, &mut properties);
+                }
                 publish.qos = QoS::AtMostOnce;
                 publish.retain = terms.retain_as_published && transit.retain();
                 publish.subscription_identifiers = terms.identifiers.into();
-                output.append_fastlane(&publish, transit.shared_if_large(), tally)
+                to.output.append_fastlane(&publish, transit.shared_if_large(), to.tally)
             }
             None => Err(DropReason::Expired),
         };
@@ -246,8 +258,8 @@ impl Way<'_> {
         let identifiers = member.entry.identifier.as_slice();
         if member.fastlane {
             let terms = Raw { retain_as_published: options.retain_as_published, identifiers };
-            let reached = self.with_output(&member.subscriber, list, |output, tally| {
-                self.append_raw(transit, &member.subscriber, terms, output, tally);
+            let reached = self.with_output(&member.subscriber, list, |mut to| {
+                self.append_raw(transit, &member.subscriber, terms, &mut to);
             });
             return reached.then_some(Refused(false));
         }

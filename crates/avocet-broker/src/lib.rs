@@ -13,7 +13,8 @@
 //! Around it:
 //! - `open`: a CONNECT becomes a mailbox: new, resumed or taken over; `leave`: a connection ends,
 //!   then perhaps the session; `registry`: client identifier to mailbox;
-//! - `subscribe`: filters entered and removed, retained messages sent;
+//! - `subscribe`: filters entered and removed, retained messages sent; `mountpoint`: what a
+//!   listener's mountpoint makes of them;
 //! - `retained`, `timers`, `wheel`: what waits for its time;
 //! - [`config`]: the sections of the configuration; [`Options`]: what they mean;
 //! - `sys`: what the broker tells about itself in `$SYS/`;
@@ -38,6 +39,7 @@ mod envelope;
 mod leave;
 mod mailbox;
 mod metrics;
+mod mountpoint;
 mod observer;
 mod open;
 mod options;

@@ -62,7 +62,10 @@ pub(crate) fn admit(
         )
         .to(&connect));
     }
-    let admission = handshake::admit(connect, &shared.limits, || shared.assign_client_id())?;
+    let mut admission = handshake::admit(connect, &shared.limits, || shared.assign_client_id())?;
+    if let Some(template) = &listening.mountpoint {
+        admission.mount(template)?;
+    }
     if let Some(will) = &admission.connect.will
         && let Some((reason, _)) = publish::refuses(shared, &will.topic)
     {

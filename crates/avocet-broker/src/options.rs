@@ -3,7 +3,7 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use avocet_net::{Endpoint, TlsOptions, WebSocketOptions};
-use avocet_session::Limits;
+use avocet_session::{Limits, MountpointTemplate};
 
 /// One listener.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub struct ListenerOptions {
     pub connections_per_second: Option<NonZeroU32>,
     /// How long a client may take until its CONNECT is there.
     pub connect_timeout: Duration,
+    /// The part of the topic tree that its clients live in.
+    pub mountpoint: Option<MountpointTemplate>,
 }
 
 #[cfg(test)]
@@ -42,6 +44,7 @@ impl ListenerOptions {
             connections_max: 10,
             connections_per_second: None,
             connect_timeout: Duration::from_secs(10),
+            mountpoint: None,
         }
     }
 }

@@ -8,12 +8,13 @@ use avocet_mqtt::{
     Unsubscribe, packet::RetainHandling, topic,
 };
 use avocet_router::{Cursor, Entry, Filter, Inserted, Subscriber};
-use avocet_session::{CloseReason, Outlet, Terms};
+use avocet_session::{CloseReason, Mountpoint, Outlet, Terms};
 
 use crate::{
     broker::Shared,
     leave,
     mailbox::{FlushList, Mailbox},
+    mountpoint,
     retained::PAGE,
     wire::Wire,
 };
@@ -45,6 +46,14 @@ pub(crate) struct Client<'c> {
     pub(crate) wire: &'c Arc<Wire>,
 }
 
+impl Client<'_> {
+    /// What stands before its topics to all others. The session has no newer connection: that one
+    /// waits until this one has done with what it was asked.
+    pub(crate) fn mountpoint(&self) -> Option<Mountpoint> {
+        self.mailbox.lock().session.mountpoint().cloned()
+    }
+}
+
 /// What came of a SUBSCRIBE.
 #[derive(Debug, Default)]
 pub(crate) struct Subscribed {
@@ -62,7 +71,7 @@ pub(crate) fn subscribe(
     mut request: Subscribe,
 ) -> Subscribed {
     let Client { mailbox, wire } = client;
-    let filters = match parse(mailbox, &mut request) {
+    let filters = match parse(client, &mut request) {
         Ok(filters) => filters,
         Err((reason, detail)) => {
             let close = mailbox.with_link(wire, &shared.drops, list, |session, exit| {
@@ -76,8 +85,12 @@ pub(crate) fn subscribe(
     let mut added = 0;
     // [MQTT3-3.8.4-4] [MQTT5-3.8.4-5]
     for (filter, subscription) in filters.into_iter().zip(&request.subscriptions) {
-        match enter(shared, mailbox, &request, subscription, &filter, added) {
-            Ok((options, inserted)) => {
+        let line = filter.and_then(|filter| {
+            let terms = enter(shared, mailbox, &request, subscription, &filter, added)?;
+            Ok((filter, terms))
+        });
+        match line {
+            Ok((filter, (options, inserted))) => {
                 // [MQTT3-3.8.4-5] [MQTT5-3.8.4-6] [MQTT5-3.8.4-7]
                 reasons.push(ReasonCode::granted(options.qos));
                 added += usize::from(inserted == Inserted::New);
@@ -110,12 +123,14 @@ pub(crate) fn subscribe(
 }
 
 /// All filters of a request, or why the connection has to end. Nothing is entered before all are
-/// known to be well formed.
+/// known to be well formed. The filters, in the request too, are mounted; where that cannot be, the
+/// reason stands for the filter.
 fn parse(
-    mailbox: &Mailbox,
+    client: Client<'_>,
     request: &mut Subscribe,
-) -> Result<Vec<Filter>, (ReasonCode, &'static str)> {
-    let is_bridge = mailbox.lock().session.is_bridge();
+) -> Result<Vec<Result<Filter, ReasonCode>>, (ReasonCode, &'static str)> {
+    let is_bridge = client.mailbox.lock().session.is_bridge();
+    let mounted_at = client.mountpoint();
     let mut filters = Vec::with_capacity(request.subscriptions.len());
     for subscription in &mut request.subscriptions {
         // [MQTT3-4.7.1-2] [MQTT3-4.7.1-3] [MQTT5-4.7.1-1] [MQTT5-4.7.1-2]
@@ -129,7 +144,10 @@ fn parse(
             }
             options.no_local = false;
         }
-        filters.push(filter);
+        filters.push(match &mounted_at {
+            None => Ok(filter),
+            Some(it) => mountpoint::mount(it, &filter, &mut subscription.filter),
+        });
     }
     Ok(filters)
 }

@@ -9,7 +9,7 @@ use std::{
 
 use smallvec::SmallVec;
 
-use crate::{ForwardedProperties, Publish, QoS};
+use crate::{ForwardedProperties, OwnedProperties, Publish, QoS};
 
 mod run;
 
@@ -38,7 +38,7 @@ pub struct ApplicationMessage {
 impl ApplicationMessage {
     fn new(transit: &Transit<'_>) -> Self {
         let topic = crate::codec::cut(transit.topic());
-        let properties = transit.properties;
+        let properties = transit.properties();
         let length = topic.len() + properties.len() + transit.payload.len();
         let bytes = if length <= INLINE_BYTES && properties.is_empty() {
             let mut bytes = SmallVec::from_slice(topic.as_bytes());
@@ -133,8 +133,19 @@ pub const LARGE_PAYLOAD_BYTES: usize = 8 * 1024;
 pub enum TopicName<'a> {
     /// From the bytes that were read, or from a message that waited.
     Borrowed(&'a str),
-    /// What a topic alias stood for.
+    /// What a topic alias stood for, or another than came.
     Shared(Arc<str>),
+    /// Another than came, with other properties.
+    Rewritten(Box<Rewritten>),
+}
+
+/// What a message goes on with in place of what it came with.
+#[derive(Clone, Debug)]
+pub struct Rewritten {
+    /// Its topic name.
+    pub topic: Box<str>,
+    /// The properties to pass on.
+    pub properties: OwnedProperties,
 }
 
 impl TopicName<'_> {
@@ -145,6 +156,7 @@ impl TopicName<'_> {
         match self {
             Self::Borrowed(topic) => topic,
             Self::Shared(topic) => topic,
+            Self::Rewritten(rewritten) => &rewritten.topic,
         }
     }
 }
@@ -170,7 +182,7 @@ impl<'a> Transit<'a> {
         Self::received(publish, TopicName::Borrowed(publish.topic), now)
     }
 
-    /// [`new`](Self::new) with the topic that an alias stood for.
+    /// [`new`](Self::new) with the topic that an alias stood for, or one it is to go on with.
     #[must_use]
     pub fn received(publish: &Publish<'a>, topic: TopicName<'a>, now: Instant) -> Self {
         let lifetime = publish.message_expiry_interval.map(|s| Duration::from_secs(s.into()));
@@ -234,8 +246,11 @@ impl<'a> Transit<'a> {
     /// What to pass on besides.
     #[inline]
     #[must_use]
-    pub fn properties(&self) -> ForwardedProperties<'a> {
-        self.properties
+    pub fn properties(&self) -> ForwardedProperties<'_> {
+        match &self.topic {
+            TopicName::Borrowed(_) | TopicName::Shared(_) => self.properties,
+            TopicName::Rewritten(rewritten) => rewritten.properties.borrow(),
+        }
     }
 
     /// The quality it was published with.
@@ -280,7 +295,7 @@ impl<'a> Transit<'a> {
         self.to_publish(now).unwrap_or_else(|| {
             let mut publish = Publish::new(self.topic(), self.payload);
             publish.message_expiry_interval = Some(0);
-            publish.properties = self.properties;
+            publish.properties = self.properties();
             publish
         })
     }
@@ -300,7 +315,7 @@ impl<'a> Transit<'a> {
         publish.qos = self.qos;
         publish.retain = self.retain;
         publish.message_expiry_interval = message_expiry_interval;
-        publish.properties = self.properties;
+        publish.properties = self.properties();
         Some(publish)
     }
 }

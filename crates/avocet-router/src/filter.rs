@@ -110,6 +110,20 @@ impl Filter {
         })
     }
 
+    /// The same prefixes before another topic filter.
+    ///
+    /// # Errors
+    ///
+    /// It is no topic filter, or too long with the prefixes.
+    pub fn with_topic_filter(&self, topic_filter: &str) -> Result<Self, FilterError> {
+        let wildcard = validate(topic_filter)?;
+        let filter = Self { topic_filter: topic_filter.into(), wildcard, ..self.clone() };
+        if filter.to_string().len() > FILTER_BYTES_MAX {
+            return Err(FilterError::TooLong);
+        }
+        Ok(filter)
+    }
+
     /// What topics are compared with, without any prefix.
     #[must_use]
     pub fn topic_filter(&self) -> &str {

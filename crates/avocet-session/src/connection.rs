@@ -5,6 +5,7 @@ use std::time::Duration;
 use avocet_mqtt::{Frames, ProtocolVersion, QoS, Will};
 
 use crate::{
+    Mountpoint,
     alias::{InboundAliases, OutboundAliases},
     answer::Answers,
 };
@@ -29,6 +30,8 @@ pub(crate) struct Connection {
     /// The method of enhanced authentication the client began with.
     pub(crate) authentication_method: Option<Box<str>>,
     pub(crate) will: Option<Box<Will>>,
+    /// What stands before every topic of this client, to all others.
+    pub(crate) mountpoint: Option<Box<Mountpoint>>,
     /// CONNECT asked for a session that outlives the connection, whatever was granted.
     pub(crate) outlives: bool,
     pub(crate) phase: Phase,
@@ -53,6 +56,7 @@ impl Connection {
         self.is_open()
             && frames.is_for(self.version, qos)
             && !self.outbound_aliases.in_use()
+            && self.mountpoint.is_none()
             && self.packet_bytes_max.is_none_or(|max| frames.longest() <= max) // [MQTT5-3.1.2-24]
     }
 

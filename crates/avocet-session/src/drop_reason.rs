@@ -39,7 +39,8 @@ drop_reasons! {
     PayloadFormatInvalid = "payload_format_invalid";
     /// The client may not publish there.
     NotAuthorized = "not_authorized";
-    /// The topic has too many levels, or `$delayed/` is not followed by seconds and a topic.
+    /// The topic has too many levels, or is too long with the mountpoint, or `$delayed/` is not
+    /// followed by seconds and a topic.
     TopicInvalid = "topic_invalid";
     /// Nobody subscribes to the topic.
     NoSubscribers = "no_subscribers";

@@ -6,7 +6,7 @@ use avocet_mqtt::{
     Connack, Connect, DecodeError, Packet, ProtocolVersion, ReasonCode, Will, codec, topic,
 };
 
-use crate::Limits;
+use crate::{Limits, Mountpoint};
 
 /// A CONNECT that may have a session.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub struct Admission {
     pub keep_alive: u16,
     /// The packet.
     pub connect: Box<Connect>,
+    /// The part of the topic tree it lives in; [`mount`](Self::mount) gives it one.
+    pub(crate) mountpoint: Option<Box<Mountpoint>>,
 }
 
 /// A CONNECT that may not.
@@ -104,6 +106,7 @@ pub fn admit(
         // [MQTT5-3.2.2-21] [MQTT5-3.2.2-22]
         keep_alive: if v5 && too_long { max } else { connect.keep_alive },
         connect,
+        mountpoint: None,
     };
     let connect = &admission.connect;
     if !fits(&admission.connack(false, limits), connect.maximum_packet_size) {

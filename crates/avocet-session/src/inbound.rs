@@ -154,6 +154,10 @@ impl Session {
             return Ok(());
         }
         let Some(connection) = &mut self.connection else { return Ok(()) };
+        if connection.mountpoint.is_some() {
+            self.take_mounted(publish, &topic, now, actions, out);
+            return Ok(());
+        }
         if publish.packet_id.is_some() {
             connection.answers.expect(1);
         }
@@ -167,6 +171,33 @@ impl Session {
         };
         actions.inbound.push(Inbound { messages, reason: ReasonCode::Success });
         Ok(())
+    }
+
+    /// The last part of [`take_publish`](Self::take_publish) for a client that has a mountpoint.
+    #[inline(never)]
+    fn take_mounted<'a, O: Outlet>(
+        &mut self,
+        publish: &Publish<'a>,
+        topic: &TopicName<'a>,
+        now: Instant,
+        actions: &mut Actions<'a>,
+        out: &mut O,
+    ) {
+        let Some(connection) = &mut self.connection else { return };
+        let Some(mountpoint) = &connection.mountpoint else { return };
+        let (qos, packet_id) = (publish.qos, publish.packet_id);
+        let Ok(mounted) = mountpoint.mount_publish(topic.as_str(), publish.properties) else {
+            out.dropped(topic.as_str(), qos, DropReason::TopicInvalid);
+            if let Some(id) = packet_id {
+                self.refuse(id, qos, ReasonCode::TopicNameInvalid, out);
+            }
+            return;
+        };
+        if packet_id.is_some() {
+            connection.answers.expect(1);
+        }
+        let messages = Messages::One(Transit::received(publish, mounted, now), packet_id);
+        actions.inbound.push(Inbound { messages, reason: ReasonCode::Success });
     }
 
     /// Takes the PUBLISHes that follow the last one and are like it, as far as they are given by

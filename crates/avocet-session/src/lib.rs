@@ -4,6 +4,7 @@
 //! - [`Session`]: everything after it. Its methods are of four kinds: `handle_*` for what comes in
 //!   (from the client, or from the broker), getters, `attach`/`detach` for the connection's coming
 //!   and going, and [`Session::pump`], to be called when the connection takes bytes again;
+//! - [`mountpoint`]: the part of the topic tree that a listener's clients live in;
 //! - [`Outlet`]: where a session puts what it has for the client;
 //! - [`Actions`]: what it asks the broker to do;
 //! - [`Limits`]: what the operator allows;
@@ -25,6 +26,7 @@ mod inbound;
 mod inflight;
 mod limits;
 mod log;
+pub mod mountpoint;
 mod outbound;
 mod outbox;
 mod outlet;
@@ -42,6 +44,7 @@ pub use budget::{Budget, Charge};
 pub use drop_reason::DropReason;
 pub use handshake::{Admission, Refusal};
 pub use limits::{Limits, QueueFull};
+pub use mountpoint::{Mountpoint, MountpointTemplate};
 pub use outbound::{Delivery, Terms, Undelivered};
 pub use outlet::Outlet;
 pub use session::{Detached, Session};

@@ -322,16 +322,53 @@ fn send_again<O: Outlet>(
     transmit(connection, publish, transit.shared_if_large(), out)
 }
 
-/// Writes a PUBLISH under the connection's terms: its alias, its Maximum Packet Size.
+/// Writes a PUBLISH under the connection's terms: its mountpoint, its alias, its Maximum Packet
+/// Size.
 fn transmit<O: Outlet>(
+    connection: &mut Connection,
+    publish: Publish<'_>,
+    large: Option<&Arc<ApplicationMessage>>,
+    out: &mut O,
+) -> Delivery {
+    let (topic, qos) = (publish.topic, publish.qos);
+    let sent = if connection.mountpoint.is_some() {
+        send_unmounted(connection, publish, large, out)
+    } else {
+        send(connection, publish, large, out)
+    };
+    if !sent {
+        out.dropped(topic, qos, DropReason::PacketTooLarge); // [MQTT5-3.1.2-25]
+        return Delivery::Dropped;
+    }
+    Delivery::Sent
+}
+
+/// [`send`] with the topics as the client knows them.
+#[inline(never)]
+fn send_unmounted<O: Outlet>(
+    connection: &mut Connection,
+    publish: Publish<'_>,
+    large: Option<&Arc<ApplicationMessage>>,
+    out: &mut O,
+) -> bool {
+    let mut properties = None;
+    let publish = match &connection.mountpoint {
+        Some(mountpoint) => mountpoint.unmount_publish(publish, &mut properties),
+        None => publish,
+    };
+    send(connection, publish, large, out)
+}
+
+/// Writes it. False if it is too large.
+#[inline]
+fn send<O: Outlet>(
     connection: &mut Connection,
     mut publish: Publish<'_>,
     large: Option<&Arc<ApplicationMessage>>,
     out: &mut O,
-) -> Delivery {
+) -> bool {
     if !fits(connection, &publish, 0) {
-        out.dropped(publish.topic, publish.qos, DropReason::PacketTooLarge); // [MQTT5-3.1.2-25]
-        return Delivery::Dropped;
+        return false;
     }
     if connection.outbound_aliases.in_use() && fits(connection, &publish, ALIAS_BYTES) {
         match connection.outbound_aliases.name(publish.topic) {
@@ -344,7 +381,7 @@ fn transmit<O: Outlet>(
         }
     }
     out.send_publish(&publish, large);
-    Delivery::Sent
+    true
 }
 
 /// What a topic alias adds to a packet at most: the property, and one byte each for the two

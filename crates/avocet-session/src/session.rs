@@ -11,7 +11,7 @@ use avocet_mqtt::{
 };
 
 use crate::{
-    Admission, CloseReason, DropReason, Limits, Outlet, Undelivered,
+    Admission, CloseReason, DropReason, Limits, Mountpoint, Outlet, Undelivered,
     alias::{InboundAliases, OutboundAliases},
     answer::Answers,
     connection::{Connection, Phase},
@@ -100,13 +100,20 @@ impl Session {
         self.connection.as_ref().is_some_and(|connection| connection.bridge)
     }
 
+    /// The part of the topic tree that the client of the attached connection lives in.
+    #[inline]
+    #[must_use]
+    pub fn mountpoint(&self) -> Option<&Mountpoint> {
+        self.connection.as_ref()?.mountpoint.as_deref()
+    }
+
     /// How long the client may be silent: one and a half times its keep alive.
     #[must_use]
     pub fn silence_max(&self) -> Option<Duration> {
         self.connection.as_ref().and_then(|connection| connection.silence_max)
     }
 
-    /// The filters subscribed, as they were sent.
+    /// The filters subscribed, as they were sent or mounted.
     pub fn filters(&self) -> impl Iterator<Item = &str> {
         self.subscriptions.iter().map(|(filter, _)| filter)
     }
@@ -184,6 +191,7 @@ impl Session {
             authentication_method: connect.authentication_method.map(Into::into),
             // [MQTT5-3.1.2-7]
             will: connect.will.map(Box::new),
+            mountpoint: admission.mountpoint,
             outlives: connect.session_expiry_interval.is_some_and(|asked| asked > 0),
             phase: Phase::Open,
         }));

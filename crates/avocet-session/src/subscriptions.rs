@@ -1,4 +1,4 @@
-//! What a session subscribes to, by the filter as it was sent.
+//! What a session subscribes to, by the filter as the broker knows it: as it was sent, or mounted.
 
 use avocet_mqtt::{SubscriptionIdentifier, SubscriptionOptions};
 use hashbrown::HashMap;

@@ -14,6 +14,7 @@ mod fitting;
 mod handshake;
 mod inbound;
 mod lossy;
+mod mountpoint;
 mod outbound;
 mod queue;
 mod resume;

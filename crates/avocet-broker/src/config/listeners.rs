@@ -8,6 +8,7 @@ use avocet_net::{
     WebSocketOptions,
 };
 
+use super::MountpointText;
 use crate::ListenerOptions;
 
 settings! {
@@ -112,6 +113,11 @@ settings! {
         /// included.
         pub connect_timeout: Duration = Duration::from_secs(10),
             in Duration::from_millis(100)..=Duration::from_secs(600),
+        /// What is put before every topic that a client of this listener names, and taken off
+        /// again from every topic it is told: `"sensors/${clientid}/"`. It ends with `/` and may
+        /// have the variables `${clientid}` and `${username}` (or `%c` and `%u`), one in a level.
+        /// A client is refused if what it calls itself does not make one level.
+        pub mountpoint: Option<MountpointText> = None,
     }
 }
 
@@ -332,6 +338,7 @@ impl AdmissionConfig {
             connections_max: self.max_connections as usize,
             connections_per_second: self.max_conn_rate.and_then(NonZeroU32::new),
             connect_timeout: self.connect_timeout,
+            mountpoint: self.mountpoint.as_ref().map(|text| text.0.clone()),
         }
     }
 }

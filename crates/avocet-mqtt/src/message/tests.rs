@@ -78,3 +78,26 @@ fn message_without_expiry_interval_lives_for_ever() {
     assert_eq!(transit.to_publish(later).unwrap().message_expiry_interval, None);
     assert_eq!(transit.share().payload(), b"");
 }
+
+#[test]
+fn rewritten_message_goes_on_with_its_new_topic_and_properties() {
+    let came = OwnedProperties::builder().response_topic("r").content_type("c");
+    let came = came.user_property("k", "v").build().unwrap();
+    let mut publish = Publish::new("t", b"hi!");
+    publish.properties = came.borrow();
+    let properties = publish.properties.with_response_topic("m/r");
+    let expected = OwnedProperties::builder().response_topic("m/r").content_type("c");
+    let expected = expected.user_property("k", "v").build().unwrap();
+    assert_eq!(properties, expected);
+    assert_eq!(publish.properties.with_response_topic("r"), came);
+    let topic = TopicName::Rewritten(Box::new(Rewritten { topic: "m/t".into(), properties }));
+    let transit = Transit::received(&publish, topic, start());
+    let shared = Arc::clone(transit.share());
+    let again = Transit::from_shared(&shared);
+    for transit in [&transit, &again] {
+        assert_eq!((transit.topic(), transit.payload()), ("m/t", &b"hi!"[..]));
+        assert_eq!(transit.properties(), expected.borrow());
+        assert_eq!(transit.to_publish(start()).unwrap().properties, expected.borrow());
+        assert_eq!(transit.to_publish_again(start()).properties, expected.borrow());
+    }
+}

@@ -100,6 +100,20 @@ impl<'a> ForwardedProperties<'a> {
         }
     }
 
+    /// The same in the same order, but for the response topic, which is this one if there is any.
+    #[must_use]
+    pub fn with_response_topic(&self, topic: &str) -> OwnedProperties {
+        let mut bytes = Vec::with_capacity(self.len + topic.len());
+        for (property, span) in self.spans() {
+            if property.id == PropertyId::ResponseTopic {
+                Writer::append(&mut bytes).property(property.id, Value::Text(topic));
+            } else {
+                bytes.extend_from_slice(span);
+            }
+        }
+        OwnedProperties(bytes.into_boxed_slice())
+    }
+
     /// Identifier and bytes of each, the identifier being the first of the bytes.
     fn spans(&self) -> impl Iterator<Item = (Property, &'a [u8])> + use<'a> {
         let mut reader = Reader::new(self.raw);

@@ -99,6 +99,26 @@ fn filter_has_one_to_65535_bytes_and_no_null_character() {
 }
 
 #[test]
+fn prefixes_stay_before_another_topic_filter() {
+    for (text, other, expected) in [
+        ("a", "m/a", "m/a"),
+        ("$share/g/a/#", "m/a/#", "$share/g/m/a/#"),
+        ("$queue/a", "m/+", "$queue/m/+"),
+        ("$fastlane/$local/$share/g/+", "m/a", "$fastlane/$local/$share/g/m/a"),
+        ("$exclusive/a", "m/a", "$exclusive/m/a"),
+    ] {
+        let filter = Filter::parse(text).unwrap().with_topic_filter(other).unwrap();
+        assert_eq!(filter.to_string(), expected);
+        assert_eq!(Filter::parse(expected), Ok(filter));
+    }
+    let filter = Filter::parse("$queue/a").unwrap();
+    assert_eq!(filter.with_topic_filter(""), Err(FilterError::Empty));
+    assert_eq!(filter.with_topic_filter("m#"), Err(FilterError::MisplacedHash));
+    assert!(filter.with_topic_filter(&"a".repeat(65_528)).is_ok());
+    assert_eq!(filter.with_topic_filter(&"a".repeat(65_529)), Err(FilterError::TooLong));
+}
+
+#[test]
 fn a_reason_can_follow_another_sentence() {
     let reason = FilterError::Empty.to_string();
     assert_eq!(reason, "topic filter is empty");

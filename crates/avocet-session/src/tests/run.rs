@@ -19,7 +19,8 @@ use super::{
     wire::Wire,
 };
 use crate::{
-    Actions, Delivery, Limits, Messages, OwnedMessages, QueueFull, Session, Terms, handshake,
+    Actions, Delivery, Limits, Messages, MountpointTemplate, OwnedMessages, QueueFull, Session,
+    Terms, handshake,
 };
 
 const VERSIONS: [ProtocolVersion; 3] =
@@ -62,6 +63,7 @@ struct Client {
     receive_maximum: u16,
     packet_bytes_max: Option<u32>,
     aliases: bool,
+    mounted: bool,
 }
 
 fn qos() -> impl Strategy<Value = QoS> {
@@ -88,12 +90,14 @@ fn bringing() -> impl Strategy<Value = Bringing> {
 
 fn client() -> impl Strategy<Value = Client> {
     let packet_bytes_max = select(vec![None, None, Some(30), Some(150), Some(520)]);
-    (select(&VERSIONS[..]), 1..12_u16, packet_bytes_max, prop::bool::weighted(0.1)).prop_map(
-        |(version, receive_maximum, packet_bytes_max, aliases)| Client {
+    let rare = || prop::bool::weighted(0.1);
+    (select(&VERSIONS[..]), 1..12_u16, packet_bytes_max, rare(), rare()).prop_map(
+        |(version, receive_maximum, packet_bytes_max, aliases, mounted)| Client {
             version,
             receive_maximum,
             packet_bytes_max,
             aliases,
+            mounted,
         },
     )
 }
@@ -141,7 +145,10 @@ impl End {
         self.wire.packet_bytes_max =
             connect.maximum_packet_size.map_or(usize::MAX, |max| max.get() as usize);
         let limits = Arc::clone(&self.session.limits);
-        let admission = handshake::admit(Box::new(connect), &limits, String::new).unwrap();
+        let mut admission = handshake::admit(Box::new(connect), &limits, String::new).unwrap();
+        if client.mounted {
+            admission.mount(&MountpointTemplate::parse("to/").unwrap()).unwrap();
+        }
         self.session.attach(admission, true, now, &mut self.wire);
         self.reads();
     }
@@ -161,7 +168,7 @@ impl End {
             .zip(&bringing.with_properties)
             .map(|(payload, with)| {
                 let with = *with && bringing.from == ProtocolVersion::V5;
-                let mut publish = Publish::new("topic", payload);
+                let mut publish = Publish::new("to/pic", payload);
                 publish.qos = bringing.published;
                 publish.dup = bringing.dup;
                 publish.packet_id = PacketId::new(77).filter(|_| publish.qos > Q0);

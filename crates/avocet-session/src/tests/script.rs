@@ -13,7 +13,7 @@ use super::{
     message::Message,
     wire::{Wire, action_lines, close_line},
 };
-use crate::{Actions, Delivery, Detached, Limits, Session, Terms, handshake};
+use crate::{Actions, Delivery, Detached, Limits, MountpointTemplate, Session, Terms, handshake};
 
 /// A session, its client and a clock.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ pub(super) struct Script {
     now: Instant,
     limits: Arc<Limits>,
     connect: Connect,
+    mountpoint: Option<MountpointTemplate>,
     session: Option<Session>,
     wire: Wire,
 }
@@ -55,6 +56,7 @@ impl Script {
             now: origin(),
             limits: Arc::new(Limits::default()),
             connect,
+            mountpoint: None,
             session: None,
             wire,
         };
@@ -78,12 +80,28 @@ impl Script {
         self
     }
 
+    /// From its next CONNECT on the client is one of a listener with this mountpoint.
+    pub(super) fn mounted(&mut self, mountpoint: &str) -> &mut Self {
+        self.mountpoint = Some(MountpointTemplate::parse(mountpoint).expect("a mountpoint"));
+        self
+    }
+
+    /// The same of one that has none.
+    pub(super) fn unmounted(&mut self) -> &mut Self {
+        self.mountpoint = None;
+        self
+    }
+
     /// Connects: the first time to a new session, then to the same.
     pub(super) fn connects(&mut self) -> &mut Self {
         let connect = Box::new(self.connect.clone());
         let packet_bytes_max = connect.maximum_packet_size.map_or(usize::MAX, |n| n.get() as usize);
         self.wire.packet_bytes_max = packet_bytes_max;
-        let admission = match handshake::admit(connect, &self.limits, || "assigned".to_owned()) {
+        let admitted = handshake::admit(connect, &self.limits, || "assigned".to_owned());
+        let mounted = admitted.and_then(|mut admission| {
+            self.mountpoint.iter().try_for_each(|it| admission.mount(it)).map(|()| admission)
+        });
+        let admission = match mounted {
             Ok(admission) => admission,
             Err(refusal) => {
                 self.wire.lines.push(format!("refused {:02X}", refusal.reason.byte()));

@@ -3,8 +3,8 @@
 //! - [`connect`], [`publish`], [`qos`], [`subscribe`], [`session`], [`will`], [`retained`],
 //!   [`property`], [`flow`], [`shared`], [`keep_alive`], [`malformed`]: packets by hand, each test
 //!   with the marks of the statements it would catch broken;
-//! - [`prefix`], [`sys`], [`limit`], [`slow`], [`feed`], [`setting`]: what Avocet adds, its bounds,
-//!   and what its settings change for a client;
+//! - [`prefix`], [`mountpoint`], [`sys`], [`limit`], [`slow`], [`feed`], [`setting`]: what Avocet
+//!   adds, its bounds, and what its settings change for a client;
 //! - [`config`]: the executable as its operator sees it; [`http`]: what it tells over HTTP;
 //! - [`command`]: `avocet sub` as a script sees it;
 //! - [`guide`]: the commands that the documents for users show;
@@ -24,6 +24,7 @@ mod http;
 mod keep_alive;
 mod limit;
 mod malformed;
+mod mountpoint;
 mod prefix;
 mod property;
 mod publish;
