@@ -54,7 +54,8 @@ fn printed(words: &[&str]) -> Result<Option<String>> {
     if !repository::root().join("crates/avocet/Cargo.toml").is_file() {
         return Ok(None);
     }
-    let mut arguments = vec!["run", "--quiet", "--package", "avocet", "--"];
+    // With all features: the reference says of each what needs it.
+    let mut arguments = vec!["run", "--quiet", "--package", "avocet", "--features", "full", "--"];
     arguments.extend(words);
     let output = repository::cargo(&arguments).output().context("starting cargo")?;
     let said = String::from_utf8_lossy(&output.stderr);
