@@ -228,6 +228,11 @@ impl Layers {
         self.tls.as_ref().is_some_and(|tls| tls.is_verified())
     }
 
+    #[cfg(test)]
+    pub(crate) fn tls(&self) -> &TlsStream {
+        self.tls.as_ref().expect("a test of TLS")
+    }
+
     fn take(
         &mut self,
         mut bytes: &mut [u8],

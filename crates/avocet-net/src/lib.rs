@@ -12,6 +12,8 @@ mod layers;
 mod listener;
 mod proxy;
 mod socket;
+#[cfg(test)]
+mod testing;
 mod tls;
 mod websocket;
 

@@ -88,19 +88,27 @@ impl TlsStream {
 
     /// Whether the other side has shown a certificate, which was good then.
     pub(crate) fn is_verified(&self) -> bool {
-        let certificates = match &self.connection {
+        self.is_open() && self.peer_certificate().is_some()
+    }
+
+    /// The certificate that the other side has shown (DER), be it good or not.
+    pub(crate) fn peer_certificate(&self) -> Option<&[u8]> {
+        let chain = match &self.connection {
             Connection::Server(server) => server.peer_certificates(),
             Connection::Client(client) => client.peer_certificates(),
         };
-        self.is_open() && certificates.is_some_and(|chain| !chain.is_empty())
+        chain?.first().map(AsRef::as_ref)
     }
 
-    /// Encrypts into `raw`, in as many records as it takes.
+    /// Encrypts into `raw`, in as many records as it takes; none for nothing.
     ///
     /// # Errors
     ///
     /// The handshake is not over; the keys are used up, and cannot be changed in TLS 1.2.
     pub(crate) fn seal(&mut self, plain: &[u8], raw: &mut Vec<u8>) -> Result<(), Error> {
+        if plain.is_empty() {
+            return Ok(());
+        }
         let records = plain.len().div_ceil(RECORD_BYTES_MAX);
         let bytes = plain.len() + records * RECORD_OVERHEAD;
         self.write(bytes, raw, &mut Sealing::Traffic(plain))
