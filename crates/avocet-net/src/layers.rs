@@ -112,7 +112,7 @@ impl Layers {
         let tls = match tls {
             Some(client) => Some(Box::new(TlsStream::connect(client, raw)?)),
             None => {
-                raw.append(&mut request);
+                raw.extend_from_slice(&mem::take(&mut request));
                 None
             }
         };

@@ -244,6 +244,7 @@ impl Frames {
         let taken = usize::try_from(self.remaining).map_or(bytes.len(), |n| n.min(bytes.len()));
         let (now, later) = bytes.split_at(taken);
         *bytes = later;
+        // Where a packet ends is not for a frame to say. [MQTT3-6.0.0-2] [MQTT5-6.0.0-2]
         let to = if self.opcode() >= CLOSE { &mut self.control } else { plain };
         if self.masks.is_some() {
             to.extend_from_slice(now);

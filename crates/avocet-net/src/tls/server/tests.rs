@@ -158,113 +158,116 @@ fn protocol_is_agreed_on() {
     assert!(connected(&world).0.layers.is_open());
 }
 
+/// What is changed about good options, and the error: its setting, and a part of its detail.
+type Row = (&'static str, fn(&mut TlsOptions, &World), &'static str, &'static str);
+
+const BAD_FILES: &[Row] = &[
+    ("none", |o, _| o.certificate = PathBuf::new(), "certificate", "no file is named"),
+    (
+        "missing",
+        |o, _| o.certificate = "/no/such/file".into(),
+        "certificate",
+        "cannot read /no/such/file: No such file",
+    ),
+    ("empty", |o, w| o.certificate = w.folder.write("x", ""), "certificate", "it is empty"),
+    (
+        "text",
+        |o, w| o.key = w.folder.write("x", "hello"),
+        "key",
+        "no private key (\"-----BEGIN PRIVATE KEY-----\")",
+    ),
+    (
+        "exchanged",
+        |o, _| std::mem::swap(&mut o.certificate, &mut o.key),
+        "certificate",
+        "it holds a private key",
+    ),
+    ("a chain as key", |o, _| o.key = o.certificate.clone(), "key", "it holds a certificate"),
+    (
+        "cut off",
+        |o, w| {
+            let whole = fs::read(&o.certificate).unwrap();
+            o.certificate = w.folder.write("x", &whole[..100]);
+        },
+        "certificate",
+        "is not whole",
+    ),
+    (
+        "DER",
+        |o, w| o.certificate = w.folder.write("x", w.authority.certificate.der()),
+        "certificate",
+        "is DER; `openssl x509 -inform der",
+    ),
+    (
+        "locked",
+        |o, w| {
+            let text = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n\
+                            -----END ENCRYPTED PRIVATE KEY-----\n";
+            o.key = w.folder.write("x", text);
+        },
+        "key",
+        "is locked with a passphrase",
+    ),
+    (
+        "rubbish in PEM",
+        |o, w| {
+            let text = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+            o.certificate = w.folder.write("x", text);
+        },
+        "certificate",
+        "is broken",
+    ),
+    (
+        "a key of another",
+        |o, w| o.key = w.folder.write("x", w.authority.issue(&["x"], 3).1),
+        "key",
+        "is not the key of the first certificate in",
+    ),
+    (
+        "another for no name",
+        |o, w| {
+            let (certificate, key) = w.authority.issue(&[], 3);
+            let files = (w.folder.write("x", certificate), w.folder.write("y", key));
+            o.more_certificates = vec![files];
+        },
+        "more_certificates",
+        "is for no DNS name",
+    ),
+    (
+        "no authorities",
+        |o, _| o.client_certificate = ClientCertificate::Optional,
+        "client_ca",
+        "is needed",
+    ),
+    (
+        "authorities that are none",
+        |o, _| {
+            o.client_certificate = ClientCertificate::Optional;
+            o.client_ca = Some(o.key.clone());
+        },
+        "client_ca",
+        "no certificate (\"-----BEGIN CERTIFICATE-----\")",
+    ),
+    (
+        "a list that is none",
+        |o, w| {
+            o.client_certificate = ClientCertificate::Optional;
+            o.client_ca = w.client.ca.clone();
+            o.crls = vec![o.certificate.clone()];
+        },
+        "crls",
+        "no list of revoked certificates",
+    ),
+];
+
 #[test]
 fn errors_name_the_setting_the_file_and_what_to_do() {
-    type Change = fn(&mut TlsOptions, &World);
-    let cases: [(&str, Change, &str, &str); 15] = [
-        ("none", |o, _| o.certificate = PathBuf::new(), "certificate", "no file is named"),
-        (
-            "missing",
-            |o, _| o.certificate = "/no/such/file".into(),
-            "certificate",
-            "cannot read /no/such/file: No such file",
-        ),
-        ("empty", |o, w| o.certificate = w.folder.write("x", ""), "certificate", "it is empty"),
-        (
-            "text",
-            |o, w| o.key = w.folder.write("x", "hello"),
-            "key",
-            "no private key (\"-----BEGIN PRIVATE KEY-----\")",
-        ),
-        (
-            "exchanged",
-            |o, _| std::mem::swap(&mut o.certificate, &mut o.key),
-            "certificate",
-            "it holds a private key",
-        ),
-        ("a chain as key", |o, _| o.key = o.certificate.clone(), "key", "it holds a certificate"),
-        (
-            "cut off",
-            |o, w| {
-                let whole = fs::read(&o.certificate).unwrap();
-                o.certificate = w.folder.write("x", &whole[..100]);
-            },
-            "certificate",
-            "is not whole",
-        ),
-        (
-            "DER",
-            |o, w| o.certificate = w.folder.write("x", w.authority.certificate.der()),
-            "certificate",
-            "is DER; `openssl x509 -inform der",
-        ),
-        (
-            "locked",
-            |o, w| {
-                let text = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n\
-                            -----END ENCRYPTED PRIVATE KEY-----\n";
-                o.key = w.folder.write("x", text);
-            },
-            "key",
-            "is locked with a passphrase",
-        ),
-        (
-            "rubbish in PEM",
-            |o, w| {
-                let text = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-                o.certificate = w.folder.write("x", text);
-            },
-            "certificate",
-            "is broken",
-        ),
-        (
-            "a key of another",
-            |o, w| o.key = w.folder.write("x", w.authority.issue(&["x"], 3).1),
-            "key",
-            "is not the key of the first certificate in",
-        ),
-        (
-            "another for no name",
-            |o, w| {
-                let (certificate, key) = w.authority.issue(&[], 3);
-                let files = (w.folder.write("x", certificate), w.folder.write("y", key));
-                o.more_certificates = vec![files];
-            },
-            "more_certificates",
-            "is for no DNS name",
-        ),
-        (
-            "no authorities",
-            |o, _| o.client_certificate = ClientCertificate::Optional,
-            "client_ca",
-            "is needed",
-        ),
-        (
-            "authorities that are none",
-            |o, _| {
-                o.client_certificate = ClientCertificate::Optional;
-                o.client_ca = Some(o.key.clone());
-            },
-            "client_ca",
-            "no certificate (\"-----BEGIN CERTIFICATE-----\")",
-        ),
-        (
-            "a list that is none",
-            |o, w| {
-                o.client_certificate = ClientCertificate::Optional;
-                o.client_ca = w.client.ca.clone();
-                o.crls = vec![o.certificate.clone()];
-            },
-            "crls",
-            "no list of revoked certificates",
-        ),
-    ];
-    for (name, change, setting, detail) in cases {
+    for (name, change, setting, detail) in BAD_FILES {
         let world = World::new();
         let mut options = world.server.clone();
         change(&mut options, &world);
-        let error = TlsServer::new(options).map(|_| ()).expect_err(name);
-        assert_eq!(error.setting, setting, "{name}: {error}");
+        let error = TlsServer::new(options).map(drop).expect_err(name);
+        assert_eq!(error.setting, *setting, "{name}: {error}");
         assert!(error.detail.contains(detail), "{name}: {error}");
     }
 }

@@ -4,8 +4,9 @@ use std::{
 };
 
 use proptest::{prelude::*, test_runner::Config};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use rustls::{
-    ClientConfig, ClientConnection, HandshakeKind, RootCertStore,
+    ClientConfig, ClientConnection, ConnectionTrafficSecrets, HandshakeKind, RootCertStore,
     pki_types::ServerName,
     version::{TLS12, TLS13},
 };
@@ -197,16 +198,40 @@ fn sessions_are_resumed_unless_clients_show_certificates() {
 }
 
 #[test]
-fn client_that_updates_its_keys_is_understood_and_answered() {
+fn client_that_updates_its_keys_is_understood() {
     let world = World::new();
     let (mut server, mut client) = open(&world, false, 1);
     client.refresh_traffic_keys().unwrap();
     client.writer().write_all(b"with new keys").unwrap();
     talk(&mut client, &mut server, 1);
     assert_eq!(server.plain, b"with new keys");
-    server.seal(b"with new keys of mine");
-    server.seal(b", too");
-    assert_eq!(talk(&mut client, &mut server, 1), b"with new keys of mine, too");
+    server.seal(b"answer");
+    assert_eq!(talk(&mut client, &mut server, 1), b"answer");
+}
+
+/// A message of the handshake that comes in two records, with an answer of ours between them. The
+/// second record asks for new keys.
+#[test]
+fn half_a_message_of_the_handshake_does_not_keep_us_from_sealing() {
+    let world = World::new();
+    let mut config = Arc::unwrap_or_clone(client_config(&world, false));
+    config.enable_secret_extraction = true;
+    let mut server = End::server(&wrapping(&world));
+    let mut client = connection(&Arc::new(config));
+    talk(&mut client, &mut server, 1000);
+    let mut sealer = Sealer::new(client);
+
+    server.receive(&sealer.handshake(&[24, 0, 0]), 1000);
+    assert!(server.layers.tls().held.capacity() > 0);
+    server.seal(b"one");
+    assert_eq!(server.take_raw().len(), 5 + 3 + 17);
+    server.receive(&sealer.handshake(&[1, 1]), 1000);
+    assert!(server.error.is_none(), "{:?}", server.error);
+    server.seal(b"two");
+    // A message of the handshake of five bytes, and the record itself.
+    assert_eq!(server.take_raw().len(), 5 + 5 + 17 + 5 + 3 + 17);
+    server.seal(b"three");
+    assert_eq!(server.take_raw().len(), 5 + 5 + 17);
 }
 
 /// Half a record is held, and given back as soon as it is whole.
@@ -289,6 +314,39 @@ proptest! {
         fresh.receive(&junk, size);
         fresh.receive(&[22, 3, 1, 0, 20], 2);
         fresh.receive(&junk, size);
+    }
+}
+
+/// Seals records of a kind that an ordinary client does not send.
+struct Sealer {
+    key: LessSafeKey,
+    iv: Vec<u8>,
+    next: u64,
+}
+
+impl Sealer {
+    fn new(client: ClientConnection) -> Self {
+        let (next, secrets) = client.dangerous_extract_secrets().unwrap().tx;
+        let ConnectionTrafficSecrets::Aes256Gcm { key, iv } = secrets else {
+            panic!("another cipher than the preferred one");
+        };
+        let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.as_ref()).unwrap());
+        Self { key, iv: iv.as_ref().to_vec(), next }
+    }
+
+    /// A record of TLS 1.3 with a part of a message of the handshake (RFC 8446, section 5.2).
+    fn handshake(&mut self, part: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(part.len() + 17).unwrap();
+        let head = [23, 3, 3, 0, length];
+        let mut nonce: [u8; 12] = self.iv.as_slice().try_into().unwrap();
+        for (byte, count) in nonce[4..].iter_mut().zip(self.next.to_be_bytes()) {
+            *byte ^= count;
+        }
+        self.next += 1;
+        let mut body = [part, &[22]].concat();
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        self.key.seal_in_place_append_tag(nonce, Aad::from(head), &mut body).unwrap();
+        [&head[..], &body].concat()
     }
 }
 

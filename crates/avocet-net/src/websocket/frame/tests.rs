@@ -6,88 +6,47 @@ use crate::testing::pattern;
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 const LIMIT: u64 = 70_000;
 
-/// Rows of frames, what they carry, and what is answered.
 #[test]
-fn frames_are_taken_and_answered() {
-    let ping = masked(0x89, b"are you there");
-    for (name, frames, plain, raw, incoming) in [
-        (
-            "the masked Hello of RFC 6455, 5.7, in binary",
-            vec![0x82, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58],
-            b"Hello".to_vec(),
-            vec![],
-            Incoming::More,
-        ),
-        (
-            "two",
-            [masked(0x82, b"one"), masked(0x82, b"two")].concat(),
-            b"onetwo".to_vec(),
-            vec![],
-            Incoming::More,
-        ),
-        (
-            "an empty one",
-            [masked(0x82, b""), masked(0x82, b"x")].concat(),
-            b"x".to_vec(),
-            vec![],
-            Incoming::More,
-        ),
-        ("126 bytes", masked(0x82, &pattern(126)), pattern(126), vec![], Incoming::More),
-        ("65536 bytes", masked(0x82, &pattern(65_536)), pattern(65_536), vec![], Incoming::More),
-        (
-            "a message in pieces",
-            [
-                masked(0x02, b"a"),
-                masked(0x00, b""),
-                masked(0x00, b"b"),
-                masked(0x80, b"c"),
-                masked(0x82, b"d"),
-            ]
-            .concat(),
-            b"abcd".to_vec(),
-            vec![],
-            Incoming::More,
-        ),
-        ("a ping", ping.clone(), vec![], b"\x8a\x0dare you there".to_vec(), Incoming::More),
-        (
-            "a long ping",
-            masked(0x89, &[7; 125]),
-            vec![],
-            [&[0x8a, 125][..], &[7; 125]].concat(),
-            Incoming::More,
-        ),
-        ("an empty ping", masked(0x89, b""), vec![], b"\x8a\0".to_vec(), Incoming::More),
-        (
-            "a ping within a message",
-            [masked(0x02, b"a"), ping, masked(0x80, b"b")].concat(),
-            b"ab".to_vec(),
-            b"\x8a\x0dare you there".to_vec(),
-            Incoming::More,
-        ),
-        ("a pong", masked(0x8a, b"x"), vec![], vec![], Incoming::More),
-        (
-            "a Close",
-            [masked(0x88, b"\x03\xe8bye"), masked(0x82, b"late")].concat(),
-            vec![],
-            b"\x88\x02\x03\xe8".to_vec(),
-            Incoming::End,
-        ),
-        ("a Close without a code", masked(0x88, b""), vec![], b"\x88\0".to_vec(), Incoming::End),
-        (
-            "a Close with a code of ours",
-            masked(0x88, b"\x0f\xa0"),
-            vec![],
-            b"\x88\x02\x0f\xa0".to_vec(),
-            Incoming::End,
-        ),
+fn messages_are_taken_whatever_their_frames() {
+    let hello = [0x82, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
+    let two = [masked(0x82, b"one"), masked(0x82, b"two")];
+    let empty = [masked(0x82, b""), masked(0x82, b"x")];
+    let pieces = [
+        masked(0x02, b"a"),
+        masked(0x00, b""),
+        masked(0x00, b"b"),
+        masked(0x80, b"c"),
+        masked(0x82, b"d"),
+    ];
+    for (name, frames, plain) in [
+        ("Hello of RFC 6455, section 5.7, in binary", hello.to_vec(), b"Hello".to_vec()),
+        ("two", two.concat(), b"onetwo".to_vec()),
+        ("an empty one", empty.concat(), b"x".to_vec()),
+        ("126 bytes", masked(0x82, &pattern(126)), pattern(126)),
+        ("65536 bytes", masked(0x82, &pattern(65_536)), pattern(65_536)),
+        ("a message in pieces", pieces.concat(), b"abcd".to_vec()),
     ] {
-        for size in [1, 2, 3, 5, 7, 64, 1000, frames.len()] {
-            let mut server = Frames::of_server(LIMIT);
-            let (result, out) = received(&mut server, &frames, size);
-            assert_eq!(result.expect(name), incoming, "{name}");
-            assert_eq!(out, (plain.clone(), raw.clone()), "{name} in pieces of {size}");
-            assert_eq!(server.control.capacity(), 0, "{name}");
-        }
+        check(name, &frames, &plain, b"", Incoming::More);
+    }
+}
+
+#[test]
+fn control_frames_are_answered() {
+    let ping = masked(0x89, b"there?");
+    let within = [masked(0x02, b"a"), ping.clone(), masked(0x80, b"b")].concat();
+    let long = [&[0x8a, 125][..], &[7; 125]].concat();
+    let late = [masked(0x88, b"\x03\xe8bye"), masked(0x82, b"late")].concat();
+    for (name, frames, plain, raw, incoming) in [
+        ("a ping", ping, "", &b"\x8a\x06there?"[..], Incoming::More),
+        ("a long ping", masked(0x89, &[7; 125]), "", &long, Incoming::More),
+        ("an empty ping", masked(0x89, b""), "", b"\x8a\0", Incoming::More),
+        ("a ping within a message", within, "ab", b"\x8a\x06there?", Incoming::More),
+        ("a pong", masked(0x8a, b"x"), "", b"", Incoming::More),
+        ("a Close, and more", late, "", b"\x88\x02\x03\xe8", Incoming::End),
+        ("a Close without a code", masked(0x88, b""), "", b"\x88\0", Incoming::End),
+        ("another code", masked(0x88, b"\x0f\xa0"), "", b"\x88\x02\x0f\xa0", Incoming::End),
+    ] {
+        check(name, &frames, plain.as_bytes(), raw, incoming);
     }
 }
 
@@ -118,7 +77,7 @@ fn bad_frames_are_answered_by_a_close_with_a_code() {
         ("a code not to be sent", masked(0x88, b"\x03\xed"), 1002),
         ("a code of nobody", masked(0x88, b"\x00\x01"), 1002),
         ("a reason that is not UTF-8", masked(0x88, b"\x03\xe8\xff"), 1007),
-        ("too big", big.clone(), 1009),
+        ("too big", big, 1009),
         ("far too big", [&[0x82, 0xff][..], &[0xff; 8], &MASK].concat(), 1009),
     ] {
         for size in [1, 2, 3, 1000] {
@@ -239,6 +198,18 @@ proptest! {
         let pieces = received(&mut Frames::of_server(LIMIT), &bytes, size);
         prop_assert_eq!(whole.0.is_ok(), pieces.0.is_ok());
         prop_assert_eq!(whole.1, pieces.1);
+    }
+}
+
+/// Hands frames in, in pieces of several sizes: what they carry, what is answered.
+#[track_caller]
+fn check(name: &str, frames: &[u8], plain: &[u8], raw: &[u8], incoming: Incoming) {
+    for size in [1, 2, 3, 5, 7, 64, 1000, frames.len()] {
+        let mut server = Frames::of_server(LIMIT);
+        let (result, out) = received(&mut server, frames, size);
+        assert_eq!(result.expect(name), incoming, "{name} in pieces of {size}");
+        assert_eq!(out, (plain.to_vec(), raw.to_vec()), "{name} in pieces of {size}");
+        assert_eq!(server.control.capacity(), 0, "{name}: nothing is held");
     }
 }
 
