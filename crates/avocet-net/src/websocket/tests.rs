@@ -4,6 +4,7 @@ use std::{
     rc::Rc,
 };
 
+use proptest::{prelude::*, test_runner::Config};
 use tungstenite::{
     ClientRequestBuilder, Error, HandshakeError, Message,
     client::IntoClientRequest,
@@ -124,6 +125,40 @@ fn refused_client_is_told_and_nothing_more_is_taken() {
     server.error = None;
     server.receive(b"GET", 10);
     assert!(server.error.is_some() && server.raw.is_empty() && !server.layers.is_open());
+}
+
+proptest! {
+    #![proptest_config(Config { failure_persistence: None, ..Config::default() })]
+
+    /// A byte changed, a part left out, others put in: from either side, in any pieces.
+    #[test]
+    fn changed_streams_end_without_panic(
+        at in 0..400_usize,
+        cut in 0..4_usize,
+        junk in prop::collection::vec(any::<u8>(), 0..6),
+        size in 1..300_usize,
+        of_client: bool,
+    ) {
+        let (mut server, mut client) = (End::server(&wrapping()), End::client(&client_wrapping()));
+        let change = |bytes: Vec<u8>| {
+            let (start, end) = (at.min(bytes.len()), (at + cut).min(bytes.len()));
+            [&bytes[..start], &junk, &bytes[end..]].concat()
+        };
+        for _ in 0..4 {
+            let bytes = client.take_raw();
+            server.receive(&if of_client { change(bytes) } else { bytes }, size);
+            let bytes = server.take_raw();
+            client.receive(&if of_client { bytes } else { change(bytes) }, size);
+            for end in [&mut server, &mut client] {
+                if end.error.is_none() && end.layers.is_open() {
+                    drop(end.layers.seal(&pattern(300), &mut end.raw));
+                }
+            }
+        }
+        let mut fresh = End::server(&wrapping());
+        fresh.receive(&[b"GET ".as_slice(), &junk, b"\r\n\r\n"].concat(), size);
+        prop_assert!(!fresh.layers.is_open());
+    }
 }
 
 /// Our server at the other end of what is written, as `tungstenite` wants a stream.
