@@ -140,6 +140,7 @@ impl Layers {
         let result = self.take(bytes, plain, raw);
         if let Err(error) = &result {
             self.standing = Standing::Failed(error.layer);
+            self.peer = self.peer();
             // What they hold is of no use any more.
             self.proxy = None;
             self.tls = None;
@@ -272,7 +273,8 @@ impl Layers {
                     Err(_) => end_tls(tls, &answer, raw),
                     Ok(_) => tls.seal(&answer, raw)?,
                 }
-                Ok(if outer == Incoming::End { outer } else { inner? })
+                let inner = inner?;
+                Ok(if outer == Incoming::End { outer } else { inner })
             }
         }
     }

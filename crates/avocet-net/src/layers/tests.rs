@@ -98,6 +98,24 @@ fn refusal_of_a_websocket_comes_through_tls() {
     assert_eq!(client.incoming, Incoming::End);
 }
 
+/// The error counts although TLS was ended in order behind it.
+#[test]
+fn bad_frame_is_an_error_even_if_the_client_ends_at_once() {
+    let world = World::new();
+    let wrapping = wrapping(&world);
+    let mut server = End::server(&wrapping);
+    let mut client = End::client(&client_wrapping(&world));
+    server.receive(&[HEADER, &client.take_raw()].concat(), 1000);
+    exchange(&mut client, &mut server, 1000);
+    let tls = client.layers.tls.as_mut().unwrap();
+    tls.seal(&[0x81, 0x80, 0, 0, 0, 0], &mut client.raw).unwrap();
+    tls.close(&mut client.raw).unwrap();
+    server.receive(&client.take_raw(), 100_000);
+    assert_eq!(server.error.unwrap().to_string(), "WebSocket: a text frame");
+    assert_eq!(server.layers.peer(), Some("192.0.2.1:56324".parse().unwrap()), "still known");
+    assert!(!server.raw.is_empty());
+}
+
 proptest! {
     #![proptest_config(Config { failure_persistence: None, cases: 24, ..Config::default() })]
 

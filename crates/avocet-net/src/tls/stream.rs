@@ -27,6 +27,8 @@ pub(crate) struct TlsStream {
     /// What has come of a record, or of a message of the handshake, that is not whole. Part of it
     /// may have been decrypted in place.
     held: Vec<u8>,
+    /// The other side has said that it sends no more.
+    ended: bool,
 }
 
 enum Connection {
@@ -38,14 +40,15 @@ impl TlsStream {
     /// The server's side.
     pub(crate) fn accept(config: Arc<ServerConfig>) -> Result<Self, Error> {
         let connection = Connection::Server(UnbufferedServerConnection::new(config)?);
-        Ok(Self { connection, held: Vec::new() })
+        Ok(Self { connection, held: Vec::new(), ended: false })
     }
 
     /// The client's side, and what it says first.
     pub(crate) fn connect(client: &TlsClient, raw: &mut Vec<u8>) -> Result<Self, Error> {
         let config = Arc::clone(&client.config);
         let connection = UnbufferedClientConnection::new(config, client.server_name.clone())?;
-        let mut stream = Self { connection: Connection::Client(connection), held: Vec::new() };
+        let connection = Connection::Client(connection);
+        let mut stream = Self { connection, held: Vec::new(), ended: false };
         stream.drive(&mut [], raw, &mut |_| {}).1?;
         Ok(stream)
     }
@@ -61,6 +64,9 @@ impl TlsStream {
         raw: &mut Vec<u8>,
         take: &mut dyn FnMut(&[u8]),
     ) -> Result<Incoming, Error> {
+        if self.ended {
+            return Ok(Incoming::End);
+        }
         if self.held.is_empty() {
             let (used, result) = self.drive(bytes, raw, take);
             if matches!(result, Ok(Incoming::More)) {
@@ -125,10 +131,12 @@ impl TlsStream {
         raw: &mut Vec<u8>,
         take: &mut dyn FnMut(&[u8]),
     ) -> (usize, Result<Incoming, Error>) {
-        match &mut self.connection {
+        let (used, result) = match &mut self.connection {
             Connection::Server(server) => drive(server, bytes, raw, take),
             Connection::Client(client) => drive(client, bytes, raw, take),
-        }
+        };
+        self.ended = matches!(result, Ok(Incoming::End));
+        (used, result)
     }
 
     fn write(

@@ -234,6 +234,27 @@ fn half_a_message_of_the_handshake_does_not_keep_us_from_sealing() {
     assert_eq!(server.take_raw().len(), 5 + 5 + 17);
 }
 
+#[test]
+fn what_comes_behind_the_end_is_not_held() {
+    let world = World::new();
+    for size in [1, 1000] {
+        let (mut server, mut client) = ours(&world, 1000);
+        client.seal(b"the last word");
+        client.close();
+        server.receive(&[client.take_raw(), pattern(500)].concat(), size);
+        assert_eq!(
+            (server.incoming, server.take_plain()),
+            (Incoming::End, b"the last word".to_vec())
+        );
+        server.receive(&pattern(500), size);
+        assert_eq!((server.incoming, server.layers.tls().held.capacity()), (Incoming::End, 0));
+        assert!(server.error.is_none());
+        server.seal(b"answer");
+        client.receive(&server.take_raw(), size);
+        assert_eq!(client.plain, b"answer");
+    }
+}
+
 /// Half a record is held, and given back as soon as it is whole.
 #[test]
 fn only_what_is_not_whole_is_held() {
