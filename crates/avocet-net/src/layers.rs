@@ -112,7 +112,7 @@ impl Layers {
         let tls = match tls {
             Some(client) => Some(Box::new(TlsStream::connect(client, raw)?)),
             None => {
-                raw.append(&mut request);
+                raw.extend_from_slice(&mem::take(&mut request));
                 None
             }
         };
@@ -140,6 +140,7 @@ impl Layers {
         let result = self.take(bytes, plain, raw);
         if let Err(error) = &result {
             self.standing = Standing::Failed(error.layer);
+            self.peer = self.peer();
             // What they hold is of no use any more.
             self.proxy = None;
             self.tls = None;
@@ -228,6 +229,11 @@ impl Layers {
         self.tls.as_ref().is_some_and(|tls| tls.is_verified())
     }
 
+    #[cfg(test)]
+    pub(crate) fn tls(&self) -> &TlsStream {
+        self.tls.as_ref().expect("a test of TLS")
+    }
+
     fn take(
         &mut self,
         mut bytes: &mut [u8],
@@ -268,7 +274,8 @@ impl Layers {
                     Ok(_) if answer.is_empty() => {}
                     Ok(_) => tls.seal(&answer, raw)?,
                 }
-                Ok(if outer == Incoming::End { outer } else { inner? })
+                let inner = inner?;
+                Ok(if outer == Incoming::End { outer } else { inner })
             }
         }
     }

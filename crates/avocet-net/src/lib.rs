@@ -18,6 +18,8 @@ mod proxy;
 #[cfg(feature = "quic")]
 mod quic;
 mod socket;
+#[cfg(test)]
+mod testing;
 mod tls;
 mod websocket;
 

@@ -76,6 +76,3 @@ impl std::error::Error for TlsError {}
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
-
-#[cfg(test)]
-pub(crate) mod tests;

@@ -1,7 +1,8 @@
 //! WebSocket (RFC 6455): the request that opens it (`request.rs`, `response.rs`), and its frames
-//! (`frame.rs`). Both sides; no extension is offered or taken, so nothing is compressed.
+//! (`frame.rs`, `mask.rs`). Both sides; no extension is offered or taken, so nothing is compressed.
 
 mod frame;
+mod mask;
 mod request;
 mod response;
 

@@ -196,7 +196,8 @@ impl<'a> File<'a> {
         if bytes.starts_with(&[0x30, 0x82]) {
             return error(format!("{name} is DER; `openssl x509 -inform der` writes PEM"));
         }
-        if bytes.windows(9).any(|window| window == b"ENCRYPTED") {
+        let has = |word: &[u8]| bytes.windows(word.len()).any(|window| window == word);
+        if has(b"BEGIN ENCRYPTED PRIVATE KEY") || has(b"Proc-Type: 4,ENCRYPTED") {
             return error(format!(
                 "the key in {name} is locked with a passphrase; \
                  `openssl pkey -in {name} -out NEW` writes one that is not"

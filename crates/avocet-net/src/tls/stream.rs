@@ -27,6 +27,8 @@ pub(crate) struct TlsStream {
     /// What has come of a record, or of a message of the handshake, that is not whole. Part of it
     /// may have been decrypted in place.
     held: Vec<u8>,
+    /// The other side has said that it sends no more.
+    ended: bool,
 }
 
 enum Connection {
@@ -38,14 +40,15 @@ impl TlsStream {
     /// The server's side.
     pub(crate) fn accept(config: Arc<ServerConfig>) -> Result<Self, Error> {
         let connection = Connection::Server(UnbufferedServerConnection::new(config)?);
-        Ok(Self { connection, held: Vec::new() })
+        Ok(Self { connection, held: Vec::new(), ended: false })
     }
 
     /// The client's side, and what it says first.
     pub(crate) fn connect(client: &TlsClient, raw: &mut Vec<u8>) -> Result<Self, Error> {
         let config = Arc::clone(&client.config);
         let connection = UnbufferedClientConnection::new(config, client.server_name.clone())?;
-        let mut stream = Self { connection: Connection::Client(connection), held: Vec::new() };
+        let connection = Connection::Client(connection);
+        let mut stream = Self { connection, held: Vec::new(), ended: false };
         stream.drive(&mut [], raw, &mut |_| {}).1?;
         Ok(stream)
     }
@@ -61,6 +64,9 @@ impl TlsStream {
         raw: &mut Vec<u8>,
         take: &mut dyn FnMut(&[u8]),
     ) -> Result<Incoming, Error> {
+        if self.ended {
+            return Ok(Incoming::End);
+        }
         if self.held.is_empty() {
             let (used, result) = self.drive(bytes, raw, take);
             if matches!(result, Ok(Incoming::More)) {
@@ -88,19 +94,27 @@ impl TlsStream {
 
     /// Whether the other side has shown a certificate, which was good then.
     pub(crate) fn is_verified(&self) -> bool {
-        let certificates = match &self.connection {
+        self.is_open() && self.peer_certificate().is_some()
+    }
+
+    /// The certificate that the other side has shown (DER), be it good or not.
+    pub(crate) fn peer_certificate(&self) -> Option<&[u8]> {
+        let chain = match &self.connection {
             Connection::Server(server) => server.peer_certificates(),
             Connection::Client(client) => client.peer_certificates(),
         };
-        self.is_open() && certificates.is_some_and(|chain| !chain.is_empty())
+        chain?.first().map(AsRef::as_ref)
     }
 
-    /// Encrypts into `raw`, in as many records as it takes.
+    /// Encrypts into `raw`, in as many records as it takes; none for nothing.
     ///
     /// # Errors
     ///
     /// The handshake is not over; the keys are used up, and cannot be changed in TLS 1.2.
     pub(crate) fn seal(&mut self, plain: &[u8], raw: &mut Vec<u8>) -> Result<(), Error> {
+        if plain.is_empty() {
+            return Ok(());
+        }
         let records = plain.len().div_ceil(RECORD_BYTES_MAX);
         let bytes = plain.len() + records * RECORD_OVERHEAD;
         self.write(bytes, raw, &mut Sealing::Traffic(plain))
@@ -117,10 +131,12 @@ impl TlsStream {
         raw: &mut Vec<u8>,
         take: &mut dyn FnMut(&[u8]),
     ) -> (usize, Result<Incoming, Error>) {
-        match &mut self.connection {
+        let (used, result) = match &mut self.connection {
             Connection::Server(server) => drive(server, bytes, raw, take),
             Connection::Client(client) => drive(client, bytes, raw, take),
-        }
+        };
+        self.ended = matches!(result, Ok(Incoming::End));
+        (used, result)
     }
 
     fn write(

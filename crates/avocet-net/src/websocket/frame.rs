@@ -1,9 +1,10 @@
 //! Frames of a WebSocket (RFC 6455, section 5). Payloads of messages are passed on as they come,
 //! whatever the frames they stand in; only control frames, of up to 125 bytes, are held.
 
-use ring::rand::{SecureRandom, SystemRandom};
-
-use super::error;
+use super::{
+    error,
+    mask::{Masks, append_masked},
+};
 use crate::layers::{Incoming, LayerError};
 
 /// The codes of Close (section 7.4.1) that we send.
@@ -244,6 +245,7 @@ impl Frames {
         let taken = usize::try_from(self.remaining).map_or(bytes.len(), |n| n.min(bytes.len()));
         let (now, later) = bytes.split_at(taken);
         *bytes = later;
+        // Where a packet ends is not for a frame to say. [MQTT3-6.0.0-2] [MQTT5-6.0.0-2]
         let to = if self.opcode() >= CLOSE { &mut self.control } else { plain };
         if self.masks.is_some() {
             to.extend_from_slice(now);
@@ -303,45 +305,6 @@ struct Fault {
 impl Fault {
     fn protocol(detail: &'static str) -> Self {
         Self { code: PROTOCOL_ERROR, detail }
-    }
-}
-
-/// Appends bytes, masked or unmasked, which is the same (section 5.3).
-fn append_masked(to: &mut Vec<u8>, bytes: &[u8], mask: [u8; 4]) {
-    let start = to.len();
-    to.extend_from_slice(bytes);
-    let wide = u128::from_ne_bytes(std::array::from_fn(|at| mask[at % 4]));
-    let (chunks, rest) = to[start..].as_chunks_mut::<16>();
-    for chunk in chunks {
-        *chunk = (u128::from_ne_bytes(*chunk) ^ wide).to_ne_bytes();
-    }
-    for (byte, mask) in rest.iter_mut().zip(mask.iter().cycle()) {
-        *byte ^= mask;
-    }
-}
-
-/// Masks for frames, none of which can be foretold from those before (section 10.3).
-#[derive(Debug)]
-struct Masks {
-    random: SystemRandom,
-    /// Asking the system for each would cost more than the frame.
-    pool: [u8; 64],
-    used: usize,
-}
-
-impl Masks {
-    fn new() -> Self {
-        Self { random: SystemRandom::new(), pool: [0; 64], used: 64 }
-    }
-
-    fn next(&mut self) -> Result<[u8; 4], LayerError> {
-        if self.used == self.pool.len() {
-            self.random.fill(&mut self.pool).map_err(|_| error("no randomness for a mask"))?;
-            self.used = 0;
-        }
-        let mask = std::array::from_fn(|at| self.pool[self.used + at]);
-        self.used += 4;
-        Ok(mask)
     }
 }
 

@@ -1,9 +1,6 @@
 //! The request that opens a WebSocket, as the server sees it, and what it answers.
 
-use std::{
-    fmt::Write,
-    net::{IpAddr, SocketAddr},
-};
+use std::net::{IpAddr, SocketAddr};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
@@ -87,8 +84,7 @@ pub(super) fn answer(
          Sec-WebSocket-Accept: {accept}\r\n"
     );
     if let Some(subprotocol) = subprotocol {
-        write!(response, "Sec-WebSocket-Protocol: {subprotocol}\r\n")
-            .map_err(|_| error("no room for a response"))?;
+        response += &format!("Sec-WebSocket-Protocol: {subprotocol}\r\n");
     }
     response.push_str("\r\n");
     raw.extend_from_slice(response.as_bytes());

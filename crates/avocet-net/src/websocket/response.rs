@@ -30,7 +30,6 @@ pub(super) fn request(
     let mut key = [0; 16];
     random.fill(&mut key).map_err(|_| error("no randomness for the key"))?;
     let key = STANDARD.encode(key);
-    // [MQTT3-6.0.0-3] [MQTT5-6.0.0-3]
     let bytes = format!(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\
