@@ -84,7 +84,7 @@ impl Listening {
     pub(crate) fn new(options: ListenerOptions) -> Result<Self, TlsError> {
         let tls = options.tls.map(TlsServer::new).transpose()?;
         // A transport that has TLS within it gives plain streams.
-        let is_outside = !options.endpoint.has_tls();
+        let is_outside = !options.place.has_tls();
         Ok(Self {
             name: options.name,
             connect_timeout: options.connect_timeout,
@@ -282,12 +282,12 @@ impl Broker {
         let shared = Arc::new(Shared::new(options));
         let mut bound = Vec::new();
         for options in listeners {
-            let (name, endpoint) = (options.name.clone(), options.endpoint.clone());
+            let (name, place) = (options.name.clone(), options.place.clone());
             let pace = options.connections_per_second.map(Pace::new);
             let listening = Listening::new(options)
                 .map_err(|error| StartError::Tls { listener: name.clone(), error })?;
-            let socket = Listener::bind(&endpoint, listening.tls.as_ref()).map_err(|error| {
-                let (setting, place) = (endpoint.setting(), endpoint.place());
+            let socket = Listener::bind(&place, listening.tls.as_ref()).map_err(|error| {
+                let (setting, place) = (place.setting(), place.text());
                 StartError::Listen { listener: name, setting, place, error }
             })?;
             bound.push((Arc::new(listening), socket, pace));

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use avocet_net::{Endpoint, TlsOptions, WebSocketOptions};
+use avocet_net::{Place, TlsOptions, WebSocketOptions};
 use avocet_session::{Limits, MountpointTemplate};
 
 /// One listener.
@@ -11,7 +11,7 @@ pub struct ListenerOptions {
     /// As in `listeners.tcp.NAME`: "tcp.default".
     pub name: String,
     /// Where it is.
-    pub endpoint: Endpoint,
+    pub place: Place,
     /// Each connection begins with a PROXY header.
     pub proxy_protocol: bool,
     /// What is needed for TLS, if it is spoken.
@@ -36,7 +36,7 @@ impl ListenerOptions {
     pub(crate) fn small() -> Self {
         Self {
             name: "test".to_owned(),
-            endpoint: Endpoint::tcp("127.0.0.1:0"),
+            place: Place::tcp("127.0.0.1:0"),
             proxy_protocol: false,
             tls: None,
             websocket: None,

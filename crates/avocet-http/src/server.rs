@@ -4,7 +4,7 @@
 use std::{io, pin::pin, time::Duration};
 
 use avocet_broker::Observer;
-use avocet_net::{Address, Endpoint, Listener};
+use avocet_net::{Address, Listener, Place};
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::{
@@ -50,10 +50,7 @@ impl HttpListener {
             request_timeout: config.request_timeout,
             connection_age_max: config.max_connection_age,
         };
-        Ok(Self {
-            listener: Listener::bind(&Endpoint::tcp(config.bind.to_string()), None)?,
-            bounds,
-        })
+        Ok(Self { listener: Listener::bind(&Place::tcp(config.bind.to_string()), None)?, bounds })
     }
 
     /// Answers for this broker, on the runtime of the calling task.

@@ -1,6 +1,6 @@
 //! Listeners that give byte streams, and who is at the other end.
 //!
-//! - [`Endpoint`]: where to listen, at an address or at a file;
+//! - [`Place`]: where to listen, at an address or at a file;
 //! - [`Listener`]: bound there, it gives [`Accepted`] streams;
 //! - [`Socket`]: one stream, never blocking, that any thread may write to while its owner
 //!   waits for it to become readable or writable;
@@ -10,10 +10,10 @@
 //!
 //! Nothing here knows MQTT.
 
-mod endpoint;
 mod layers;
 mod listener;
 mod pipe;
+mod place;
 mod proxy;
 #[cfg(feature = "quic")]
 mod quic;
@@ -23,12 +23,12 @@ mod testing;
 mod tls;
 mod websocket;
 
-#[cfg(feature = "quic")]
-pub use endpoint::QuicOptions;
-pub use endpoint::{Address, Endpoint, Keepalive, Peer, TcpOptions, UnixOptions};
 pub use layers::{ClientWrapping, Incoming, Layer, LayerError, Layers, Wrapping};
 pub use listener::Listener;
 pub use pipe::{PipeEnd, pipe};
+#[cfg(feature = "quic")]
+pub use place::QuicOptions;
+pub use place::{Address, Keepalive, Peer, Place, TcpOptions, UnixOptions};
 pub use socket::{Accepted, Socket};
 pub use tls::{ClientCertificate, TlsClient, TlsClientOptions, TlsError, TlsOptions, TlsServer};
 pub use websocket::{WebSocketOptions, WebSocketRequest};

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use self::unix::BoundUnix;
 #[cfg(feature = "quic")]
 use crate::quic::BoundQuic;
-use crate::{Accepted, Address, Endpoint, TcpOptions, TlsServer};
+use crate::{Accepted, Address, Place, TcpOptions, TlsServer};
 
 /// A bound socket. One acceptor serves it and hands the streams on.
 #[derive(Debug)]
@@ -35,21 +35,21 @@ enum Bound {
 
 impl Listener {
     /// Binds and listens. Has to be called inside a runtime. `tls` is for QUIC, which cannot be
-    /// without: no other endpoint asks for it.
+    /// without: no other place asks for it.
     ///
     /// # Errors
     ///
     /// The name does not resolve; the address is in use or not ours; the file is something else, or
     /// its folder is not writable.
     #[cfg_attr(not(feature = "quic"), expect(unused_variables, reason = "for QUIC alone"))]
-    pub fn bind(endpoint: &Endpoint, tls: Option<&Arc<TlsServer>>) -> io::Result<Self> {
-        match endpoint {
-            Endpoint::Tcp(options) => {
+    pub fn bind(place: &Place, tls: Option<&Arc<TlsServer>>) -> io::Result<Self> {
+        match place {
+            Place::Tcp(options) => {
                 let socket = first(&options.bind, |address| bind_one(address, options))?;
                 let address = Address::Ip(socket.local_addr()?);
                 Ok(Self { socket: Bound::Tcp(socket), address })
             }
-            Endpoint::Unix(options) => {
+            Place::Unix(options) => {
                 let socket = BoundUnix::bind(options)?;
                 Ok(Self {
                     socket: Bound::Unix(socket),
@@ -57,7 +57,7 @@ impl Listener {
                 })
             }
             #[cfg(feature = "quic")]
-            Endpoint::Quic(options) => {
+            Place::Quic(options) => {
                 let socket = first(&options.bind, UdpSocket::bind)?;
                 let tls = tls.ok_or_else(|| io::Error::other("there is no certificate"))?;
                 let socket = BoundQuic::bind(socket, options, Arc::clone(tls))?;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, time::Duration}
 
 use avocet_config::{Bind, Check, Size, choice, settings};
 use avocet_net::{
-    ClientCertificate, Endpoint, Keepalive, TcpOptions, TlsOptions, TlsServer, UnixOptions,
+    ClientCertificate, Keepalive, Place, TcpOptions, TlsOptions, TlsServer, UnixOptions,
     WebSocketOptions,
 };
 
@@ -230,9 +230,9 @@ impl SocketConfig {
         Self { bind: Bind::new(host, port), ..Self::default() }
     }
 
-    fn endpoint(&self) -> Endpoint {
+    fn place(&self) -> Place {
         let bytes = |size: Size| size.as_usize();
-        Endpoint::Tcp(TcpOptions {
+        Place::Tcp(TcpOptions {
             bind: self.bind.to_string(),
             backlog: self.backlog,
             no_delay: self.nodelay,
@@ -327,10 +327,10 @@ impl TlsConfig {
 
 impl AdmissionConfig {
     /// A listener without layers. `is_near`: nobody but this machine can reach it.
-    fn listener(&self, name: String, endpoint: Endpoint, is_near: bool) -> ListenerOptions {
+    fn listener(&self, name: String, place: Place, is_near: bool) -> ListenerOptions {
         ListenerOptions {
             name,
-            endpoint,
+            place,
             proxy_protocol: false,
             tls: None,
             websocket: None,
@@ -356,7 +356,7 @@ pub(super) fn listeners(config: &ListenersConfig) -> Vec<ListenerOptions> {
                 proxy_protocol: socket.proxy_protocol,
                 tls: tls.map(TlsConfig::options),
                 websocket: websocket.map(WebSocketConfig::options),
-                ..admission.listener(name, socket.endpoint(), socket.bind.is_loopback())
+                ..admission.listener(name, socket.place(), socket.bind.is_loopback())
             });
         }
     };
@@ -373,23 +373,23 @@ pub(super) fn listeners(config: &ListenersConfig) -> Vec<ListenerOptions> {
         add(format!("wss.{name}"), &it.socket, Some(&it.tls), Some(&it.websocket), &it.admission);
     }
     for (name, it) in config.unix.iter().filter(|(_, it)| it.admission.enable) {
-        let endpoint = Endpoint::Unix(UnixOptions {
+        let place = Place::Unix(UnixOptions {
             path: it.path.clone(),
             mode: it.mode().unwrap_or(0),
             backlog: it.backlog,
         });
-        all.push(it.admission.listener(format!("unix.{name}"), endpoint, true));
+        all.push(it.admission.listener(format!("unix.{name}"), place, true));
     }
     #[cfg(feature = "quic")]
     for (name, it) in config.quic.iter().filter(|(_, it)| it.admission.enable) {
-        let endpoint = Endpoint::Quic(avocet_net::QuicOptions {
+        let place = Place::Quic(avocet_net::QuicOptions {
             bind: it.bind.to_string(),
             open_timeout: it.admission.connect_timeout,
         });
         let tls = TlsOptions { protocols: vec![b"mqtt".to_vec()], ..it.tls.options() };
         all.push(ListenerOptions {
             tls: Some(tls),
-            ..it.admission.listener(format!("quic.{name}"), endpoint, it.bind.is_loopback())
+            ..it.admission.listener(format!("quic.{name}"), place, it.bind.is_loopback())
         });
     }
     all

@@ -1,7 +1,7 @@
 use std::cell::Cell;
 
 use avocet_mqtt::Connect;
-use avocet_net::{Endpoint, Listener};
+use avocet_net::{Listener, Place};
 use avocet_session::handshake;
 use tokio::{net::TcpStream, runtime::LocalRuntime, task::spawn_local, time::timeout};
 
@@ -58,7 +58,7 @@ fn serve_counted(shard: &Rc<Shard>, wire: Arc<Wire>) -> Rc<Cell<usize>> {
 #[test]
 fn connection_that_waits_for_an_older_one_has_no_turn_until_that_goes() {
     LocalRuntime::new().unwrap().block_on(async {
-        let listener = Listener::bind(&Endpoint::tcp("127.0.0.1:0"), None).unwrap();
+        let listener = Listener::bind(&Place::tcp("127.0.0.1:0"), None).unwrap();
         let shard = Rc::new(Shard::new(shared(), 0));
         let (_older_client, older) = pair(&listener).await;
         let mailbox = open(&shard, &older);
@@ -92,7 +92,7 @@ fn connection_that_waits_for_an_older_one_has_no_turn_until_that_goes() {
 #[test]
 fn broken_connection_takes_no_message_from_its_session() {
     LocalRuntime::new().unwrap().block_on(async {
-        let listener = Listener::bind(&Endpoint::tcp("127.0.0.1:0"), None).unwrap();
+        let listener = Listener::bind(&Place::tcp("127.0.0.1:0"), None).unwrap();
         let shard = Rc::new(Shard::new(shared(), 0));
         let (client, wire) = pair(&listener).await;
         let mailbox = open(&shard, &wire);

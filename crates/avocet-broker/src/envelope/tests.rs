@@ -1,9 +1,7 @@
 use std::{io::Read, net::TcpStream, sync::Arc, time::Instant};
 
 use avocet_mqtt::{ApplicationMessage, Publish, Transit};
-use avocet_net::{
-    ClientWrapping, Endpoint, Listener, WebSocketOptions, WebSocketRequest, Wrapping,
-};
+use avocet_net::{ClientWrapping, Listener, Place, WebSocketOptions, WebSocketRequest, Wrapping};
 
 use super::*;
 
@@ -37,7 +35,7 @@ impl Ends {
         let mut said = Vec::new();
         let client = Layers::connect(&wrapping, &mut said).unwrap().unwrap();
 
-        let listener = Listener::bind(&Endpoint::tcp("127.0.0.1:0"), None).unwrap();
+        let listener = Listener::bind(&Place::tcp("127.0.0.1:0"), None).unwrap();
         let reader = TcpStream::connect(listener.address().ip().unwrap()).unwrap();
         let wire = Wire::new(listener.accept().await.unwrap().own().unwrap());
         envelope.open(&mut said, &mut Vec::new()).unwrap();

@@ -1,13 +1,13 @@
 use std::{io::Read, net::TcpStream};
 
 use avocet_mqtt::{Publish, Transit};
-use avocet_net::Endpoint;
+use avocet_net::Place;
 
 use super::*;
 
 /// A stream that does not read until the test does, and the pending bytes written to it.
 async fn pair() -> (TcpStream, Wire) {
-    let listener = avocet_net::Listener::bind(&Endpoint::tcp("127.0.0.1:0"), None).unwrap();
+    let listener = avocet_net::Listener::bind(&Place::tcp("127.0.0.1:0"), None).unwrap();
     let reader = TcpStream::connect(listener.address().ip().unwrap()).unwrap();
     let accepted = listener.accept().await.unwrap();
     (reader, Wire::new(accepted.own().unwrap()))

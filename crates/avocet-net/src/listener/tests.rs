@@ -21,8 +21,8 @@ impl Folder {
         Self(path)
     }
 
-    fn socket(&self) -> Endpoint {
-        Endpoint::Unix(UnixOptions { path: self.0.join("s"), mode: 0o620, backlog: 10 })
+    fn socket(&self) -> Place {
+        Place::Unix(UnixOptions { path: self.0.join("s"), mode: 0o620, backlog: 10 })
     }
 }
 
@@ -73,7 +73,7 @@ async fn accepted_streams_have_the_options_of_their_listener() {
         keepalive: Some(keepalive),
         ..TcpOptions::at("localhost:0")
     };
-    let listener = Listener::bind(&Endpoint::Tcp(options), None).unwrap();
+    let listener = Listener::bind(&Place::Tcp(options), None).unwrap();
     let address = listener.address().ip().unwrap();
     let client = std::net::TcpStream::connect(address).unwrap();
     let stream = listener.accept().await.unwrap().into_tcp().unwrap();

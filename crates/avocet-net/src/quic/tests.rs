@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::*;
-use crate::{Endpoint as Place, Listener, Socket, TlsOptions};
+use crate::{Listener, Place, Socket, TlsOptions};
 use quinn::{ClientConfig, crypto::rustls::QuicClientConfig};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 

@@ -9,7 +9,7 @@ use std::{
 
 /// What is listened at.
 #[derive(Clone, Debug)]
-pub enum Endpoint {
+pub enum Place {
     /// An address and port.
     Tcp(TcpOptions),
     /// A file that processes of this machine connect to.
@@ -19,7 +19,7 @@ pub enum Endpoint {
     Quic(QuicOptions),
 }
 
-impl Endpoint {
+impl Place {
     /// A host and port, with the usual options.
     #[must_use]
     pub fn tcp(bind: impl Into<String>) -> Self {
@@ -49,7 +49,7 @@ impl Endpoint {
 
     /// As it was configured.
     #[must_use]
-    pub fn place(&self) -> String {
+    pub fn text(&self) -> String {
         match self {
             Self::Tcp(options) => options.bind.clone(),
             Self::Unix(options) => options.path.display().to_string(),
