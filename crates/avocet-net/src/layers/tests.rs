@@ -82,6 +82,9 @@ fn address_of_a_request_counts_more_than_that_of_a_proxy_header() {
     end.receive(&[HEADER, request.as_bytes()].concat(), 1000);
     assert!(end.layers.is_open());
     assert_eq!(end.layers.peer(), Some("198.51.100.7:0".parse().unwrap()));
+    end.receive(b"no frame", 1000);
+    assert!(end.error.is_some());
+    assert_eq!(end.layers.peer(), Some("198.51.100.7:0".parse().unwrap()), "for the log");
 }
 
 /// A refusal goes through TLS, and TLS is ended in order.

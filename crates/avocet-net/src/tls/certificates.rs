@@ -38,10 +38,10 @@ impl Certificates {
         Self { default: Arc::new(default), named }
     }
 
+    /// The name is in small letters: rustls sees to it.
     fn choose(&self, server_name: Option<&str>) -> &Arc<CertifiedKey> {
         let found = server_name.and_then(|name| {
-            let name = name.to_ascii_lowercase();
-            self.named.get(&name).or_else(|| {
+            self.named.get(name).or_else(|| {
                 let (_, parent) = name.split_once('.')?;
                 self.named.get(&format!("*.{parent}"))
             })

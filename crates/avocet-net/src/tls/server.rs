@@ -87,8 +87,10 @@ fn load(options: &TlsOptions) -> Result<Loaded, TlsError> {
         }
         more.push(one);
     }
-    if options.client_certificate == ClientCertificate::None && options.client_ca.is_some() {
-        warnings.push("client_ca is set, but clients are not asked for a certificate".to_owned());
+    let is_for_clients = options.client_ca.is_some() || !options.crls.is_empty();
+    if options.client_certificate == ClientCertificate::None && is_for_clients {
+        let warning = "client_ca or crls are set, but clients are not asked for a certificate";
+        warnings.push(warning.to_owned());
     }
 
     let versions = if options.only_1_3 { &[&TLS13][..] } else { &[&TLS13, &TLS12] };

@@ -70,8 +70,9 @@ pub(super) fn answer(
     let mut fields = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut fields);
     let granted = match request.parse(head) {
-        Ok(httparse::Status::Complete(_)) => grant(&request, options),
-        Ok(httparse::Status::Partial) => Err(Refusal::bad("the head is not whole")),
+        Ok(httparse::Status::Complete(bytes)) if bytes == head.len() => grant(&request, options),
+        // Lines that end in a line feed alone could hide an empty one.
+        Ok(_) => Err(Refusal::bad("lines do not end in CR LF")),
         Err(httparse::Error::TooManyHeaders) => {
             let detail = format!("more than {HEADERS_MAX} header fields");
             Err(Refusal::new("431 Request Header Fields Too Large", detail))

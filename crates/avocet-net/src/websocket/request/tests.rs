@@ -80,6 +80,7 @@ fn bad_requests_are_answered_and_refused() {
         ("two keys", vec![(6, GOOD[4])], "400 Bad Request", "one Sec-WebSocket-Key"),
         ("a short key", vec![(4, "Sec-WebSocket-Key: dGhl")], "400 Bad Request", "16 bytes"),
         ("no base64", vec![(4, "Sec-WebSocket-Key: !")], "400 Bad Request", "16 bytes"),
+        ("a hidden empty line", vec![(6, "X: x\n\nY: y")], "400 Bad Request", "in CR LF"),
         ("no field", vec![(6, "no colon")], "400 Bad Request", "not an HTTP request"),
         ("too long", vec![(6, &long)], "431 Request Header Fields Too Large", "16384 bytes"),
         ("too many", vec![(6, &many)], "431 Request Header Fields Too Large", "64 header"),
