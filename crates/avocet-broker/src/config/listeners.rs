@@ -215,8 +215,8 @@ settings! {
         /// The origins whose pages may connect, such as `"https://example.org"`. Empty: all, and
         /// clients that are no browsers.
         pub check_origins: Vec<String> = Vec::new(),
-        /// The header in which a proxy says where the client is, such as `"X-Forwarded-For"`. Only
-        /// behind a proxy that sets it, whatever the client sent: it is believed.
+        /// The header in which a proxy says where the client is, such as `"X-Forwarded-For"`: of
+        /// its addresses the last. Only for a listener that nothing but such a proxy can reach.
         pub proxy_address_header: Option<String> = None,
         /// Bytes of one frame. Frames are not kept until they are whole; packets have a bound of
         /// their own.

@@ -90,7 +90,7 @@ pub(super) fn answer(
     response.push_str("\r\n");
     raw.extend_from_slice(response.as_bytes());
     let header = options.proxy_address_header.as_deref();
-    Ok(header.and_then(|name| values(request.headers, name).next()).and_then(first_address))
+    Ok(header.and_then(|name| values(request.headers, name).last()).and_then(last_address))
 }
 
 /// The checks of section 4.2.1 and those that the options ask for: what goes into the response.
@@ -169,13 +169,14 @@ fn subprotocol<'a>(
     Ok(chosen.map(String::as_str))
 }
 
-/// The first address of a list, which is the farthest from us; its port is 0 if none is told.
-fn first_address(list: &str) -> Option<SocketAddr> {
-    let first = list.split(',').next()?.trim().trim_matches('"');
-    if let Ok(address) = first.parse() {
+/// The last address of a list, which is the one that the proxy next to us has seen: those before it
+/// are what others have told it, the client itself among them. Its port is 0 if none is told.
+fn last_address(list: &str) -> Option<SocketAddr> {
+    let last = list.rsplit(',').next()?.trim().trim_matches('"');
+    if let Ok(address) = last.parse() {
         return Some(address);
     }
-    let bare = first.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(first);
+    let bare = last.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(last);
     bare.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 0))
 }
 
