@@ -18,7 +18,7 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Services {
-    /// Installs `mosquitto_pub`, the Python clients and MQTT.js.
+    /// Installs `mosquitto_pub`, `openssl`, the Python clients and MQTT.js.
     Clients,
 }
 
@@ -44,6 +44,7 @@ pub(crate) fn clients() -> Result<Vec<String>> {
     let mut notes = Vec::new();
     let parts = [
         ("mosquitto_pub and mosquitto_sub", mosquitto()),
+        ("openssl", openssl()),
         ("paho-mqtt, aiomqtt, gmqtt and prometheus_client", python(&folder)),
         ("MQTT.js", node(&folder)),
     ];
@@ -61,6 +62,10 @@ fn mosquitto() -> Result<()> {
         return Ok(());
     }
     debian("mosquitto-clients")
+}
+
+fn openssl() -> Result<()> {
+    if on_path("openssl") { Ok(()) } else { debian("openssl") }
 }
 
 fn python(folder: &Path) -> Result<()> {

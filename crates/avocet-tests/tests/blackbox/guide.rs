@@ -4,7 +4,8 @@
 //! A block that begins with ```` ```sh run ```` is run by bash; a ```` ```text ```` block right
 //! behind it is what it prints. ```` ```sh run terminal ```` stands for a terminal of its own: it
 //! goes on in the background, the next block waits until it has subscribed, and what it printed is
-//! compared at the end. The broker's port is `PORT`, the executable is on the path.
+//! compared at the end. The broker's port is `PORT`, the executable is on the path, and the files
+//! of a document lie in a folder of its own.
 
 use std::{env, fs, path::Path, process::Command};
 
@@ -74,9 +75,12 @@ fn blocks(text: &str) -> Vec<Block> {
 /// Runs the blocks of one document and tells how many there were.
 fn run(page: &Path, blocks: &[Block]) -> usize {
     let broker = Broker::start(&["sys.interval=100ms"]);
+    let folder = broker.data_dir().join("guide");
+    fs::create_dir(&folder).expect("the data directory is writable");
     let mut terminals = Vec::new();
     for block in blocks {
         let mut bash = bash(&broker, &block.script);
+        bash.current_dir(&folder);
         if block.in_background {
             let mut figures = Subscriptions::watch(&broker);
             terminals.push((block, Running::start(&mut bash)));
