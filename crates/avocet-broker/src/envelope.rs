@@ -107,9 +107,14 @@ impl Envelope {
                 Err(error) => return (total, Err(error)),
             }
         }
+        self.release();
+        (total, Ok(()))
+    }
+
+    /// Forgets what is sealed and gives the buffer back.
+    pub(crate) fn release(&mut self) {
         self.written = 0;
         buffers::give_back(std::mem::take(&mut self.sealed));
-        (total, Ok(()))
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
     publish, subscribe,
     sync::MutexGuard,
     sys,
-    wire::{DETACHED, Wire},
+    wire::{BLOCKED, DETACHED, Wire},
 };
 
 /// A connection that asks for a session.
@@ -173,14 +173,20 @@ impl Entrance<'_> {
             .maximum_packet_size
             .map_or(usize::MAX, |n| usize::try_from(n.get()).unwrap_or(usize::MAX));
         let peer = self.envelope.as_ref().and_then(|envelope| envelope.peer());
+        let mut output = Output::new(
+            admission.connect.version,
+            packet_bytes_max,
+            Arc::clone(&self.shared.limits),
+            self.envelope.take_if(|envelope| !envelope.is_gone()),
+        );
+        if output.waiting() > 0 {
+            // The system did not take all that the layers have answered.
+            output.block();
+            self.wire.signal(BLOCKED);
+        }
         inner.link = Some(Link {
             wire: Arc::clone(self.wire),
-            output: Output::new(
-                admission.connect.version,
-                packet_bytes_max,
-                Arc::clone(&self.shared.limits),
-                self.envelope.take_if(|envelope| !envelope.is_gone()),
-            ),
+            output,
             closing: None,
             peer: peer.unwrap_or_else(|| self.wire.socket.peer()),
             username: admission.connect.username.as_deref().map(Box::from),

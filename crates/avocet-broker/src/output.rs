@@ -81,7 +81,13 @@ impl Output {
         plain: &mut Vec<u8>,
     ) -> Result<Incoming, LayerError> {
         match &mut self.envelope {
-            Some(envelope) => envelope.open(bytes, plain),
+            Some(envelope) => {
+                let opened = envelope.open(bytes, plain);
+                if self.broken {
+                    envelope.release();
+                }
+                opened
+            }
             None => {
                 plain.extend_from_slice(bytes);
                 Ok(Incoming::More)
@@ -89,15 +95,18 @@ impl Output {
         }
     }
 
-    /// The last word to the other side, if what came before is written.
+    /// The last word of the layers, if what came before is written. Nothing goes to the client any
+    /// more.
     pub(crate) fn say_goodbye(&mut self, wire: &Wire) {
         if self.blocked || self.broken || self.waiting() > 0 {
             return;
         }
         if let Some(envelope) = &mut self.envelope {
+            self.broken = true;
             envelope.close();
             // What the system does not take now the client will not miss.
             envelope.write_sealed(wire).1.ok();
+            envelope.release();
         }
     }
 
@@ -177,6 +186,9 @@ impl Output {
             Err(_) => {
                 self.broken = true;
                 self.pending.release();
+                if let Some(envelope) = &mut self.envelope {
+                    envelope.release();
+                }
                 Flushed::Broken
             }
         }

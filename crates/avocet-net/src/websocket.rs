@@ -37,6 +37,20 @@ pub struct WebSocketOptions {
     pub frame_bytes_max: u64,
 }
 
+/// What most clients of MQTT ask for.
+impl Default for WebSocketOptions {
+    fn default() -> Self {
+        Self {
+            path: "/mqtt".to_owned(),
+            subprotocols: vec!["mqtt".to_owned(), "mqttv3.1".to_owned()],
+            subprotocol_required: true,
+            origins: Vec::new(),
+            proxy_address_header: None,
+            frame_bytes_max: u64::MAX,
+        }
+    }
+}
+
 /// What a client of ours asks for.
 #[derive(Clone, Debug)]
 pub struct WebSocketRequest {
@@ -48,6 +62,19 @@ pub struct WebSocketRequest {
     pub subprotocol: String,
     /// Bytes of one frame of the server.
     pub frame_bytes_max: u64,
+}
+
+impl WebSocketRequest {
+    /// The usual one for this server.
+    #[must_use]
+    pub fn to(host: impl Into<String>) -> Self {
+        Self {
+            host: host.into(),
+            path: "/mqtt".to_owned(),
+            subprotocol: "mqtt".to_owned(),
+            frame_bytes_max: u64::MAX,
+        }
+    }
 }
 
 /// One WebSocket, of either side.

@@ -15,20 +15,8 @@ struct Ends {
 
 impl Ends {
     async fn open() -> Self {
-        let options = WebSocketOptions {
-            path: "/mqtt".to_owned(),
-            subprotocols: vec!["mqtt".to_owned()],
-            subprotocol_required: true,
-            origins: Vec::new(),
-            proxy_address_header: None,
-            frame_bytes_max: u64::MAX,
-        };
-        let request = WebSocketRequest {
-            host: "localhost".to_owned(),
-            path: options.path.clone(),
-            subprotocol: "mqtt".to_owned(),
-            frame_bytes_max: u64::MAX,
-        };
+        let options = WebSocketOptions::default();
+        let request = WebSocketRequest::to("localhost");
         let wrapping = Wrapping { websocket: Some(Arc::new(options)), ..Wrapping::default() };
         let mut envelope = Envelope::new(Layers::accept(&wrapping).unwrap());
         let wrapping = ClientWrapping { websocket: Some(request), ..ClientWrapping::default() };

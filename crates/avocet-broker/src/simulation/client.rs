@@ -7,6 +7,9 @@ use avocet_mqtt::{
     Subscription, SubscriptionOptions, UserProperties, encode,
 };
 
+use avocet_net::{ClientWrapping, Layers, WebSocketRequest};
+use shuttle::rand::{Rng, thread_rng};
+
 use super::stream::Stream;
 
 const VERSION: ProtocolVersion = ProtocolVersion::V5;
@@ -14,6 +17,7 @@ pub(super) const CLIENT_ID: &str = "c";
 
 pub(super) struct Client {
     stream: Arc<Stream>,
+    layers: Option<Box<Layers>>,
     codec: Codec,
     /// Received and not looked at.
     bytes: Vec<u8>,
@@ -51,12 +55,16 @@ pub(super) fn payload(publisher: u8, number: u8, length: usize) -> Vec<u8> {
 impl Client {
     /// Sends CONNECT, for a session that outlives its connection if it `stays`.
     pub(super) fn connect(stream: &Arc<Stream>, bytes_max: usize, stays: bool) -> Self {
-        let client = Self {
+        let mut client = Self {
             stream: Arc::clone(stream),
+            layers: None,
             codec: Codec::with_version(VERSION, u32::MAX),
             bytes: Vec::new(),
             bytes_max,
         };
+        if stream.is_framed {
+            client.open();
+        }
         let mut connect = Connect::new(VERSION, CLIENT_ID);
         connect.clean_start = false;
         connect.session_expiry_interval = stays.then_some(100);
@@ -65,8 +73,51 @@ impl Client {
         client
     }
 
+    /// Asks for a WebSocket and waits until it is there.
+    fn open(&mut self) {
+        let websocket = Some(WebSocketRequest::to("localhost"));
+        let (wrapping, mut raw) = (ClientWrapping { websocket, tls: None }, Vec::new());
+        self.layers = Layers::connect(&wrapping, &mut raw).expect("the request can be said");
+        self.stream.send(&raw);
+        while self.layers.as_ref().is_some_and(|layers| !layers.is_open()) {
+            assert!(self.receive(), "the request is not answered");
+        }
+    }
+
+    /// Takes some of what is there. False at the end.
+    fn receive(&mut self) -> bool {
+        let Some(mut bytes) = self.stream.receive(self.bytes_max) else { return false };
+        let Some(layers) = &mut self.layers else {
+            self.bytes.extend(bytes);
+            return true;
+        };
+        let mut raw = Vec::new();
+        let received = layers.receive(&mut bytes, &mut self.bytes, &mut raw);
+        received.expect("frames follow one another");
+        if layers.is_open() && thread_rng().gen_bool(0.2) {
+            // A ping, whose answer must not get into another frame.
+            raw.extend([0x89, 0x80, 0, 0, 0, 0]);
+        }
+        self.stream.send(&raw);
+        true
+    }
+
+    /// Sends bytes of MQTT.
+    fn seal(&mut self, bytes: &[u8]) {
+        match &mut self.layers {
+            None => self.stream.send(bytes),
+            Some(layers) => {
+                let mut raw = Vec::new();
+                // The broker may have closed it.
+                if layers.seal(bytes, &mut raw).is_ok() {
+                    self.stream.send(&raw);
+                }
+            }
+        }
+    }
+
     /// Subscribes: with acknowledgement, and past the session.
-    pub(super) fn subscribe(&self) {
+    pub(super) fn subscribe(&mut self) {
         let subscription = |filter: &str| Subscription {
             filter: filter.to_owned(),
             options: SubscriptionOptions { qos: QoS::AtLeastOnce, ..Default::default() },
@@ -85,11 +136,11 @@ impl Client {
     }
 
     /// A packet of no type.
-    pub(super) fn send_nonsense(&self) {
-        self.stream.send(&[0, 0]);
+    pub(super) fn send_nonsense(&mut self) {
+        self.seal(&[0, 0]);
     }
 
-    pub(super) fn disconnect(&self) {
+    pub(super) fn disconnect(&mut self) {
         self.send(&Packet::Disconnect(Box::new(Disconnect::new(ReasonCode::Success))));
         self.stream.finish();
     }
@@ -106,17 +157,16 @@ impl Client {
                 }
                 return received;
             }
-            match self.stream.receive(self.bytes_max) {
-                Some(bytes) => self.bytes.extend(bytes),
-                None => return Received::End(self.bytes.len()),
+            if !self.receive() {
+                return Received::End(self.bytes.len());
             }
         }
     }
 
-    fn send(&self, packet: &Packet<'_>) {
+    fn send(&mut self, packet: &Packet<'_>) {
         let mut bytes = Vec::new();
         encode(VERSION, packet, &mut bytes);
-        self.stream.send(&bytes);
+        self.seal(&bytes);
     }
 }
 

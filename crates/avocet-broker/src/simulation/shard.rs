@@ -11,6 +11,7 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
+use avocet_net::WebSocketOptions;
 use shuttle::{
     future::block_on,
     thread::{self, JoinHandle},
@@ -27,16 +28,18 @@ use crate::{
 
 /// Serves a connection until it is over and all of the shard's output is flushed.
 pub(super) fn serve(shared: &Arc<Shared>, stream: &Arc<Stream>) -> JoinHandle<()> {
-    let (shared, socket) = (Arc::clone(shared), Socket::new(stream));
-    thread::spawn(move || run(shared, socket))
+    let (shared, socket, is_framed) = (Arc::clone(shared), Socket::new(stream), stream.is_framed);
+    thread::spawn(move || run(shared, socket, is_framed))
 }
 
-fn run(shared: Arc<Shared>, socket: Socket) {
+fn run(shared: Arc<Shared>, socket: Socket, is_framed: bool) {
     let thread = Arc::new(OnceLock::new());
     let shard = Rc::new(Shard::new(shared, 0));
     let wire = Arc::new(Wire::new(socket.clone()));
-    let mut connection =
-        Task::new(&thread, connection::serve(Rc::clone(&shard), wire, Arc::new(listening())));
+    let mut connection = Task::new(
+        &thread,
+        connection::serve(Rc::clone(&shard), wire, Arc::new(listening(is_framed))),
+    );
     let mut flusher = Task::new(&thread, shard::run_flusher(shard));
     block_on(poll_fn(|cx| {
         let waker = thread.get_or_init(|| cx.waker().clone());
@@ -54,8 +57,10 @@ fn run(shared: Arc<Shared>, socket: Socket) {
     }));
 }
 
-fn listening() -> Listening {
-    Listening::new(ListenerOptions::small()).expect("there are no files")
+fn listening(is_framed: bool) -> Listening {
+    let websocket = is_framed.then(WebSocketOptions::default);
+    let options = ListenerOptions { websocket, ..ListenerOptions::small() };
+    Listening::new(options).expect("there are no files")
 }
 
 struct Task {

@@ -26,6 +26,8 @@ const REFUSALS_MAX: u32 = 4;
 /// What the system and the client's end share.
 #[derive(Debug)]
 pub(super) struct Stream {
+    /// Both ends speak WebSocket.
+    pub(super) is_framed: bool,
     state: Mutex<State>,
     changed: Condvar,
     /// Something has happened that the reactor has not seen.
@@ -60,6 +62,7 @@ enum End {
 impl Stream {
     pub(super) fn new(capacity: usize) -> Arc<Self> {
         Arc::new(Self {
+            is_framed: thread_rng().gen_bool(0.5),
             state: Mutex::new(State {
                 capacity,
                 to_client: Vec::new(),
@@ -99,6 +102,7 @@ impl Stream {
         Some(bytes)
     }
 
+    /// The client sends bytes.
     pub(super) fn send(&self, bytes: &[u8]) {
         self.lock().to_broker.extend(bytes);
         self.tell_reactor();
