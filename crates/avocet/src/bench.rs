@@ -31,12 +31,11 @@ use clap::Subcommand;
 
 use self::{
     args::{FaninArgs, FanoutArgs, LoadArgs, PairArgs},
-    load::Load,
     relay::RelayArgs,
     shape::Shape,
     yardstick::YardstickArgs,
 };
-use crate::cli::{complain, print};
+use crate::{cli::print, client::Failure};
 
 /// A scenario.
 #[derive(Debug, Subcommand)]
@@ -62,18 +61,18 @@ pub(crate) fn run(command: BenchCommand) -> ExitCode {
         BenchCommand::Pair(args) => measure(&args.load, Shape::Pair, args.pairs),
         BenchCommand::Fanin(args) => measure(&args.load, Shape::Fanin, args.publishers),
         BenchCommand::Fanout(args) => measure(&args.load, Shape::Fanout, args.subscribers),
-        BenchCommand::Relay(args) => relay::run(&args).map(|()| ExitCode::SUCCESS),
+        BenchCommand::Relay(args) => {
+            relay::run(&args).map(|()| ExitCode::SUCCESS).map_err(Failure::Other)
+        }
         BenchCommand::Yardstick(args) => yardstick::run(&args)
-            .map(|is_good| if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+            .map(|is_good| if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            .map_err(Failure::Other),
     };
-    result.unwrap_or_else(|error| {
-        complain(&format_args!("avocet: {error:#}"));
-        ExitCode::FAILURE
-    })
+    result.unwrap_or_else(|failure| failure.tell())
 }
 
-fn measure(args: &LoadArgs, shape: Shape, count: u32) -> anyhow::Result<ExitCode> {
-    let load: Load = args.load(shape, count);
+fn measure(args: &LoadArgs, shape: Shape, count: u32) -> Result<ExitCode, Failure> {
+    let load = args.load(shape, count)?;
     let outcome = load::run(&load)?;
     let shown =
         print(&if args.json { format!("{}\n", outcome.to_json()) } else { outcome.to_string() });

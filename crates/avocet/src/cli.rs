@@ -50,7 +50,7 @@ enum Command {
     Sub(Box<SubArgs>),
     /// Measure a broker: publishers and subscribers in a closed loop.
     #[command(subcommand)]
-    Bench(BenchCommand),
+    Bench(Box<BenchCommand>),
     /// Print a page of the reference, or the example of a configuration.
     #[command(hide = true)]
     Docs {
@@ -83,7 +83,7 @@ pub(crate) fn run() -> ExitCode {
         },
         Command::Pub(args) => client::run_pub(&args),
         Command::Sub(args) => client::run_sub(&args),
-        Command::Bench(command) => bench::run(command),
+        Command::Bench(command) => bench::run(*command),
         Command::Docs { page } => print(&match &*page {
             "example" => avocet_config::example::<Config>(),
             "metrics" => avocet_http::reference(),

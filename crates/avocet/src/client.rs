@@ -2,7 +2,9 @@
 //!
 //! - [`publish`], [`subscribe`]: `avocet pub` and `avocet sub`;
 //! - [`args`], [`property`]: what they have in common on the command line;
-//! - [`conversation`]: a connection that is kept alive; [`connection`]: packets over a socket.
+//! - [`transport`], [`tls`], [`url`]: how the broker is reached;
+//! - [`conversation`]: a connection that is kept alive; [`connection`]: packets over a stream;
+//!   [`stream`]: a socket, with TLS and WebSocket if asked for.
 
 mod args;
 pub(crate) mod connection;
@@ -10,13 +12,18 @@ mod conversation;
 mod property;
 mod publish;
 mod source;
+pub(crate) mod stream;
 mod subscribe;
+mod tls;
+mod transport;
+mod url;
 
 use std::process::ExitCode;
 
 pub(crate) use args::qos;
 pub(crate) use publish::PubArgs;
 pub(crate) use subscribe::SubArgs;
+pub(crate) use transport::TransportArgs;
 
 use self::args::ClientArgs;
 use crate::cli::complain;
@@ -28,13 +35,32 @@ const TIME_OUT: u8 = 27;
 
 /// Why a client command failed.
 #[derive(Debug)]
-enum Failure {
+pub(crate) enum Failure {
     /// The arguments make no sense together.
     Usage(String),
     /// The time that was given is over.
     TimeOut(String),
     /// Anything else.
     Other(anyhow::Error),
+}
+
+impl Failure {
+    /// Says what it is on standard error.
+    pub(crate) fn tell(&self) -> ExitCode {
+        match self {
+            Self::Usage(text) | Self::TimeOut(text) => complain(&format_args!("avocet: {text}")),
+            Self::Other(error) => complain(&format_args!("avocet: {error:#}")),
+        }
+        self.exit_code()
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Usage(_) => ExitCode::from(WRONG_USAGE),
+            Self::TimeOut(_) => ExitCode::from(TIME_OUT),
+            Self::Other(_) => ExitCode::FAILURE,
+        }
+    }
 }
 
 impl From<String> for Failure {
@@ -60,24 +86,9 @@ pub(crate) fn run_sub(args: &SubArgs) -> ExitCode {
 }
 
 fn exit(args: &ClientArgs, result: Result<(), Failure>) -> ExitCode {
-    let tell = |what: &dyn std::fmt::Display| {
-        if !args.quiet {
-            complain(&format_args!("avocet: {what}"));
-        }
-    };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Usage(text)) => {
-            tell(&text);
-            ExitCode::from(WRONG_USAGE)
-        }
-        Err(Failure::TimeOut(text)) => {
-            tell(&text);
-            ExitCode::from(TIME_OUT)
-        }
-        Err(Failure::Other(error)) => {
-            tell(&format_args!("{error:#}"));
-            ExitCode::FAILURE
-        }
+        Err(failure) if args.quiet => failure.exit_code(),
+        Err(failure) => failure.tell(),
     }
 }

@@ -11,13 +11,14 @@ use super::{
     shape::Shape,
     window::WINDOW_MAX,
 };
-use crate::client::qos;
+use crate::client::{Failure, TransportArgs, qos};
 
 const PAIR_EXAMPLES: &str = "\
 Examples:
   avocet bench pair                                50 pairs against 127.0.0.1:1883 for 5 seconds
   avocet bench pair --window 64 --qos 1 --pid $(pidof avocet)
   avocet bench pair --pairs 10 --messages 100000 --json
+  avocet bench pair --tls --cafile ca.pem --host localhost
 
 Each publisher has at most --window messages outstanding: a QoS 0 message until its subscriber has
 it, one of QoS 1 or 2 until the broker has acknowledged it as well. Exit code 1 if a message was
@@ -65,9 +66,9 @@ pub(crate) struct LoadArgs {
     /// The broker's host.
     #[arg(long, default_value = "127.0.0.1")]
     host: String,
-    /// The broker's port.
-    #[arg(long, default_value_t = 1883)]
-    port: u16,
+    /// The broker's port, if it is not 1883; 8883 with TLS, 8083 with WebSocket, 8084 with both.
+    #[arg(long)]
+    port: Option<u16>,
     /// User name.
     #[arg(long)]
     username: Option<String>,
@@ -107,15 +108,16 @@ pub(crate) struct LoadArgs {
     /// Print one line of JSON.
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    transport: TransportArgs,
 }
 
 impl LoadArgs {
-    pub(super) fn load(&self, shape: Shape, count: u32) -> Load {
-        Load {
+    pub(super) fn load(&self, shape: Shape, count: u32) -> Result<Load, Failure> {
+        Ok(Load {
             shape,
             count,
-            host: self.host.clone(),
-            port: self.port,
+            target: self.transport.target(&self.host, self.port)?,
             username: self.username.clone(),
             password: self.password.clone(),
             pid: self.pid,
@@ -127,7 +129,7 @@ impl LoadArgs {
             warm_up: self.warm_up,
             until: self.messages.map_or(Until::Elapsed(self.seconds), Until::Delivered),
             patience: self.patience,
-        }
+        })
     }
 }
 

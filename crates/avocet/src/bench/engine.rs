@@ -173,6 +173,9 @@ impl<'a> Engine<'a> {
             at += frame.len;
         }
         self.links[link].keep(&scratch[at..total]);
+        if self.links[link].has_answer() {
+            self.queue_link(link);
+        }
         self.scratch = scratch;
         self.heard_at = self.now;
         Ok(())

@@ -1,17 +1,19 @@
 //! A non-blocking socket with what waits to be written to it and what was read but is no whole
-//! packet; and the epoll instance that watches many of them.
+//! packet, and the layers on it if there are any; and the epoll instance that watches many of them.
 
 use std::{
     io::{self, ErrorKind, Read, Write},
-    net::TcpStream,
     os::fd::{AsFd, OwnedFd},
     time::Duration,
 };
 
+use avocet_net::{Incoming, Layers};
 use rustix::{
     buffer::spare_capacity,
     event::{Timespec, epoll},
 };
+
+use crate::client::stream::Socket;
 
 /// Bytes read at once.
 pub(super) const READ_BYTES: usize = 64 * 1024;
@@ -85,9 +87,13 @@ pub(super) struct Ready {
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Link {
-    socket: TcpStream,
+    socket: Socket,
+    layers: Option<Box<Layers>>,
     rest: Vec<u8>,
     out: Vec<u8>,
+    /// What the layers make of `out`; without any, nothing.
+    sealed: Vec<u8>,
+    /// Bytes at the beginning of `sealed`, or of `out` if there are no layers.
     written: usize,
     is_blocked: bool,
     /// Whether it stands on the list of those to be flushed at the end of the turn.
@@ -96,13 +102,25 @@ pub(super) struct Link {
 
 impl Link {
     /// `rest`: what was read already.
-    pub(super) fn new(socket: TcpStream, rest: Vec<u8>) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        socket.set_nodelay(true)?;
-        Ok(Self { socket, rest, out: Vec::new(), written: 0, is_blocked: false, is_queued: false })
+    pub(super) fn new(
+        socket: Socket,
+        layers: Option<Box<Layers>>,
+        rest: Vec<u8>,
+    ) -> io::Result<Self> {
+        socket.set_nonblocking()?;
+        Ok(Self {
+            socket,
+            layers,
+            rest,
+            out: Vec::new(),
+            sealed: Vec::new(),
+            written: 0,
+            is_blocked: false,
+            is_queued: false,
+        })
     }
 
-    pub(super) fn socket(&self) -> &TcpStream {
+    pub(super) fn socket(&self) -> &Socket {
         &self.socket
     }
 
@@ -116,6 +134,9 @@ impl Link {
     /// are whole there; answers how many there are together.
     #[inline]
     pub(super) fn read(&mut self, scratch: &mut Vec<u8>) -> io::Result<usize> {
+        if self.layers.is_some() {
+            return self.read_sealed(scratch);
+        }
         let kept = self.rest.len();
         if scratch.len() < kept + READ_BYTES {
             scratch.resize(kept + READ_BYTES, 0);
@@ -138,6 +159,43 @@ impl Link {
         }
     }
 
+    /// The same through the layers. What they answer waits to be written.
+    fn read_sealed(&mut self, scratch: &mut Vec<u8>) -> io::Result<usize> {
+        scratch.resize(scratch.len().max(READ_BYTES), 0);
+        let count = loop {
+            match (&self.socket).read(&mut scratch[..READ_BYTES]) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(count) => break count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break 0,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        };
+        let kept = self.rest.len();
+        if let (Some(layers), 1..) = (&mut self.layers, count) {
+            let received = layers.receive(&mut scratch[..count], &mut self.rest, &mut self.sealed);
+            let incoming = received.map_err(io::Error::other)?;
+            // What came before the end is dealt with first.
+            if incoming == Incoming::End && self.rest.len() == kept {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+        }
+        let total = self.rest.len();
+        scratch.resize(scratch.len().max(total), 0);
+        scratch[..total].copy_from_slice(&self.rest);
+        self.rest.clear();
+        if self.rest.capacity() > KEPT_BYTES_MAX {
+            self.rest = Vec::new();
+        }
+        Ok(total)
+    }
+
+    /// Whether the layers have something to say, of which nobody knows.
+    #[inline]
+    pub(super) fn has_answer(&self) -> bool {
+        !self.sealed.is_empty() && !self.is_blocked
+    }
+
     /// Keeps what no whole packet could be made of.
     #[inline]
     pub(super) fn keep(&mut self, rest: &[u8]) {
@@ -146,8 +204,13 @@ impl Link {
 
     /// Writes what there is, once; says the poller when the rest has to wait.
     pub(super) fn flush(&mut self, poller: &Poller, number: u64) -> io::Result<()> {
-        while self.written < self.out.len() {
-            match (&self.socket).write(&self.out[self.written..]) {
+        if let Some(layers) = &mut self.layers {
+            layers.seal(&self.out, &mut self.sealed).map_err(io::Error::other)?;
+            empty(&mut self.out);
+        }
+        let bytes = if self.layers.is_some() { &mut self.sealed } else { &mut self.out };
+        while self.written < bytes.len() {
+            match (&self.socket).write(&bytes[self.written..]) {
                 Ok(count) => self.written += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -161,10 +224,7 @@ impl Link {
             }
         }
         self.written = 0;
-        self.out.clear();
-        if self.out.capacity() > KEPT_BYTES_MAX {
-            self.out = Vec::new();
-        }
+        empty(bytes);
         if self.is_blocked {
             self.is_blocked = false;
             poller.watch(self, number)?;
@@ -174,6 +234,13 @@ impl Link {
 
     /// Bytes that could not yet be written.
     pub(super) fn waiting_bytes(&self) -> usize {
-        self.out.len() - self.written
+        self.out.len() + self.sealed.len() - self.written
+    }
+}
+
+fn empty(bytes: &mut Vec<u8>) {
+    bytes.clear();
+    if bytes.capacity() > KEPT_BYTES_MAX {
+        *bytes = Vec::new();
     }
 }

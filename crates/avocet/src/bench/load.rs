@@ -12,6 +12,7 @@ use super::{
     progress::Progress,
     shape::Shape,
 };
+use crate::client::stream::Target;
 
 /// A closed loop of publishers and subscribers.
 #[derive(Clone, Debug)]
@@ -19,8 +20,7 @@ pub(super) struct Load {
     pub(super) shape: Shape,
     /// How many there are on the side of the many.
     pub(super) count: u32,
-    pub(super) host: String,
-    pub(super) port: u16,
+    pub(super) target: Target,
     pub(super) username: Option<String>,
     pub(super) password: Option<String>,
     /// The broker's process, if its cost is to be measured.

@@ -17,7 +17,7 @@ use super::{
     link::{Link, Poller, Ready},
     wire::{self, kind},
 };
-use crate::cli::print;
+use crate::{cli::print, client::stream::Socket};
 
 /// The number of the listener among the connections.
 const LISTENER: u64 = u64::MAX;
@@ -102,12 +102,14 @@ impl Relay {
     }
 
     fn add(&mut self, socket: TcpStream) -> io::Result<()> {
+        socket.set_nodelay(true)?;
+        let socket = Socket::Tcp(socket);
         let free = self.connections.iter().position(Option::is_none);
         let index = free.unwrap_or(self.connections.len());
         self.poller.add(&socket, index as u64)?;
         let codec = Codec::new(u32::MAX);
         let connection =
-            Connection { link: Link::new(socket, Vec::new())?, codec, route: Vec::new() };
+            Connection { link: Link::new(socket, None, Vec::new())?, codec, route: Vec::new() };
         if index == self.connections.len() {
             self.connections.push(Some(connection));
         } else {

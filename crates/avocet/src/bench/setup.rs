@@ -24,15 +24,15 @@ pub(super) fn links(load: &Load) -> anyhow::Result<Vec<Link>> {
 }
 
 fn link(connection: Connection) -> anyhow::Result<Link> {
-    let (socket, rest) = connection.into_parts();
-    Ok(Link::new(socket, rest)?)
+    let (socket, layers, rest) = connection.into_parts();
+    Ok(Link::new(socket, layers, rest)?)
 }
 
 fn open(load: &Load, client_id: &str) -> anyhow::Result<Connection> {
     let mut connect = Connect::new(load.version, client_id);
     connect.username = load.username.clone();
     connect.password = load.password.as_ref().map(|password| password.clone().into_bytes());
-    let (connection, connack) = Connection::open(&load.host, load.port, connect)?;
+    let (connection, connack) = Connection::open(&load.target, connect)?;
     let is_5 = load.version == ProtocolVersion::V5;
     let allowed = connack.receive_maximum.map_or(u16::MAX, |maximum| maximum.get());
     if is_5 && load.qos != QoS::AtMostOnce && load.window > allowed {

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     cli::{complain, print},
-    client::qos,
+    client::{qos, stream::Target},
 };
 
 const PAIRS: u32 = 50;
@@ -143,8 +143,7 @@ fn measure(
     load::run(&Load {
         shape: scenario.shape,
         count: scenario.count,
-        host: "127.0.0.1".to_owned(),
-        port: serving.port,
+        target: Target::tcp("127.0.0.1", serving.port),
         username: None,
         password: None,
         pid: Some(serving.pid),

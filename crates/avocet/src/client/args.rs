@@ -3,16 +3,27 @@
 use avocet_mqtt::{Connect, ProtocolVersion, QoS, Will, topic};
 use clap::{ArgAction, Args};
 
-use super::property::{Carrier, Properties};
+use super::{
+    Failure,
+    property::{Carrier, Properties},
+    stream::Target,
+    transport::TransportArgs,
+    url::Url,
+};
 
 #[derive(Args, Debug)]
 pub(crate) struct ClientArgs {
     /// The broker's host.
     #[arg(short = 'h', long, default_value = "localhost")]
-    pub(super) host: String,
-    /// The broker's port.
-    #[arg(short, long, default_value_t = 1883)]
-    pub(super) port: u16,
+    host: String,
+    /// The broker's port, if it is not 1883; 8883 with TLS, 8083 with WebSocket, 8084 with both.
+    #[arg(short, long)]
+    port: Option<u16>,
+    /// Host and more as mqtt://USER:PASSWORD@HOST:PORT/TOPIC; mqtts:// is with TLS. With ws://
+    /// and wss:// the path is that of the WebSocket, and the topic needs -t.
+    #[arg(short = 'L', long, value_parser = Url::parse,
+          conflicts_with_all = ["host", "port", "unix"])]
+    url: Option<Url>,
     /// Client identifier; without one the broker makes one up.
     #[arg(short, long)]
     id: Option<String>,
@@ -60,11 +71,35 @@ pub(crate) struct ClientArgs {
     /// Print help; -h is the host.
     #[arg(long, action = ArgAction::Help)]
     help: Option<bool>,
+    #[command(flatten)]
+    transport: TransportArgs,
 }
 
 impl ClientArgs {
     pub(super) fn version(&self) -> ProtocolVersion {
         self.protocol_version
+    }
+
+    /// Where the broker is.
+    pub(super) fn target(&self) -> Result<Target, Failure> {
+        let Some(url) = &self.url else { return self.transport.target(&self.host, self.port) };
+        let mut transport = self.transport.clone();
+        transport.tls |= url.is_tls;
+        transport.ws |= url.is_websocket;
+        if let Some(path) = url.websocket_path() {
+            if transport.ws_path.is_some() {
+                return Err(Failure::Usage(
+                    "--url has a path already, beside --ws-path".to_owned(),
+                ));
+            }
+            transport.ws_path = Some(path.to_owned());
+        }
+        transport.target(&url.host, url.port)
+    }
+
+    /// The topic in `--url`.
+    pub(super) fn url_topic(&self) -> Option<&str> {
+        self.url.as_ref().and_then(Url::topic)
     }
 
     /// All `-D`.
@@ -81,8 +116,11 @@ impl ClientArgs {
         let mut connect = Connect::new(self.protocol_version, &self.client_id());
         connect.keep_alive = self.keepalive;
         connect.clean_start = !self.disable_clean_session;
-        connect.username = self.username.clone();
-        connect.password = self.password.as_ref().map(|password| password.clone().into_bytes());
+        let url = self.url.as_ref();
+        let username = self.username.as_ref().or(url.and_then(|url| url.username.as_ref()));
+        let password = self.password.as_ref().or(url.and_then(|url| url.password.as_ref()));
+        connect.username = username.cloned();
+        connect.password = password.map(|password| password.clone().into_bytes());
         if connect.password.is_some() && connect.username.is_none() && !is_5 {
             return Err("a password (-P) without a user name (-u) needs -V mqttv5".to_owned());
         }

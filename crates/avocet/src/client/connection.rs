@@ -1,8 +1,6 @@
 //! A blocking connection to a broker.
 
 use std::{
-    io::{self, ErrorKind, Read, Write},
-    net::{Shutdown, TcpStream, ToSocketAddrs},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,16 +10,17 @@ use std::{
 
 use anyhow::{Context, anyhow, bail};
 use avocet_mqtt::{Codec, Connack, Connect, Packet, ProtocolVersion, ReasonCode, encode};
+use avocet_net::{Incoming, Layers};
+
+use super::stream::{Socket, Stream, Target};
 
 /// How long a broker may take to let us in or to answer.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-const READ_BYTES: usize = 16 * 1024;
-
-/// The socket and what was read from it ahead of time.
+/// The stream and what was read from it ahead of time.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    socket: TcpStream,
+    stream: Stream,
     version: ProtocolVersion,
     codec: Codec,
     buffer: Vec<u8>,
@@ -35,15 +34,15 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Connects and is let in.
-    pub(crate) fn open(host: &str, port: u16, connect: Connect) -> anyhow::Result<(Self, Connack)> {
-        let socket = dial(host, port)?;
-        socket.set_nodelay(true)?;
+    pub(crate) fn open(target: &Target, connect: Connect) -> anyhow::Result<(Self, Connack)> {
+        let mut buffer = Vec::new();
+        let stream = Stream::open(target, &mut buffer)?;
         let version = connect.version;
         let mut connection = Self {
-            socket,
+            stream,
             version,
             codec: Codec::with_version(version, u32::MAX),
-            buffer: Vec::new(),
+            buffer,
             taken: 0,
             is_ended: Arc::default(),
             out: Vec::new(),
@@ -74,9 +73,9 @@ impl Connection {
             bail!("the packet is larger than MQTT can carry");
         }
         self.sent_at = Instant::now();
-        match (&self.socket).write_all(&self.out) {
+        match self.stream.write_all(&self.out) {
             Ok(()) => Ok(()),
-            Err(error) => Err(self.last_words().unwrap_or_else(|| lost(error))),
+            Err(error) => Err(self.last_words().unwrap_or_else(|| lost(error.into()))),
         }
     }
 
@@ -115,17 +114,10 @@ impl Connection {
             if left.is_some_and(|left| left.is_zero()) {
                 return Ok(false);
             }
-            self.socket.set_read_timeout(left)?;
-            let start = self.buffer.len();
-            self.buffer.resize(start + READ_BYTES, 0);
-            let read = (&self.socket).read(&mut self.buffer[start..]);
-            self.buffer.truncate(start + read.as_ref().copied().unwrap_or(0));
-            match read {
-                Ok(0) if self.is_ended() => return Ok(false),
-                Ok(0) => bail!("the broker closed the connection"),
-                Ok(_) => {}
-                Err(error) if is_passing(&error) => {}
-                Err(error) => return Err(lost(error)),
+            match self.stream.read(&mut self.buffer, left).map_err(lost)? {
+                Incoming::More => {}
+                Incoming::End if self.is_ended() => return Ok(false),
+                Incoming::End => bail!("the broker closed the connection"),
             }
         }
     }
@@ -144,7 +136,8 @@ impl Connection {
 
     /// Lets another thread end the waiting; what is read until then is still given out.
     pub(crate) fn ender(&self) -> anyhow::Result<Ender> {
-        Ok(Ender { socket: self.socket.try_clone()?, is_ended: Arc::clone(&self.is_ended) })
+        let socket = self.stream.try_clone_socket()?;
+        Ok(Ender { socket, is_ended: Arc::clone(&self.is_ended) })
     }
 
     /// Whether an [`Ender`] has ended it.
@@ -152,17 +145,23 @@ impl Connection {
         self.is_ended.load(Ordering::Relaxed)
     }
 
-    /// The socket, and what was read from it but not handed out.
-    pub(crate) fn into_parts(mut self) -> (TcpStream, Vec<u8>) {
+    /// The socket, the layers on it, and what was read but not handed out.
+    pub(crate) fn into_parts(mut self) -> (Socket, Option<Box<Layers>>, Vec<u8>) {
         self.buffer.drain(..self.taken);
-        (self.socket, self.buffer)
+        let (socket, layers) = self.stream.into_parts();
+        (socket, layers, self.buffer)
+    }
+
+    /// Nothing more is to be sent.
+    pub(super) fn close(self) {
+        self.stream.close();
     }
 }
 
 /// Ends the waiting of a connection.
 #[derive(Debug)]
 pub(crate) struct Ender {
-    socket: TcpStream,
+    socket: Socket,
     is_ended: Arc<AtomicBool>,
 }
 
@@ -170,31 +169,12 @@ impl Ender {
     pub(crate) fn end(&self) {
         self.is_ended.store(true, Ordering::Relaxed);
         // A socket that is closed already waits no more either.
-        self.socket.shutdown(Shutdown::Read).ok();
+        self.socket.end_reading().ok();
     }
 }
 
-fn dial(host: &str, port: u16) -> anyhow::Result<TcpStream> {
-    let addresses = (host, port).to_socket_addrs();
-    let addresses = addresses.with_context(|| format!("cannot find host {host}"))?;
-    let mut failure = None;
-    for address in addresses {
-        match TcpStream::connect_timeout(&address, ANSWER_TIMEOUT) {
-            Ok(socket) => return Ok(socket),
-            Err(error) => failure = Some(error),
-        }
-    }
-    let failure = failure.unwrap_or_else(|| ErrorKind::AddrNotAvailable.into());
-    Err(failure).with_context(|| format!("cannot connect to {host}:{port}"))
-}
-
-/// Whether reading may be tried again.
-fn is_passing(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
-}
-
-fn lost(error: io::Error) -> anyhow::Error {
-    anyhow!(error).context("the connection is lost")
+fn lost(error: anyhow::Error) -> anyhow::Error {
+    error.context("the connection is lost")
 }
 
 /// A sentence out of reason code and reason string.

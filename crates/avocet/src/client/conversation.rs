@@ -9,6 +9,7 @@ use super::{
     args::ClientArgs,
     connection::{ANSWER_TIMEOUT, Connection},
     property::Properties,
+    stream::Target,
 };
 use crate::cli::complain;
 
@@ -22,12 +23,16 @@ pub(super) struct Conversation {
 
 impl Conversation {
     /// Connects and is let in.
-    pub(super) fn open(args: &ClientArgs, connect: Connect) -> anyhow::Result<(Self, Connack)> {
+    pub(super) fn open(
+        args: &ClientArgs,
+        target: &Target,
+        connect: Connect,
+    ) -> anyhow::Result<(Self, Connack)> {
         let asked = connect.keep_alive;
         if args.debug {
             complain(&format_args!("sending CONNECT as {:?}", connect.client_id));
         }
-        let (connection, connack) = Connection::open(&args.host, args.port, connect)?;
+        let (connection, connack) = Connection::open(target, connect)?;
         let seconds = connack.server_keep_alive.unwrap_or(asked);
         let conversation = Self {
             connection,
@@ -82,7 +87,9 @@ impl Conversation {
     pub(super) fn close(mut self, properties: &Properties) -> anyhow::Result<()> {
         let mut disconnect = Disconnect::new(avocet_mqtt::ReasonCode::Success);
         properties.apply_to_disconnect(&mut disconnect).map_err(anyhow::Error::msg)?;
-        self.send(&Packet::Disconnect(Box::new(disconnect)))
+        self.send(&Packet::Disconnect(Box::new(disconnect)))?;
+        self.connection.close();
+        Ok(())
     }
 
     fn tell(&self, what: &str, packet: &Packet<'_>) {

@@ -35,6 +35,10 @@ Examples:
   avocet pub -t config -f config.json              a file as one message
   tail -f log | avocet pub -t log -l               each line as a message
   avocet pub -V mqttv5 -t ask -m hi -D PUBLISH response-topic answer
+  avocet pub -L mqtts://me:secret@broker.example.org/room/1/temperature -m 21.5
+  avocet pub --cafile ca.pem --cert me.pem --key me.key -t a -m b
+  avocet pub --ws -h broker.example.org -t a -m b  over WebSocket, port 8083
+  avocet pub --unix /run/avocet.sock -t a -m b
 
 Exit code 0: published (QoS 1 and 2: acknowledged); 2: wrong usage; 1: anything else.";
 
@@ -44,8 +48,8 @@ Exit code 0: published (QoS 1 and 2: acknowledged); 2: wrong usage; 1: anything 
 #[command(group = ArgGroup::new("payload").required(true))]
 pub(crate) struct PubArgs {
     /// The topic to publish to.
-    #[arg(short, long)]
-    topic: String,
+    #[arg(short, long, required_unless_present = "url")]
+    topic: Option<String>,
     /// The payload.
     #[arg(short, long, group = "payload", allow_hyphen_values = true)]
     pub(super) message: Option<String>,
@@ -83,18 +87,31 @@ fn seconds(text: &str) -> Result<Duration, String> {
     seconds.ok_or_else(|| "a number of seconds is needed".to_owned())
 }
 
+impl PubArgs {
+    fn topic(&self) -> Result<&str, String> {
+        match (&self.topic, self.client.url_topic()) {
+            (Some(topic), None) => Ok(topic),
+            (None, Some(topic)) => Ok(topic),
+            (Some(_), Some(_)) => Err("--topic and --url both name a topic".to_owned()),
+            (None, None) => Err("neither --topic nor --url names a topic".to_owned()),
+        }
+    }
+}
+
 pub(super) fn run(args: &PubArgs) -> Result<(), Failure> {
     let properties = args.client.properties()?;
     let forwarded = properties.forwarded()?;
-    let mut template = Publish::new(&args.topic, &[]);
+    let topic = args.topic()?;
+    let mut template = Publish::new(topic, &[]);
     properties.apply_to_publish(&mut template)?;
-    if !(args.topic.is_empty() && template.topic_alias.is_some()) {
-        topic::check_name(&args.topic).map_err(|error| format!("--topic: {error}"))?;
+    if !(topic.is_empty() && template.topic_alias.is_some()) {
+        topic::check_name(topic).map_err(|error| format!("--topic: {error}"))?;
     }
     let connect = args.client.connect(&properties)?;
+    let target = args.client.target()?;
     let source = Source::open(args)?;
-    let (conversation, connack) = Conversation::open(&args.client, connect)?;
-    let publisher = Publisher::new(args, conversation, &connack, &forwarded);
+    let (conversation, connack) = Conversation::open(&args.client, &target, connect)?;
+    let publisher = Publisher::new(args, topic, conversation, &connack, &forwarded);
     Ok(publisher.run(source, &properties)?)
 }
 
@@ -102,6 +119,7 @@ pub(super) fn run(args: &PubArgs) -> Result<(), Failure> {
 #[derive(Debug)]
 struct Publisher<'a> {
     args: &'a PubArgs,
+    topic: &'a str,
     conversation: Conversation,
     forwarded: &'a OwnedProperties,
     packet_bytes_max: usize,
@@ -114,6 +132,7 @@ struct Publisher<'a> {
 impl<'a> Publisher<'a> {
     fn new(
         args: &'a PubArgs,
+        topic: &'a str,
         conversation: Conversation,
         connack: &Connack,
         forwarded: &'a OwnedProperties,
@@ -122,6 +141,7 @@ impl<'a> Publisher<'a> {
         let packet_bytes_max = connack.maximum_packet_size.map(|max| max.get() as usize);
         Self {
             args,
+            topic,
             conversation,
             forwarded,
             packet_bytes_max: packet_bytes_max.unwrap_or(avocet_mqtt::codec::PACKET_BYTES_MAX),
@@ -153,7 +173,7 @@ impl<'a> Publisher<'a> {
     }
 
     fn publish(&mut self, payload: &[u8], properties: &Properties) -> anyhow::Result<()> {
-        let mut publish = Publish::new(&self.args.topic, payload);
+        let mut publish = Publish::new(self.topic, payload);
         publish.qos = self.args.qos;
         publish.retain = self.args.retain;
         publish.properties = self.forwarded.borrow();

@@ -31,6 +31,10 @@ Examples:
   avocet sub -t answer -C 1 -W 5                   one message, within five seconds
   avocet sub -c -i logger -q 1 -t 'log/#'          a session that outlives the connection
   avocet sub -t '$share/workers/job/#'             share the work with others
+  avocet sub --tls -h broker.example.org -t 'room/#'
+  avocet sub --cafile ca.pem -t 'room/#'           TLS, its certificate signed by this authority
+  avocet sub -L wss://broker.example.org/mqtt -t 'room/#'
+  avocet sub --unix /run/avocet.sock -t 'room/#'
 
 Exit code 0: ended by -C, by -E or by a signal; 27: ended by -W, whatever came until then;
 2: wrong usage; 1: anything else.";
@@ -40,7 +44,7 @@ Exit code 0: ended by -C, by -E or by a signal; 27: ended by -W, whatever came u
 #[command(disable_help_flag = true, after_help = EXAMPLES)]
 pub(crate) struct SubArgs {
     /// A topic filter to subscribe to. May be repeated.
-    #[arg(short, long, required = true)]
+    #[arg(short, long, required_unless_present = "url")]
     topic: Vec<String>,
     /// Print nothing from topics that match this filter. May be repeated.
     #[arg(short = 'T', long)]
@@ -70,21 +74,34 @@ pub(crate) struct SubArgs {
     pub(super) client: ClientArgs,
 }
 
+impl SubArgs {
+    /// What to subscribe to.
+    fn filters(&self) -> Result<Vec<String>, String> {
+        let in_url = self.client.url_topic().map(str::to_owned);
+        let filters: Vec<String> = self.topic.iter().cloned().chain(in_url).collect();
+        let complaint = || "neither --topic nor --url names a topic filter".to_owned();
+        if filters.is_empty() { Err(complaint()) } else { Ok(filters) }
+    }
+}
+
 pub(super) fn run(args: &SubArgs) -> Result<(), Failure> {
-    for filter in args.topic.iter().chain(&args.filter_out) {
+    let filters = args.filters()?;
+    for filter in filters.iter().chain(&args.filter_out) {
         topic::check_filter(filter).map_err(|error| format!("{filter}: {error}"))?;
     }
     let properties = args.client.properties()?;
-    let mut subscribe = subscribe(args);
+    let mut subscribe = subscribe(args, &filters);
     properties.apply_to_subscribe(&mut subscribe)?;
     let connect = args.client.connect(&properties)?;
+    let target = args.client.target()?;
     let deadline = args.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
-    let (mut conversation, _) = Conversation::open(&args.client, connect)?;
+    let (mut conversation, _) = Conversation::open(&args.client, &target, connect)?;
     let ender = conversation.connection.ender()?;
     signals::on_end(move || ender.end()).context("cannot listen to signals")?;
     conversation.send(&Packet::Subscribe(subscribe))?;
     let subscriber = Subscriber {
         args,
+        filters,
         conversation,
         deadline,
         suback_due: Some(Instant::now() + ANSWER_TIMEOUT),
@@ -96,20 +113,21 @@ pub(super) fn run(args: &SubArgs) -> Result<(), Failure> {
     subscriber.run(&properties)
 }
 
-fn subscribe(args: &SubArgs) -> Subscribe {
+fn subscribe(args: &SubArgs, filters: &[String]) -> Subscribe {
     let options = SubscriptionOptions { qos: args.qos, ..SubscriptionOptions::default() };
     let subscription = |filter: &String| Subscription { filter: filter.clone(), options };
     Subscribe {
         packet_id: PacketId::MIN,
         subscription_identifier: None,
         user_properties: UserProperties::default(),
-        subscriptions: args.topic.iter().map(subscription).collect(),
+        subscriptions: filters.iter().map(subscription).collect(),
     }
 }
 
 /// Receives, acknowledges and prints.
 struct Subscriber<'a> {
     args: &'a SubArgs,
+    filters: Vec<String>,
     conversation: Conversation,
     deadline: Option<Instant>,
     /// When the answer to SUBSCRIBE has to be there, as long as it is not.
@@ -224,7 +242,7 @@ impl Subscriber<'_> {
 
     fn handle_suback(&mut self, suback: Suback) -> anyhow::Result<Then> {
         self.suback_due = None;
-        let refused = suback.reasons.iter().zip(&self.args.topic);
+        let refused = suback.reasons.iter().zip(&self.filters);
         let refused = refused.filter(|(reason, _)| reason.is_error());
         let complaints: Vec<String> = refused
             .map(|(reason, filter)| {

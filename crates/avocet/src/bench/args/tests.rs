@@ -10,12 +10,13 @@ struct Bench {
 }
 
 fn load(line: &str) -> Result<Load, clap::Error> {
-    Ok(match Bench::try_parse_from(line.split(' '))?.command {
+    let load = match Bench::try_parse_from(line.split(' '))?.command {
         BenchCommand::Pair(args) => args.load.load(Shape::Pair, args.pairs),
         BenchCommand::Fanin(args) => args.load.load(Shape::Fanin, args.publishers),
         BenchCommand::Fanout(args) => args.load.load(Shape::Fanout, args.subscribers),
         BenchCommand::Relay(_) | BenchCommand::Yardstick(_) => panic!("{line} is no load"),
-    })
+    };
+    Ok(load.unwrap())
 }
 
 #[test]
@@ -28,6 +29,12 @@ fn options_arrive_in_the_load() {
     assert_eq!((load.qos, load.version), (QoS::ExactlyOnce, ProtocolVersion::V5));
     assert!(load.is_fastlane);
     assert!(matches!(load.until, Until::Delivered(9)));
+}
+
+#[test]
+fn load_may_come_through_layers() {
+    let load = load("bench fanin --insecure --ws --host broker").unwrap();
+    assert!(load.target.wrapping.tls.is_some() && load.target.wrapping.websocket.is_some());
 }
 
 #[test]
@@ -49,6 +56,7 @@ fn nonsense_is_wrong_usage() {
         "bench pair --seconds -1",
         "bench pair --seconds 1 --messages 1",
         "bench fanin --subscribers 1",
+        "bench pair --unix /a --port 1",
         "bench",
     ];
     for line in lines {

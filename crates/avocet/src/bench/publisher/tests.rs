@@ -3,14 +3,16 @@ use std::time::Duration;
 use avocet_mqtt::{Codec, Packet};
 
 use super::*;
-use crate::bench::{load::Until, shape::Shape};
+use crate::{
+    bench::{load::Until, shape::Shape},
+    client::stream::Target,
+};
 
 fn load(version: ProtocolVersion, qos: QoS) -> Load {
     Load {
         shape: Shape::Pair,
         count: 3,
-        host: String::new(),
-        port: 0,
+        target: Target::tcp("", 0),
         username: None,
         password: None,
         pid: None,

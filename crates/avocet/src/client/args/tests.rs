@@ -19,7 +19,7 @@ fn connect(line: &str) -> Result<Connect, String> {
 fn letters_are_those_of_mosquitto() {
     let line = "-h host -p 1 -i me -u user -P secret -k 7 -c -V mqttv311 -d";
     let client = Client::try_parse_from(format!("client {line}").split(' ')).unwrap();
-    assert_eq!((client.args.host.as_str(), client.args.port), ("host", 1));
+    assert_eq!(client.args.target().unwrap().place.to_string(), "host:1");
     assert!(client.args.debug);
     let connect = connect(line).unwrap();
     assert_eq!((connect.client_id.as_str(), connect.keep_alive), ("me", 7));
@@ -41,6 +41,32 @@ fn kept_session_of_5_lasts_for_ever_unless_told() {
 fn only_3_1_makes_up_a_client_id() {
     assert_eq!(connect("").unwrap().client_id, "");
     assert_ne!(connect("-V mqttv31").unwrap().client_id, "");
+}
+
+#[test]
+fn url_stands_for_host_and_more() {
+    let parse = |line: &str| Client::try_parse_from(format!("client {line}").split(' '));
+    let args = parse("-L mqtt://me:secret@host:9/a/b").unwrap().args;
+    assert_eq!(args.target().unwrap().place.to_string(), "host:9");
+    assert_eq!(args.url_topic(), Some("a/b"));
+    let sent = connect("-L mqtt://me:secret@host:9/a/b").unwrap();
+    assert_eq!(
+        (sent.username.as_deref(), sent.password.as_deref()),
+        (Some("me"), Some(&b"secret"[..]))
+    );
+    assert_eq!(connect("-L mqtt://me@host -u you").unwrap().username.as_deref(), Some("you"));
+
+    let wss = parse("-L wss://host/ws --insecure").unwrap().args;
+    let target = wss.target().unwrap();
+    assert_eq!(target.place.to_string(), "host:8084");
+    assert_eq!(target.wrapping.websocket.map(|request| request.path).as_deref(), Some("/ws"));
+    assert!(target.wrapping.tls.is_some() && wss.url_topic().is_none());
+
+    let args = parse("-L ws://host/ws --ws-path /mqtt").unwrap().args;
+    assert!(matches!(args.target(), Err(Failure::Usage(_))));
+    for line in ["-L mqtt://host -h host", "-L mqtt://host -p 1", "-L mqtt://host --unix /a"] {
+        assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
+    }
 }
 
 #[test]

@@ -16,10 +16,9 @@ fn parse(line: &str) -> Result<PubArgs, clap::Error> {
 #[test]
 fn letters_are_those_of_mosquitto() {
     let args = parse("-h host -t a/b -m -5 -q 2 -r --repeat 3 --repeat-delay 0.5").unwrap();
-    assert_eq!((args.topic.as_str(), args.message.as_deref()), ("a/b", Some("-5")));
+    assert_eq!((args.topic().unwrap(), args.message.as_deref()), ("a/b", Some("-5")));
     assert_eq!((args.qos, args.retain, args.repeat), (QoS::ExactlyOnce, true, 3));
     assert_eq!(args.repeat_delay, Duration::from_millis(500));
-    assert_eq!(args.client.host, "host");
 }
 
 #[test]
@@ -30,6 +29,15 @@ fn there_is_exactly_one_payload() {
     for line in ["-t a", "-m x", "-t a -m x -n", "-t a -l -s", "-t a -l --repeat 2", "-t a -n -q 3"]
     {
         assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
+    }
+}
+
+#[test]
+fn there_is_exactly_one_topic() {
+    assert_eq!(parse("-L mqtt://host/a/b -n").unwrap().topic().unwrap(), "a/b");
+    assert_eq!(parse("-L ws://host/mqtt -t a -n").unwrap().topic().unwrap(), "a");
+    for line in ["-L mqtt://host/a -t b -n", "-L mqtt://host -n", "-L ws://host/mqtt -n"] {
+        assert!(matches!(run(&parse(line).unwrap()), Err(Failure::Usage(_))), "{line}");
     }
 }
 

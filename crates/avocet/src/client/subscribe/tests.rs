@@ -48,7 +48,8 @@ fn topic_alias_stands_for_its_topic() {
 
 #[test]
 fn every_topic_is_subscribed_with_the_qos() {
-    let subscribe = subscribe(&parse("-t a -t b/# -q 1").unwrap());
+    let args = parse("-t a -L mqtt://host/b/# -q 1").unwrap();
+    let subscribe = subscribe(&args, &args.filters().unwrap());
     let lines = subscribe.subscriptions.iter();
     let lines: Vec<_> = lines.map(|line| (line.filter.as_str(), line.options.qos)).collect();
     assert_eq!(lines, [("a", QoS::AtLeastOnce), ("b/#", QoS::AtLeastOnce)]);
@@ -57,6 +58,12 @@ fn every_topic_is_subscribed_with_the_qos() {
 #[test]
 fn filters_are_checked_before_anyone_is_called() {
     let args = parse("-t a/#/b").unwrap();
+    assert!(matches!(run(&args), Err(Failure::Usage(_))));
+}
+
+#[test]
+fn without_any_filter_nobody_is_called() {
+    let args = parse("-L ws://host/mqtt").unwrap();
     assert!(matches!(run(&args), Err(Failure::Usage(_))));
 }
 
