@@ -3,9 +3,9 @@
 use std::{path::PathBuf, sync::Arc};
 
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     client::{
-        Resumption,
+        Resumption, WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     crypto::CryptoProvider,
@@ -28,8 +28,12 @@ pub struct TlsClientOptions {
     pub certificate: Option<(PathBuf, PathBuf)>,
     /// Any certificate is taken, whoever it is of: for trying things out.
     pub insecure: bool,
+    /// A certificate may be for any name, but the authorities count.
+    pub any_name: bool,
     /// Nothing newer than 1.2.
     pub only_1_2: bool,
+    /// Nothing older than 1.3.
+    pub only_1_3: bool,
     /// Sessions are resumed among the streams that share this.
     pub resumption: bool,
     /// What is spoken (ALPN), the preferred one first; empty: not told.
@@ -55,7 +59,11 @@ impl TlsClient {
             TlsError::new("server_name", detail)
         })?;
         let provider = provider();
-        let versions = if options.only_1_2 { &[&TLS12][..] } else { &[&TLS13, &TLS12] };
+        let versions = match (options.only_1_2, options.only_1_3) {
+            (true, _) => &[&TLS12][..],
+            (false, true) => &[&TLS13],
+            (false, false) => &[&TLS13, &TLS12],
+        };
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(versions)
             .map_err(|error| TlsError::new("only_1_2", error.to_string()))?;
@@ -63,7 +71,16 @@ impl TlsClient {
             let verifier = AnyServer(Arc::clone(&provider));
             builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
         } else {
-            builder.with_root_certificates(roots(options)?)
+            let roots = Arc::new(roots(options)?);
+            let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
+                .build()
+                .map_err(|error| TlsError::new("ca", error.to_string()))?;
+            if options.any_name {
+                let verifier = Arc::new(AnyName(verifier));
+                builder.dangerous().with_custom_certificate_verifier(verifier)
+            } else {
+                builder.with_webpki_verifier(verifier)
+            }
         };
         let mut config = match &options.certificate {
             None => builder.with_no_client_auth(),
@@ -100,6 +117,52 @@ fn roots(options: &TlsClientOptions) -> Result<RootCertStore, TlsError> {
         return Err(TlsError::new("ca", "no authority is given that the server could be known by"));
     }
     Ok(roots)
+}
+
+/// Takes a server whose certificate is good but for another name.
+#[derive(Debug)]
+struct AnyName(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for AnyName {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        // The name is looked at when all else is found to be good.
+        match self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        {
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
 }
 
 /// Takes any server.

@@ -16,8 +16,10 @@ pub(super) fn client(args: &TransportArgs, host: &str) -> Result<TlsClient, Fail
         ca: args.cafile.clone(),
         roots: roots(args)?,
         certificate: args.cert.clone().zip(args.key.clone()),
-        insecure: args.insecure,
-        only_1_2: args.tls_version.is_some(),
+        insecure: false,
+        any_name: args.insecure,
+        only_1_2: args.tls_version.as_deref() == Some("tlsv1.2"),
+        only_1_3: args.tls_version.as_deref() == Some("tlsv1.3"),
         resumption: false,
         protocols: args.tls_alpn.iter().map(|name| name.clone().into_bytes()).collect(),
     };
@@ -27,7 +29,6 @@ pub(super) fn client(args: &TransportArgs, host: &str) -> Result<TlsClient, Fail
 /// The authorities that do not stand in `--cafile`.
 fn roots(args: &TransportArgs) -> anyhow::Result<Vec<Vec<u8>>> {
     let loaded = match (&args.capath, &args.cafile) {
-        _ if args.insecure => return Ok(Vec::new()),
         (Some(directory), _) => load_certs_from_paths(None, Some(directory)),
         (None, Some(_)) => return Ok(Vec::new()),
         (None, None) => load_native_certs(),

@@ -33,8 +33,8 @@ fn options_arrive_in_the_load() {
 
 #[test]
 fn load_may_come_through_layers() {
-    let load = load("bench fanin --insecure --ws --host broker").unwrap();
-    assert!(load.target.wrapping.tls.is_some() && load.target.wrapping.websocket.is_some());
+    let load = load("bench fanin --ws --host broker").unwrap();
+    assert!(load.target.wrapping.websocket.is_some());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 use clap::Parser;
 
 use super::*;
+use crate::client::transport::tests::AUTHORITY;
 
 #[derive(Debug, Parser)]
 #[command(disable_help_flag = true)]
@@ -56,7 +57,7 @@ fn url_stands_for_host_and_more() {
     );
     assert_eq!(connect("-L mqtt://me@host -u you").unwrap().username.as_deref(), Some("you"));
 
-    let wss = parse("-L wss://host/ws --insecure").unwrap().args;
+    let wss = parse(&format!("-L wss://host/ws --cafile {AUTHORITY}")).unwrap().args;
     let target = wss.target().unwrap();
     assert_eq!(target.place.to_string(), "host:8084");
     assert_eq!(target.wrapping.websocket.map(|request| request.path).as_deref(), Some("/ws"));

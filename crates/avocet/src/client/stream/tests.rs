@@ -46,9 +46,13 @@ fn broker_that_is_not_accepted_is_told_why() {
         server.join().unwrap();
     }
     let (port, server) = serve(wrapping(&files, true, false));
-    let anyone =
-        TransportArgs { insecure: true, servername: Some("other".to_owned()), ..default() };
-    assert!(open(&anyone, port).is_ok());
+    let any_name =
+        TransportArgs { insecure: true, servername: Some("other".to_owned()), ..trusting("a.pem") };
+    assert!(open(&any_name, port).is_ok());
+    server.join().unwrap();
+    let (port, server) = serve(wrapping(&files, true, false));
+    let not_anyone = TransportArgs { insecure: true, ..trusting("b.pem") };
+    assert!(open(&not_anyone, port).is_err(), "--insecure leaves out the name only");
     server.join().unwrap();
 }
 
