@@ -3,11 +3,13 @@
 //! - [`test`]: everything CI checks, one announced step after the other;
 //! - [`tidy`]: the invariants that no compiler checks, each an absence;
 //! - [`spec`]: the numbered statements of MQTT, and which code and test stand for each;
+//! - [`bench`]: Avocet beside its peers;
 //! - [`docs`]: the documents that are generated, and whether they are fresh;
-//! - [`services`]: foreign clients that the tests need;
+//! - [`services`]: foreign clients that the tests need, and brokers for `bench`;
 //! - [`repository`]: where things are, and how a program is run.
 #![expect(clippy::print_stdout, reason = "a command line tool speaks on its terminal")]
 
+mod bench;
 mod docs;
 mod repository;
 mod services;
@@ -42,7 +44,9 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// What the tests need from elsewhere.
+    /// Measures Avocet beside the peers that are installed, and writes docs/benchmarks.md.
+    Bench(bench::Options),
+    /// What the tests and `bench` need from elsewhere.
     Services {
         #[command(subcommand)]
         what: services::Services,
@@ -65,6 +69,7 @@ fn run(command: Command) -> Result<()> {
         Command::Tidy => tidy::run(),
         Command::Spec(options) => spec::run(&options),
         Command::Docs { check } => docs::run(check).map(|notes| repository::print_notes(&notes)),
+        Command::Bench(options) => bench::run(&options),
         Command::Services { what } => services::run(&what),
     }
 }

@@ -20,16 +20,19 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 pub(crate) enum Services {
     /// Installs `mosquitto_pub`, `openssl`, the Python clients and MQTT.js.
     Clients,
+    /// Installs brokers to measure Avocet beside: mosquitto, RabbitMQ, NATS, rumqttd and rmqttd.
+    Peers,
 }
 
 pub(crate) fn run(what: &Services) -> Result<()> {
     match what {
         Services::Clients => clients().map(|notes| repository::print_notes(&notes)),
+        Services::Peers => peers().map(|notes| repository::print_notes(&notes)),
     }
 }
 
 /// Where clients and servers are installed.
-fn folder() -> Result<PathBuf> {
+pub(crate) fn folder() -> Result<PathBuf> {
     if let Some(chosen) = env::var_os("AVOCET_SERVICES") {
         return Ok(PathBuf::from(chosen));
     }
@@ -44,7 +47,7 @@ pub(crate) fn clients() -> Result<Vec<String>> {
     let mut notes = Vec::new();
     let parts = [
         ("mosquitto_pub and mosquitto_sub", mosquitto()),
-        ("openssl", openssl()),
+        ("openssl", debian_program("openssl", "openssl")),
         ("paho-mqtt, aiomqtt, gmqtt and prometheus_client", python(&folder)),
         ("MQTT.js", node(&folder)),
     ];
@@ -57,15 +60,49 @@ pub(crate) fn clients() -> Result<Vec<String>> {
     Ok(notes)
 }
 
+/// Installs what is missing; returns a note for each broker that cannot be had.
+fn peers() -> Result<Vec<String>> {
+    let folder = folder()?.join("peers");
+    let mut notes = Vec::new();
+    let parts = [
+        ("mosquitto", debian_program("mosquitto", "mosquitto")),
+        ("NATS", debian_program("nats-server", "nats-server")),
+        ("RabbitMQ", debian_program("rabbitmqctl", "rabbitmq-server")),
+        ("rumqttd", crate_program(&folder, "rumqttd")),
+        ("rmqttd", crate_program(&folder, "rmqttd")),
+    ];
+    for (name, outcome) in parts {
+        match outcome {
+            Ok(()) => println!("there: {name}"),
+            Err(error) => notes.push(format!("not run: {name} cannot be had: {error:#}")),
+        }
+    }
+    Ok(notes)
+}
+
+fn debian_program(program: &str, package: &str) -> Result<()> {
+    if on_path(program) { Ok(()) } else { debian(package) }
+}
+
+/// A program of the crates registry, built here.
+fn crate_program(folder: &Path, name: &str) -> Result<()> {
+    if folder.join("bin").join(name).is_file() {
+        return Ok(());
+    }
+    let root = folder.display().to_string();
+    let install = ["install", "--quiet", "--locked", "--root", &root, name];
+    let mut cargo = repository::cargo(&install);
+    // A folder of its own, which is of no use afterwards.
+    let target = folder.join("target");
+    repository::succeed(cargo.env("CARGO_TARGET_DIR", &target))?;
+    fs::remove_dir_all(&target).with_context(|| format!("removing {}", target.display()))
+}
+
 fn mosquitto() -> Result<()> {
     if on_path("mosquitto_pub") && on_path("mosquitto_sub") {
         return Ok(());
     }
     debian("mosquitto-clients")
-}
-
-fn openssl() -> Result<()> {
-    if on_path("openssl") { Ok(()) } else { debian("openssl") }
 }
 
 fn python(folder: &Path) -> Result<()> {

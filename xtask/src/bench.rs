@@ -1,0 +1,108 @@
+//! `cargo xtask bench`: Avocet beside its peers. A fixed table of rows; in each round of a row each
+//! broker has its turn; what stands in `docs/benchmarks.md` are medians of the rounds.
+//!
+//! - [`peer`]: the brokers, and how one is started;
+//! - [`row`]: what is measured;
+//! - [`report`]: the figures, as they stand in the document.
+
+mod peer;
+mod report;
+mod row;
+
+use std::{path::PathBuf, time::Instant};
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+
+use self::{
+    peer::Running,
+    report::Report,
+    row::{Figures, ROWS, Row},
+};
+use crate::repository;
+
+#[derive(Args, Debug)]
+pub(crate) struct Options {
+    /// Rounds of each row; of their figures the median counts.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Seconds of each measurement of a load.
+    #[arg(long, default_value_t = 2)]
+    seconds: u32,
+    /// Only these rows, by name; may be repeated. The document is then left as it is.
+    #[arg(long)]
+    row: Vec<String>,
+    /// Only these peers, by name; may be repeated. The document is then left as it is.
+    #[arg(long)]
+    peer: Vec<String>,
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    ensure!(options.rounds > 0, "at least one round is needed");
+    let rows: Vec<&Row> = ROWS.iter().filter(|row| is_chosen(&options.row, row.name)).collect();
+    ensure!(!rows.is_empty(), "there is no such row; there are: {}", row::names());
+    let tool = build()?;
+    let peers = peer::all(&tool)?;
+    let mut running = Vec::new();
+    let mut absent = Vec::new();
+    for peer in peers.into_iter().filter(|peer| is_chosen(&options.peer, &peer.name)) {
+        match peer.version()? {
+            None => absent.push(format!("not run: {} is not installed", peer.name)),
+            Some(version) => {
+                println!("starting {} ({version})", peer.name);
+                running.push(Running::start(peer, version)?);
+            }
+        }
+    }
+    repository::print_notes(&absent);
+    let mut report = Report::new(&running, &rows);
+    let begun = Instant::now();
+    for row in &rows {
+        measure(options, &tool, row, &mut running, &mut report)?;
+        println!("{}", report.line(row.name));
+    }
+    println!("{:.0} s", begun.elapsed().as_secs_f64());
+    if options.row.is_empty() && options.peer.is_empty() {
+        report.write(options.rounds, options.seconds, &absent)?;
+    }
+    Ok(())
+}
+
+fn is_chosen(chosen: &[String], name: &str) -> bool {
+    chosen.is_empty() || chosen.iter().any(|one| one == name)
+}
+
+/// The tool, which is the broker under test as well.
+fn build() -> Result<PathBuf> {
+    repository::succeed(&mut repository::cargo(&["build", "--release", "--package", "avocet"]))?;
+    Ok(repository::target().join("release/avocet"))
+}
+
+/// All rounds of a row. A broker that fails once in it has no figure.
+fn measure(
+    options: &Options,
+    tool: &std::path::Path,
+    row: &Row,
+    running: &mut [Running],
+    report: &mut Report,
+) -> Result<()> {
+    let mut figures: Vec<Result<Vec<Figures>, String>> =
+        running.iter().map(|broker| broker.can_do(row).map(|()| Vec::new())).collect();
+    for round in 0..options.rounds {
+        for (broker, figures) in running.iter_mut().zip(&mut figures) {
+            let Ok(so_far) = figures else { continue };
+            if row.needs_fresh_broker || !broker.is_up() {
+                broker.restart().with_context(|| format!("starting {} again", broker.name()))?;
+            }
+            match row.measure(tool, broker, options.seconds) {
+                Ok(one) => so_far.push(one),
+                Err(error) => {
+                    println!("!! {} in {}, round {round}: {error:#}", broker.name(), row.name);
+                    *figures = Err("failed".to_owned());
+                }
+            }
+        }
+    }
+    report.add(row, figures);
+    Ok(())
+}

@@ -1,0 +1,246 @@
+//! The brokers that are measured: what `xtask/peers.toml` says of each, and Avocet twice, with one
+//! shard and as it is.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use super::row::Row;
+use crate::{repository, services};
+
+const FILE: &str = "xtask/peers.toml";
+
+/// A broker that may be installed.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Peer {
+    pub(super) name: String,
+    /// Prints the version somewhere in its first line.
+    version: Vec<String>,
+    command: Vec<String>,
+    #[serde(default)]
+    config: String,
+    /// More files in its folder.
+    #[serde(default)]
+    files: BTreeMap<String, String>,
+    #[serde(default)]
+    environment: BTreeMap<String, String>,
+    /// Rows that it cannot do, by name or beginning of the name, with the reason.
+    #[serde(default)]
+    lacks: BTreeMap<String, String>,
+    #[serde(default = "usual_seconds")]
+    seconds_to_start: u64,
+}
+
+fn usual_seconds() -> u64 {
+    15
+}
+
+#[derive(Deserialize)]
+struct Peers {
+    peer: Vec<Peer>,
+}
+
+/// Avocet first, then those of the file.
+pub(super) fn all(avocet: &Path) -> Result<Vec<Peer>> {
+    let text = repository::read(FILE)?;
+    let peers: Peers = toml::from_str(&text).with_context(|| format!("reading {FILE}"))?;
+    let ours = [("Avocet", None), ("Avocet, 1 shard", Some("node.shards=1"))];
+    let mut all: Vec<Peer> =
+        ours.into_iter().map(|(name, setting)| Peer::avocet(avocet, name, setting)).collect();
+    all.extend(peers.peer);
+    Ok(all)
+}
+
+impl Peer {
+    fn avocet(executable: &Path, name: &str, setting: Option<&str>) -> Self {
+        let executable = executable.display().to_string();
+        let settings = [
+            "listeners.tcp.default.bind=127.0.0.1:{port}",
+            "http.enable=false",
+            "node.data_dir={dir}/data",
+            "log.level=warn",
+        ];
+        let settings = settings.into_iter().chain(setting);
+        let arguments = settings.flat_map(|setting| ["--set".to_owned(), setting.to_owned()]);
+        let start = [executable.clone(), "start".to_owned()];
+        Self {
+            name: name.to_owned(),
+            version: vec![executable, "--version".to_owned()],
+            command: start.into_iter().chain(arguments).collect(),
+            config: String::new(),
+            files: BTreeMap::new(),
+            environment: BTreeMap::new(),
+            lacks: BTreeMap::new(),
+            seconds_to_start: usual_seconds(),
+        }
+    }
+
+    /// The first number with a point in what it prints; nothing if it is not installed.
+    pub(super) fn version(&self) -> Result<Option<String>> {
+        let words: Vec<String> = self.version.iter().map(|word| in_peers(word)).collect();
+        let Some((program, arguments)) = words.split_first() else {
+            bail!("{} has no `version` in {FILE}", self.name);
+        };
+        let Ok(output) = Command::new(program).args(arguments).output() else { return Ok(None) };
+        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.push_str(&String::from_utf8_lossy(&output.stderr));
+        let words = text.split_whitespace().map(|word| word.trim_start_matches('v'));
+        let version = words.into_iter().find(|word| {
+            word.contains('.') && word.starts_with(|first: char| first.is_ascii_digit())
+        });
+        Ok(Some(version.unwrap_or("of unknown version").trim_end_matches(',').to_owned()))
+    }
+}
+
+fn in_peers(text: &str) -> String {
+    let folder = services::folder().unwrap_or_default().join("peers");
+    text.replace("{peers}", &folder.display().to_string())
+}
+
+/// A broker that serves. It ends with this.
+#[derive(Debug)]
+pub(super) struct Running {
+    peer: Peer,
+    pub(super) version: String,
+    child: Child,
+    pub(super) port: u16,
+    folder: PathBuf,
+}
+
+impl Running {
+    pub(super) fn start(peer: Peer, version: String) -> Result<Self> {
+        let name: String = peer.name.chars().filter(char::is_ascii_alphanumeric).collect();
+        let folder = env::temp_dir().join(format!("avocet-bench-{}-{name}", std::process::id()));
+        let (child, port) = launch(&peer, &folder)?;
+        Ok(Self { peer, version, child, port, folder })
+    }
+
+    /// Ends it and starts it as if for the first time.
+    pub(super) fn restart(&mut self) -> Result<()> {
+        end(&mut self.child);
+        (self.child, self.port) = launch(&self.peer, &self.folder)?;
+        Ok(())
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.peer.name
+    }
+
+    pub(super) fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(super) fn is_up(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None)) && answers(self.port)
+    }
+
+    /// Whether it has what a row needs, or why not.
+    pub(super) fn can_do(&self, row: &Row) -> Result<(), String> {
+        let lack = self.peer.lacks.iter().find(|(name, _)| row.name.starts_with(&***name));
+        lack.map_or(Ok(()), |(_, reason)| Err(reason.clone()))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        end(&mut self.child);
+        // What stays behind is in the system's folder for such things.
+        fs::remove_dir_all(&self.folder).ok();
+    }
+}
+
+fn launch(peer: &Peer, folder: &Path) -> Result<(Child, u16)> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("emptying {}", folder.display()))?;
+    }
+    fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+    let ports = free_ports()?;
+    let config = folder.join("broker.conf");
+    let fill = |text: &str| {
+        let mut text = in_peers(text)
+            .replace("{dir}", &folder.display().to_string())
+            .replace("{config}", &config.display().to_string())
+            .replace("{port}", &ports[0].to_string());
+        for (number, port) in ports.iter().enumerate().skip(1) {
+            text = text.replace(&format!("{{port{}}}", number + 1), &port.to_string());
+        }
+        text
+    };
+    fs::write(&config, fill(&peer.config)).context("writing a broker's configuration")?;
+    for (name, text) in &peer.files {
+        fs::write(folder.join(name), fill(text)).context("writing a broker's files")?;
+    }
+    let words: Vec<String> = peer.command.iter().map(|word| fill(word)).collect();
+    let (program, arguments) = words.split_first().context("a peer needs a command")?;
+    let log_path = folder.join("broker.log");
+    let log = fs::File::create(&log_path).context("creating a broker's log")?;
+    let mut child = Command::new(program)
+        .args(arguments)
+        .current_dir(folder)
+        .envs(peer.environment.iter().map(|(name, value)| (name, fill(value))))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().context("creating a broker's log")?)
+        .stderr(log)
+        .spawn()
+        .with_context(|| format!("starting {}", peer.name))?;
+    let deadline = Instant::now() + Duration::from_secs(peer.seconds_to_start);
+    while !answers(ports[0]) {
+        let has_ended = !matches!(child.try_wait(), Ok(None));
+        if has_ended || Instant::now() > deadline {
+            end(&mut child);
+            let log = fs::read_to_string(&log_path).unwrap_or_default();
+            bail!("{} does not serve; its log:\n{}", peer.name, log.trim());
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok((child, ports[0]))
+}
+
+/// Whether a CONNECT is let in.
+fn answers(port: u16) -> bool {
+    use std::io::{Read, Write};
+    const CONNECT: &[u8] = b"\x10\x10\x00\x04MQTT\x04\x02\x00\x3c\x00\x04look";
+    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
+    let patience = Some(Duration::from_secs(2));
+    let mut answer = [0; 4];
+    stream.set_read_timeout(patience).is_ok()
+        && stream.write_all(CONNECT).is_ok()
+        && stream.read_exact(&mut answer).is_ok()
+        && answer[..2] == [0x20, 2]
+        && answer[3] == 0
+}
+
+/// Ports that nobody listens at. They are told apart from each other because all are held at once.
+fn free_ports() -> Result<[u16; 5]> {
+    let mut held = Vec::new();
+    let mut ports = [0; 5];
+    for port in &mut ports {
+        let listener = TcpListener::bind("127.0.0.1:0").context("looking for a free port")?;
+        *port = listener.local_addr().context("looking for a free port")?.port();
+        held.push(listener);
+    }
+    Ok(ports)
+}
+
+/// SIGTERM, and SIGKILL for one that does not mind.
+fn end(child: &mut Child) {
+    let id = child.id().to_string();
+    repository::works(&mut repository::command("kill", &["-TERM", &id]));
+    let deadline = Instant::now() + Duration::from_secs(15);
+    while Instant::now() < deadline && matches!(child.try_wait(), Ok(None)) {
+        thread::sleep(Duration::from_millis(20));
+    }
+    // Both fail only when it has ended.
+    child.kill().ok();
+    child.wait().ok();
+}
