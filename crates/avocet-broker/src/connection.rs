@@ -2,14 +2,15 @@
 //! at once. What the bytes mean the codec and the session say; here they are carried.
 //!
 //! A turn: read what is there, let the session handle the packets, route what was published, and
-//! only then answer. The flusher writes. `last_words`: what is done for a client that is gone.
+//! only then answer. The flusher writes. `last_words`: what is done for a client that is gone;
+//! `enveloped`: what TLS and WebSocket need.
 
+mod enveloped;
 mod last_words;
 
 use std::{
     collections::VecDeque,
     future::{Future, poll_fn},
-    io,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     rc::Rc,
@@ -19,7 +20,7 @@ use std::{
 };
 
 use avocet_mqtt::{Codec, DecodeError, Packet, ProtocolVersion, ReasonCode, codec};
-use avocet_net::{Incoming, Layer, Layers, Peer};
+use avocet_net::{Layer, Layers};
 use avocet_session::{Actions, Admission, CloseReason, Refusal, Stop, handshake};
 use tokio::task::yield_now;
 use tracing::{debug, warn};
@@ -335,21 +336,6 @@ impl Connection {
         inner.link.as_ref().is_some_and(|link| link.closing.is_none() && link.output.has_room())
     }
 
-    /// Writes what the handshakes before CONNECT want written.
-    fn poll_answered(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(envelope) = &mut self.envelope else { return Poll::Ready(Ok(())) };
-        while envelope.waiting() > 0 {
-            ready!(self.wire.socket.poll_writable(cx))?;
-            match envelope.write_sealed(&self.wire).1 {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.wire.socket.forget_writable();
-                }
-                result => result?,
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
     fn poll_read(&self, cx: &mut Context<'_>) -> Poll<Event> {
         if let Some(ending) = self.dried_up {
             return Poll::Ready(Event::End(ending));
@@ -383,39 +369,6 @@ impl Connection {
                 self.take_plain(&shard.read_buffer.borrow()[..count], now, list);
             }
         });
-    }
-
-    /// Takes what was read out of its envelope: what it carries is appended to `plain`.
-    fn open_envelope(&mut self, count: usize, plain: &mut Vec<u8>, list: &mut FlushList) {
-        let shard = Rc::clone(&self.shard);
-        let bytes = &mut shard.read_buffer.borrow_mut()[..count];
-        let opened = match (&self.mailbox, &mut self.envelope) {
-            (Some(mailbox), _) => mailbox.open_envelope(&self.wire, bytes, plain, list),
-            (None, Some(envelope)) => {
-                let opened = envelope.open(bytes, plain);
-                // The rest waits for room; a connection that is broken shows that when it is read.
-                envelope.write_sealed(&self.wire).1.ok();
-                opened
-            }
-            (None, None) => Ok(Incoming::End),
-        };
-        match opened {
-            Ok(Incoming::More) => {}
-            Ok(Incoming::End) => self.dried_up = Some(Ending::Lost),
-            Err(error) => {
-                debug!(
-                    listener = self.listening.name, peer = %self.peer(), %error,
-                    "Ending a connection."
-                );
-                self.dried_up = Some(Ending::Garbled(error.layer));
-            }
-        }
-    }
-
-    /// Who is at the other end, as far as is known before CONNECT.
-    fn peer(&self) -> Peer {
-        let said = self.envelope.as_ref().and_then(|envelope| envelope.peer());
-        said.unwrap_or_else(|| self.wire.socket.peer())
     }
 
     fn take_plain(&mut self, bytes: &[u8], now: Instant, list: &mut FlushList) {

@@ -1,0 +1,69 @@
+//! What lies around a connection's bytes: what comes is taken out of it, and until CONNECT, when the
+//! mailbox takes it over, its answers are written here.
+
+use std::{
+    io,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use avocet_net::{Incoming, Peer};
+use tracing::debug;
+
+use super::{Connection, Ending};
+use crate::mailbox::FlushList;
+
+impl Connection {
+    /// Takes what was read out of its envelope: what it carries is appended to `plain`.
+    pub(super) fn open_envelope(
+        &mut self,
+        count: usize,
+        plain: &mut Vec<u8>,
+        list: &mut FlushList,
+    ) {
+        let shard = Rc::clone(&self.shard);
+        let bytes = &mut shard.read_buffer.borrow_mut()[..count];
+        let opened = match (&self.mailbox, &mut self.envelope) {
+            (Some(mailbox), _) => mailbox.open_envelope(&self.wire, bytes, plain, list),
+            (None, Some(envelope)) => {
+                let opened = envelope.open(bytes, plain);
+                // The rest waits for room; a connection that is broken shows that when it is read.
+                envelope.write_sealed(&self.wire).1.ok();
+                opened
+            }
+            (None, None) => Ok(Incoming::End),
+        };
+        match opened {
+            Ok(Incoming::More) => {}
+            Ok(Incoming::End) => self.dried_up = Some(Ending::Lost),
+            Err(error) => {
+                debug!(
+                    listener = self.listening.name, peer = %self.peer(), %error,
+                    "Ending a connection."
+                );
+                self.dried_up = Some(Ending::Garbled(error.layer));
+            }
+        }
+    }
+
+    /// Who is at the other end, as far as is known before CONNECT.
+    pub(super) fn peer(&self) -> Peer {
+        let said = self.envelope.as_ref().and_then(|envelope| envelope.peer());
+        said.unwrap_or_else(|| self.wire.socket.peer())
+    }
+
+    /// Writes what the handshakes before CONNECT want written.
+    pub(super) fn poll_answered(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(envelope) = &mut self.envelope else { return Poll::Ready(Ok(())) };
+        while envelope.waiting() > 0 {
+            ready!(self.wire.socket.poll_writable(cx))?;
+            match envelope.write_sealed(&self.wire).1 {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.wire.socket.forget_writable();
+                }
+                result => result?,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
