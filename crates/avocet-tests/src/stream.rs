@@ -103,6 +103,17 @@ impl Tls {
         chain[0].clone().into_owned()
     }
 
+    /// Says that nothing more comes, and leaves the socket as it is.
+    pub fn end(&mut self) {
+        self.0.conn.send_close_notify();
+        self.0.flush().expect("the other side is there");
+    }
+
+    /// Changes the keys, ours and the server's, which TLS 1.3 allows at any time.
+    pub fn refresh_keys(&mut self) {
+        self.0.conn.refresh_traffic_keys().expect("this is TLS 1.3");
+    }
+
     /// What a server says that does not let us in.
     #[track_caller]
     pub fn refusal(mut self) -> String {

@@ -179,3 +179,19 @@ fn client_behind_a_proxy_is_not_on_this_machine() {
     assert_eq!(connect("192.0.2.1").try_subscribe("$SYS/#", 0), 0x87);
     assert_eq!(connect("127.0.0.1").try_subscribe("$SYS/#", 0), 0);
 }
+
+#[test]
+fn half_a_header_ends_at_the_deadline_of_connect() {
+    let broker = Broker::start(&[
+        "listeners.tcp.p.bind=127.0.0.1:0",
+        "listeners.tcp.p.proxy_protocol=true",
+        "listeners.tcp.p.connect_timeout=300ms",
+    ]);
+    for half in [&b"PROXY TCP4 192.0.2.1"[..], &v2(0x21, 0x11, &v4_block())[..20]] {
+        let mut socket = after(half, stream::tcp(broker.listener("tcp.p")));
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).expect("it ends within a deadline");
+        assert_eq!(answer, []);
+    }
+    expect_metric(&broker, "avocet_connections_ended_total{reason=\"no CONNECT in time\"}", 2);
+}

@@ -6,9 +6,9 @@ use std::{
 };
 
 use avocet_tests::{
-    Authority, Broker, Connect, Publish, Version,
+    Authority, Broker, Connect, Publish, Version, Will,
     authority::{BOTH, Identity},
-    deadline,
+    deadline, packet,
     process::{Ended, Folder, run},
     stream::{self, Tls},
 };
@@ -375,6 +375,42 @@ fn files_of_a_listener_that_is_not_opened_need_not_be_there() {
     let set = settings.iter().flat_map(|setting| ["--set", setting]);
     let ended = run(&folder, &[], &["check"].into_iter().chain(set).collect::<Vec<_>>());
     assert_eq!(ended.code, Some(0), "{ended:?}");
+}
+
+/// Without a DISCONNECT before, it is the end of a connection that was lost.
+#[test]
+fn end_of_tls_ends_the_connection_and_publishes_the_will() {
+    let secure = Secure::start(&[]);
+    let mut watcher = secure.broker.client(V5, "watcher");
+    watcher.subscribe("gone", 0);
+    let connect = Connect::new(Version::V311, "alice").will(Will::new("gone", "lost"));
+    let mut stream = tls(&secure.broker, "tls.a", &secure.authority, None);
+    stream.write_all(&connect.bytes()).expect("the listener is open");
+    stream.read_exact(&mut [0; 4]).expect("a CONNACK");
+    stream.end();
+    watcher.expect_message("gone", "lost", 0);
+    // The broker ends it from its side as well.
+    assert_eq!(stream.read(&mut [0]).expect("the end, as it should be"), 0);
+}
+
+#[test]
+fn keys_may_change_while_messages_go_both_ways() {
+    let secure = Secure::start(&[]);
+    let mut alice = secure.broker.client(V5, "alice");
+    alice.subscribe("a", 0);
+    let mut stream = tls(&secure.broker, "tls.a", &secure.authority, None);
+    stream.write_all(&Connect::new(Version::V311, "bob").bytes()).expect("it is open");
+    stream.read_exact(&mut [0; 4]).expect("a CONNACK");
+    for number in 0..20 {
+        stream.refresh_keys();
+        let publish = Publish::new("a", number.to_string()).bytes(Version::V311);
+        let packets = [publish, packet::pingreq()].concat();
+        stream.write_all(&packets).expect("the connection stands");
+        alice.expect_message("a", &number.to_string(), 0);
+        let mut pong = [0; 2];
+        stream.read_exact(&mut pong).expect("a PINGRESP");
+        assert_eq!(pong, [0xd0, 0]);
+    }
 }
 
 /// The whole way to CONNECT has one deadline.

@@ -3,6 +3,7 @@
 use std::{
     io::{ErrorKind, Read, Write},
     net::TcpStream,
+    time::Duration,
 };
 
 use avocet_tests::{
@@ -532,4 +533,44 @@ fn last_word_of_the_broker_comes_before_its_close() {
     let mut third = Frames::client(&broker, &Connect::new(V5, "alice"));
     broker.terminate();
     expect(&mut third, Some(0x8b));
+}
+
+#[test]
+fn half_a_request_ends_at_the_deadline_of_connect() {
+    let broker = broker(&["connect_timeout=300ms"]);
+    let mut socket = stream::tcp(broker.listener("ws.a"));
+    socket.write_all(&request(&[]).as_bytes()[..50]).expect("the listener is open");
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).expect("it ends within a deadline");
+    assert_eq!(hex(&answer), "");
+    expect_metric(&broker, "avocet_connections_ended_total{reason=\"no CONNECT in time\"}", 1);
+}
+
+/// As with any answer: who does not read them is not read from.
+#[test]
+fn answers_to_pings_that_nobody_reads_do_not_pile_up() {
+    const PINGS: usize = 400_000;
+    let broker = broker(&[]);
+    let mut alice = broker.client(V5, "alice");
+    for is_connected in [false, true] {
+        let mut frames = Frames::open(&broker);
+        if is_connected {
+            frames.send(&Connect::new(V5, "bob").bytes());
+            frames.expect_connack();
+        }
+        let before = broker.resident_bytes();
+        let ping = frame(FIN | PING, &[7; 125]);
+        let pause = Duration::from_millis(500);
+        frames.socket.set_write_timeout(Some(pause)).expect("a socket takes its options");
+        let is_stuck =
+            (0..PINGS / 100).any(|_| frames.socket.write_all(&ping.repeat(100)).is_err());
+        let growth = broker.resident_bytes().saturating_sub(before);
+        assert!(is_stuck, "50 MB are taken; grown by {growth} bytes");
+        assert!(growth < 16 << 20, "grown by {growth} bytes");
+        alice.expect_nothing_before_pong();
+        // Once it reads, it goes on.
+        for _ in 0..1000 {
+            frames.expect_pong(&[7; 125]);
+        }
+    }
 }
