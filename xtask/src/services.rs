@@ -18,7 +18,7 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Services {
-    /// Installs `mosquitto_pub`, `openssl`, the Python clients and MQTT.js.
+    /// Installs `mosquitto_pub`, the Python clients, MQTT.js and the programs they need.
     Clients,
     /// Installs brokers to measure Avocet beside: mosquitto, RabbitMQ, NATS, rumqttd and rmqttd.
     Peers,
@@ -47,9 +47,10 @@ pub(crate) fn clients() -> Result<Vec<String>> {
     let mut notes = Vec::new();
     let parts = [
         ("mosquitto_pub and mosquitto_sub", mosquitto()),
-        ("openssl", debian_program("openssl", "openssl")),
-        ("paho-mqtt, aiomqtt, gmqtt and prometheus_client", python(&folder)),
+        ("paho-mqtt, aiomqtt, gmqtt, aioquic and prometheus_client", python(&folder)),
         ("MQTT.js", node(&folder)),
+        ("openssl", debian_program("openssl", "openssl")),
+        ("ip and unshare", network()),
     ];
     for (name, outcome) in parts {
         match outcome {
@@ -103,6 +104,11 @@ fn mosquitto() -> Result<()> {
         return Ok(());
     }
     debian("mosquitto-clients")
+}
+
+/// For a broker in a network of its own; `unshare` is on every Debian.
+fn network() -> Result<()> {
+    if on_path("ip") { Ok(()) } else { debian("iproute2") }
 }
 
 fn python(folder: &Path) -> Result<()> {

@@ -24,7 +24,7 @@ use crate::{
     metrics::Metrics,
     registry::Registry,
     retained::{self, Retained},
-    shard,
+    shard::{self, ShardHandle},
     stall::Stalls,
     subscribe, sys, timers,
     timers::Timers,
@@ -266,6 +266,8 @@ pub struct Broker {
     addresses: Vec<(String, Address)>,
     listening: Vec<Arc<Listening>>,
     tasks: Vec<JoinHandle<()>>,
+    /// A shard whose last handle is gone drops its connections as they are.
+    shards: Arc<Vec<ShardHandle>>,
 }
 
 impl Broker {
@@ -313,7 +315,7 @@ impl Broker {
             };
             tasks.push(tokio::spawn(acceptor.run(socket)));
         }
-        Ok(Self { shared, addresses, listening: all, tasks })
+        Ok(Self { shared, addresses, listening: all, tasks, shards })
     }
 
     /// Where the listeners are, by name.
@@ -367,5 +369,6 @@ impl Broker {
         {
             time::sleep(Duration::from_millis(5)).await;
         }
+        drop(self.shards);
     }
 }

@@ -140,7 +140,7 @@ impl Drop for Waking<'_> {
     }
 }
 
-/// Starts a shard's thread. It ends when the handle is dropped and its connections are gone.
+/// Starts a shard's thread. It ends when the handle is dropped, and its connections with it.
 ///
 /// # Errors
 ///

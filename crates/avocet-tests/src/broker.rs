@@ -35,8 +35,13 @@ impl Broker {
         match env::var(FOREIGN) {
             Ok(name) if name == "mosquitto" => Self::start_mosquitto(settings),
             Ok(address) => Self::running(&address),
-            Err(_) => Self::start_avocet(settings),
+            Err(_) => Self::start_avocet(settings, None),
         }
+    }
+
+    /// Starts the executable with a configuration file; what a test always needs is set beside it.
+    pub fn start_with_file(file: &str) -> Self {
+        Self::start_avocet(&[], Some(file))
     }
 
     /// Whether the broker under test is not Avocet; its settings are then not ours to choose.
@@ -44,11 +49,12 @@ impl Broker {
         env::var_os(FOREIGN).is_some()
     }
 
-    fn start_avocet(settings: &[&str]) -> Self {
+    fn start_avocet(settings: &[&str], file: Option<&str>) -> Self {
         let executable = executable();
         let mut command = Command::new(&executable);
         command.args(["start", "--set", "listeners.tcp.default.bind=127.0.0.1:0"]);
         command.args(["--set", "http.bind=127.0.0.1:0"]);
+        command.args(file.iter().flat_map(|file| ["-c", *file]));
         let data_dir = temporary_folder();
         command.arg("--set").arg(format!("node.data_dir={}", data_dir.display()));
         command.args(settings.iter().flat_map(|setting| ["--set", *setting]));
@@ -68,16 +74,34 @@ impl Broker {
         };
         broker.ready = ready;
         broker.data_dir = Some(data_dir);
-        broker.address = broker.listener("tcp.default");
+        if broker.has_listener("tcp.default") {
+            broker.address = broker.listener("tcp.default");
+        }
         broker
     }
 
     /// The address of a listener, by its name in the ready line.
     pub fn listener(&self, name: &str) -> SocketAddr {
-        let pairs = self.ready.split_whitespace().filter_map(|word| word.split_once('='));
-        let found = pairs.into_iter().find(|(key, _)| *key == name);
-        let address = found.and_then(|(_, address)| address.parse().ok());
-        address.unwrap_or_else(|| panic!("no {name} in the ready line: {}", self.ready))
+        let address = self.place(name).parse().ok();
+        address.unwrap_or_else(|| panic!("{name} has no address: {}", self.ready))
+    }
+
+    /// The file of a listener at a Unix socket.
+    pub fn file(&self, name: &str) -> PathBuf {
+        PathBuf::from(self.place(name))
+    }
+
+    pub fn has_listener(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
+    fn place(&self, name: &str) -> &str {
+        self.find(name).unwrap_or_else(|| panic!("no {name} in the ready line: {}", self.ready))
+    }
+
+    fn find(&self, name: &str) -> Option<&str> {
+        let mut pairs = self.ready.split_whitespace().filter_map(|word| word.split_once('='));
+        pairs.find(|(key, _)| *key == name).map(|(_, place)| place)
     }
 
     /// A mosquitto of the same short life, which has the settings that it knows under its names.
@@ -166,8 +190,21 @@ impl Broker {
 
     /// Sends SIGTERM.
     pub fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Sends SIGHUP, and waits until the log says `word` once more.
+    pub fn reload(&self, word: &str) {
+        let before = self.log().matches(word).count();
+        self.signal("-HUP");
+        let done = || (self.log().matches(word).count() > before).then_some(());
+        let told = deadline::poll(deadline::ANSWER, done);
+        assert!(told.is_some(), "no {word:?} after SIGHUP:\n{}", self.log());
+    }
+
+    fn signal(&self, name: &str) {
         let id = self.process_id().expect("the broker is ours").to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status();
+        let sent = Command::new("kill").args([name, &id]).status();
         assert!(sent.is_ok_and(|status| status.success()), "cannot send a signal to {id}");
     }
 

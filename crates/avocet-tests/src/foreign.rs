@@ -65,12 +65,22 @@ pub fn node(script: &str) -> Option<Command> {
     Some(command)
 }
 
-#[expect(clippy::print_stderr, reason = "what was not run is said aloud")]
-fn not_run(scenario: &str, missing: &str) {
-    let line = format!("{scenario}: {missing} is not installed");
-    eprintln!("!! not run: {line}");
+fn not_run(scenario: &str, program: &str) {
+    let line = format!("{scenario}: {program} is not installed");
+    missing(&line, "`cargo xtask services clients` installs it");
+}
+
+/// As [`note`], for what can be had: a failure where `CI=true`.
+pub fn missing(line: &str, remedy: &str) {
     let in_ci = env::var("CI").is_ok_and(|value| value == "true");
-    assert!(!in_ci, "{line}; `cargo xtask services clients` installs it");
+    assert!(!in_ci, "{line}; {remedy}");
+    note(line);
+}
+
+/// Notes that a scenario was not run.
+#[expect(clippy::print_stderr, reason = "what was not run is said aloud")]
+pub fn note(line: &str) {
+    eprintln!("!! not run: {line}");
     if let Some(file) = env::var_os("AVOCET_NOT_RUN") {
         let opened = OpenOptions::new().create(true).append(true).open(file);
         let written = opened.and_then(|mut file| writeln!(file, "{line}"));

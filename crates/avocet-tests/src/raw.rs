@@ -5,30 +5,32 @@
 
 use std::{
     io::{ErrorKind, Read, Write},
-    net::{Shutdown, SocketAddr, TcpStream},
+    net::SocketAddr,
     time::Duration,
 };
 
 use crate::{
     Kind, Properties, Publish, Received, Version, deadline, packet,
     received::{Ack, Codes, Connack, Message, hex},
+    stream::{self, Stream},
 };
 
 /// A connection to a broker and what was read from it.
 #[derive(Debug)]
 pub struct Raw {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     version: Version,
     unread: Vec<u8>,
 }
 
 impl Raw {
     pub fn open(address: SocketAddr, version: Version) -> Self {
-        let opened = TcpStream::connect_timeout(&address, deadline::ANSWER);
-        let stream = opened.unwrap_or_else(|error| panic!("connecting to {address}: {error}"));
-        stream.set_nodelay(true).expect("a socket takes its options");
-        stream.set_read_timeout(Some(deadline::ANSWER)).expect("a socket takes its options");
-        stream.set_write_timeout(Some(deadline::ANSWER)).expect("a socket takes its options");
+        Self::over(Box::new(stream::tcp(address)), version)
+    }
+
+    /// A client that speaks over a stream which is open, whatever lies around the bytes.
+    pub fn over(mut stream: Box<dyn Stream>, version: Version) -> Self {
+        stream.patience(deadline::ANSWER);
         Self { stream, version, unread: Vec::new() }
     }
 
@@ -38,7 +40,7 @@ impl Raw {
 
     /// Sends bytes. That the broker has closed meanwhile is seen when reading.
     pub fn send(&mut self, bytes: &[u8]) {
-        match self.stream.write_all(bytes) {
+        match self.stream.write_all(bytes).and_then(|()| self.stream.flush()) {
             Err(error) if !is_end(error.kind()) => panic!("sending {}: {error}", hex(bytes)),
             Ok(()) | Err(_) => {}
         }
@@ -50,8 +52,8 @@ impl Raw {
     }
 
     /// Ends the connection without a DISCONNECT, as a lost network does.
-    pub fn cut(self) {
-        drop(self.stream.shutdown(Shutdown::Both));
+    pub fn cut(mut self) {
+        self.stream.cut();
     }
 
     /// Ends the connection with a DISCONNECT, and waits until the broker has seen it.
@@ -318,7 +320,7 @@ impl Raw {
 
     /// For tests whose subject is time: how long a single read may wait.
     pub fn patience(&mut self, limit: Duration) {
-        self.stream.set_read_timeout(Some(limit)).expect("a socket takes its options");
+        self.stream.patience(limit);
     }
 }
 

@@ -85,6 +85,7 @@ impl Frames {
         raw: &mut Vec<u8>,
     ) -> Result<Incoming, LayerError> {
         while !bytes.is_empty() && !self.ended {
+            // [MQTT3-6.0.0-2] [MQTT5-6.0.0-2]
             let result = if self.head_is_whole() {
                 self.take_payload(&mut bytes, plain, raw)
             } else {

@@ -1,10 +1,14 @@
-// MQTT.js against a broker: mqttjs.js HOST PORT VERSION, with VERSION 3.1, 3.1.1 or 5.
+// MQTT.js against a broker: mqttjs.js HOST PORT VERSION [TRANSPORT [CA]], with VERSION 3.1, 3.1.1
+// or 5 and TRANSPORT mqtt, mqtts, ws or wss.
 "use strict";
 
 const assert = require("node:assert/strict");
+const fs = require("node:fs");
 const mqtt = require("mqtt");
 
-const [host, port, version] = process.argv.slice(2);
+const [host, port, version, transport = "mqtt", authority] = process.argv.slice(2);
+const bearer = { protocol: transport, path: "/mqtt" };
+if (authority) bearer.ca = fs.readFileSync(authority);
 const v5 = version === "5";
 const protocol = {
   "3.1": { protocolId: "MQIsdp", protocolVersion: 3 },
@@ -14,7 +18,7 @@ const protocol = {
 
 async function client(clientId, options = {}) {
   const settings = { host, port: Number(port), clientId, reconnectPeriod: 0 };
-  const connected = mqtt.connect({ ...settings, ...protocol, ...options });
+  const connected = mqtt.connect({ ...settings, ...bearer, ...protocol, ...options });
   const waiting = [];
   const unread = [];
   connected.on("message", (topic, payload, packet) => {
@@ -154,7 +158,7 @@ async function main() {
   await will();
   if (version !== "3.1") await shared();
   if (v5) await propertiesOf5();
-  console.log(`OK MQTT.js ${version}`);
+  console.log(`OK MQTT.js ${version} ${transport}`);
 }
 
 const limit = setTimeout(() => {

@@ -1,4 +1,7 @@
-"""paho-mqtt against a broker: with_paho.py HOST PORT VERSION, with VERSION 3.1, 3.1.1 or 5."""
+"""paho-mqtt against a broker: with_paho.py HOST PORT VERSION [TRANSPORT [CA]].
+
+VERSION is 3.1, 3.1.1 or 5, TRANSPORT tcp, tls, ws or wss.
+"""
 
 import queue
 import sys
@@ -9,6 +12,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 HOST, PORT, VERSION = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+TRANSPORT = sys.argv[4] if len(sys.argv) > 4 else "tcp"
+# Over WebSocket paho forgets where it was when a large frame is written in part.
+LARGE = 60 if TRANSPORT in ("ws", "wss") else 400
 PROTOCOL = {"3.1": mqtt.MQTTv31, "3.1.1": mqtt.MQTTv311, "5": mqtt.MQTTv5}[VERSION]
 V5 = VERSION == "5"
 WAIT = 20
@@ -29,8 +35,11 @@ class Client:
         self.subscribed, self.published = queue.Queue(), queue.Queue()
         options = {} if V5 else {"clean_session": clean}
         self.client = mqtt.Client(
-            mqtt.CallbackAPIVersion.VERSION2, client_id=name, protocol=PROTOCOL, **options
+            mqtt.CallbackAPIVersion.VERSION2, client_id=name, protocol=PROTOCOL,
+            transport="websockets" if TRANSPORT in ("ws", "wss") else "tcp", **options
         )
+        if TRANSPORT in ("tls", "wss"):
+            self.client.tls_set(sys.argv[5])
         self.client.on_connect = lambda c, u, flags, code, p: self.connected.put((flags, code))
         self.client.on_message = lambda c, u, message: self.messages.put(message)
         self.client.on_subscribe = lambda c, u, mid, codes, p: self.subscribed.put(codes)
@@ -86,7 +95,7 @@ def every_qos_and_size():
     alice, bob = Client("paho-alice"), Client("paho-bob")
     for qos in (0, 1, 2):
         alice.subscribe(f"data/{qos}/+", qos)
-        for payload in (b"", b"x", bytes(range(256)) * 400):
+        for payload in (b"", b"x", bytes(range(256)) * LARGE):
             bob.publish(f"data/{qos}/a", payload, qos)
             alice.expect(f"data/{qos}/a", payload, qos)
     alice.subscribe("both", 2)
@@ -202,4 +211,4 @@ if VERSION != "3.1":
     shared()
 if V5:
     properties_of_5()
-print(f"OK paho {VERSION}")
+print(f"OK paho {VERSION} {TRANSPORT}")

@@ -1,7 +1,7 @@
 //! Clients that nobody here wrote.
 
 mod mosquitto;
-mod rumqttc;
+pub(crate) mod rumqttc;
 
 use std::process::Command;
 

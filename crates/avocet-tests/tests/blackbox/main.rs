@@ -5,6 +5,7 @@
 //!   with the marks of the statements it would catch broken;
 //! - [`prefix`], [`mountpoint`], [`sys`], [`limit`], [`slow`], [`feed`], [`setting`]: what Avocet
 //!   adds, its bounds, and what its settings change for a client;
+//! - [`listener`]: TLS, WebSocket, QUIC, Unix sockets, PROXY headers, and who is let in;
 //! - [`config`]: the executable as its operator sees it; [`http`]: what it tells over HTTP;
 //! - [`command`]: `avocet sub` as a script sees it;
 //! - [`guide`]: the commands that the documents for users show;
@@ -23,6 +24,7 @@ mod guide;
 mod http;
 mod keep_alive;
 mod limit;
+mod listener;
 mod malformed;
 mod mountpoint;
 mod prefix;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use avocet_tests::{Broker, deadline};
+use rumqttc::Transport;
 
 /// What arrived: topic, payload, QoS.
 type Message = (String, Vec<u8>, u8);
@@ -22,11 +23,23 @@ fn expect(messages: &Receiver<Option<Message>>, topic: &str, size: usize, qos: u
 
 #[test]
 fn rumqttc_of_3_1_1_talks_to_the_broker() {
-    use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
     let broker = Broker::start(&[]);
     let address = broker.address();
+    scenario_of_3_1_1(&address.ip().to_string(), address.port(), &Transport::Tcp);
+}
+
+#[test]
+fn rumqttc_of_5_talks_to_the_broker() {
+    let broker = Broker::start(&[]);
+    let address = broker.address();
+    scenario_of_5(&address.ip().to_string(), address.port(), &Transport::Tcp);
+}
+
+pub(crate) fn scenario_of_3_1_1(host: &str, port: u16, transport: &Transport) {
+    use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
     let start = |name: &str| {
-        let mut options = MqttOptions::new(name, address.ip().to_string(), address.port());
+        let mut options = MqttOptions::new(name, host, port);
+        options.set_transport(transport.clone());
         options.set_keep_alive(Duration::from_secs(30)).set_max_packet_size(1 << 20, 1 << 20);
         let (client, mut connection) = Client::new(options, 10);
         let (sender, messages) = sync_channel(100);
@@ -62,8 +75,7 @@ fn rumqttc_of_3_1_1_talks_to_the_broker() {
     bob.disconnect().expect("the connection stands");
 }
 
-#[test]
-fn rumqttc_of_5_talks_to_the_broker() {
+pub(crate) fn scenario_of_5(host: &str, port: u16, transport: &Transport) {
     use rumqttc::v5::{
         Client, Event, MqttOptions,
         mqttbytes::{
@@ -71,11 +83,10 @@ fn rumqttc_of_5_talks_to_the_broker() {
             v5::{Packet, PublishProperties},
         },
     };
-    let broker = Broker::start(&[]);
-    let address = broker.address();
     let user = vec![("b".to_owned(), "1".to_owned()), ("a".to_owned(), "2".to_owned())];
     let start = |name: &str| {
-        let mut options = MqttOptions::new(name, address.ip().to_string(), address.port());
+        let mut options = MqttOptions::new(name, host, port);
+        options.set_transport(transport.clone());
         options.set_max_packet_size(Some(1 << 20));
         let (client, mut connection) = Client::new(options, 10);
         let (sender, messages) = sync_channel(100);
