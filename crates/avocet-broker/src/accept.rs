@@ -6,9 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use avocet_net::Listener;
+use avocet_net::{Arrival, Listener};
 use tokio::time;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::{
     broker::{Listening, Shared},
@@ -29,7 +29,7 @@ pub(crate) struct Acceptor {
 
 impl Acceptor {
     /// Accepts for ever.
-    pub(crate) async fn run(mut self, listener: Listener) {
+    pub(crate) async fn run(mut self, mut listener: Listener) {
         loop {
             if let Some(pace) = &mut self.pace {
                 let wait = pace.wait(Instant::now());
@@ -38,7 +38,13 @@ impl Acceptor {
                 }
             }
             match listener.accept().await {
-                Ok(stream) => self.hand_over(stream).await,
+                Ok(Arrival::Stream(stream)) => self.hand_over(stream).await,
+                Ok(Arrival::Failed { peer, error }) => {
+                    let Self { shared, listening, .. } = &self;
+                    Metrics::add(&shared.metrics.connections_accepted, 1);
+                    shared.metrics.ended_by(error.layer.into());
+                    debug!(listener = %listening.name, %peer, %error, "Ending a connection.");
+                }
                 Err(error) => {
                     let listener = &self.listening.name;
                     warn!(%listener, %error, "Cannot accept; trying again in 100 ms.");
@@ -53,6 +59,7 @@ impl Acceptor {
         Metrics::add(&shared.metrics.connections_accepted, 1);
         if listening.connections.load(Ordering::Relaxed) >= listening.connections_max {
             Metrics::add(&shared.metrics.connections_refused, 1);
+            debug!(listener = %listening.name, "Refused a connection: the listener is full.");
             return stream.refuse();
         }
         let load = |shard: &&ShardHandle| shard.load.load(Ordering::Relaxed);

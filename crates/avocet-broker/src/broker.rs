@@ -10,7 +10,7 @@ use std::{
 };
 
 use avocet_mqtt::ReasonCode;
-use avocet_net::{Address, Listener, TlsError, TlsServer, Wrapping};
+use avocet_net::{Address, ClientCertificate, Listener, Peer, TlsError, TlsServer, Wrapping};
 use avocet_router::{ExclusiveClaims, Filter, Router, SubscriberId};
 use avocet_session::{Limits, MountpointTemplate, QueueFull};
 use tokio::{task::JoinHandle, time};
@@ -47,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) alarms: Alarms,
     pub(crate) stalls: Stalls,
     pub(crate) is_stopping: AtomicBool,
+    /// Bytes kept of clients that are not let in yet.
+    pub(crate) unadmitted_bytes: AtomicUsize,
     numbers: AtomicU64,
     /// Makes assigned client identifiers and dice differ from one start to the next.
     salt: u64,
@@ -60,6 +62,7 @@ pub(crate) struct Settled {
     pub(crate) delayed_messages_max: usize,
     pub(crate) delayed_bytes_max: usize,
     pub(crate) sessions_max: u64,
+    pub(crate) connect_bytes_max: u32,
 }
 
 /// A listener as its connections see it.
@@ -72,38 +75,66 @@ pub(crate) struct Listening {
     pub(crate) wrapping: Wrapping,
     /// Certificates and keys, if any.
     tls: Option<Arc<TlsServer>>,
+    needs_certificate: bool,
+    /// Who is at the other end of a socket is a proxy.
+    pub(crate) is_proxied: bool,
     pub(crate) connections_max: usize,
     pub(crate) mountpoint: Option<MountpointTemplate>,
     pub(crate) connections: AtomicUsize,
 }
 
 impl Listening {
-    /// # Errors
-    ///
-    /// A file that TLS needs is not what it should be.
-    pub(crate) fn new(options: ListenerOptions) -> Result<Self, TlsError> {
-        let tls = options.tls.map(TlsServer::new).transpose()?;
+    /// `tls`: what the options ask for. `address`: where the listener came to be.
+    pub(crate) fn new(
+        options: ListenerOptions,
+        tls: Option<Arc<TlsServer>>,
+        address: &Address,
+    ) -> Self {
+        let proxy_header =
+            options.websocket.as_ref().is_some_and(|it| it.proxy_address_header.is_some());
+        let is_proxied = options.proxy_protocol || proxy_header;
+        let certificates = options.tls.as_ref().map(|tls| tls.client_certificate);
         // A transport that has TLS within it gives plain streams.
         let is_outside = !options.place.has_tls();
-        Ok(Self {
+        Self {
             name: options.name,
             connect_timeout: options.connect_timeout,
-            allow_anonymous: options.allow_anonymous,
+            allow_anonymous: options.allow_anonymous.unwrap_or(address.is_local() && !is_proxied),
             wrapping: Wrapping {
                 proxy_protocol: options.proxy_protocol,
                 tls: tls.clone().filter(|_| is_outside),
                 websocket: options.websocket.map(Arc::new),
             },
             tls,
+            needs_certificate: certificates == Some(ClientCertificate::Required),
+            is_proxied,
             mountpoint: options.mountpoint,
             connections_max: options.connections_max,
             connections: AtomicUsize::new(0),
-        })
+        }
+    }
+
+    /// One without TLS, for tests.
+    #[cfg(test)]
+    pub(crate) fn small(options: ListenerOptions) -> Self {
+        Self::new(options, None, &Address::Path("nowhere".into()))
+    }
+
+    /// Who is at the other end: `said` by the layers, if they know better than the socket.
+    pub(crate) fn peer(&self, said: Option<Peer>, socket: impl FnOnce() -> Peer) -> Peer {
+        match said {
+            Some(peer) => peer,
+            // Whoever has not said more than that it is the proxy is not on this machine for that.
+            None if self.is_proxied => Peer::Unknown,
+            None => socket(),
+        }
     }
 
     /// Says where it is, and whom it lets in.
     fn tell(&self, address: &Address) {
-        let message = if self.allow_anonymous {
+        let message = if self.needs_certificate {
+            "Listening; clients without a good certificate are not let in."
+        } else if self.allow_anonymous {
             "Listening; clients without credentials are let in."
         } else {
             "Listening; clients without credentials are not let in."
@@ -145,6 +176,7 @@ impl Shared {
                 delayed_messages_max: options.delayed_messages_max,
                 delayed_bytes_max: options.delayed_bytes_max,
                 sessions_max: options.sessions_max,
+                connect_bytes_max: options.connect_bytes_max,
             },
             refuses: limits.queue_full == QueueFull::Refuse,
             limits: Arc::new(limits),
@@ -158,6 +190,7 @@ impl Shared {
             alarms: Alarms::default(),
             stalls: Stalls::default(),
             is_stopping: AtomicBool::new(false),
+            unadmitted_bytes: AtomicUsize::new(0),
             numbers: AtomicU64::new(0),
             salt: std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0),
         }
@@ -276,7 +309,7 @@ impl Broker {
     ///
     /// # Errors
     ///
-    /// An address that cannot be had, or no threads.
+    /// An address that cannot be had, certificates that cannot be used, or no threads.
     pub fn start(mut options: Options) -> Result<Self, StartError> {
         let listeners = std::mem::take(&mut options.listeners);
         let count = options.shards.max(1);
@@ -284,14 +317,15 @@ impl Broker {
         let shared = Arc::new(Shared::new(options));
         let mut bound = Vec::new();
         for options in listeners {
-            let (name, place) = (options.name.clone(), options.place.clone());
-            let pace = options.connections_per_second.map(Pace::new);
-            let listening = Listening::new(options)
-                .map_err(|error| StartError::Tls { listener: name.clone(), error })?;
-            let socket = Listener::bind(&place, listening.tls.as_ref()).map_err(|error| {
-                let (setting, place) = (place.setting(), place.text());
+            let name = options.name.clone();
+            let tls = options.tls.clone().map(TlsServer::new).transpose();
+            let tls = tls.map_err(|error| StartError::Tls { listener: name.clone(), error })?;
+            let socket = Listener::bind(&options.place, tls.as_ref()).map_err(|error| {
+                let (setting, place) = (options.place.setting(), options.place.text());
                 StartError::Listen { listener: name, setting, place, error }
             })?;
+            let pace = options.connections_per_second.map(Pace::new);
+            let listening = Listening::new(options, tls, socket.address());
             bound.push((Arc::new(listening), socket, pace));
         }
         let shards: Result<Vec<_>, _> =
@@ -345,6 +379,7 @@ impl Broker {
     /// Reads certificates, keys and revocation lists again. Who is connected stays connected; a
     /// listener whose files cannot be used goes on with what it had, and the log says so.
     pub fn reload(&self) {
+        info!("Reading certificates and revocation lists again; the configuration is not read.");
         for listening in &self.listening {
             listening.reload();
         }

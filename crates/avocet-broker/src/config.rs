@@ -85,6 +85,10 @@ settings! {
     pub struct MqttConfig {
         /// The largest packet a client may send.
         pub max_packet_size: Size = Size::mebibytes(1), in Size::bytes(128)..=Size::mebibytes(256),
+        /// The largest CONNECT, will and password included, if `max_packet_size` is not lower. It is
+        /// kept until it is whole, of clients that are not let in yet.
+        pub max_connect_size: Size = Size::kibibytes(256),
+            in Size::bytes(128)..=Size::mebibytes(256),
         /// QoS 1 and 2 messages in flight to one client, whatever its Receive Maximum.
         pub max_inflight: u16 = 128, in 1..=65535,
         /// QoS 1 and 2 messages a client of 5.0 may have in flight to the broker: what CONNACK
@@ -230,7 +234,13 @@ pub fn options(sections: &Sections<'_>, cores: usize) -> Options {
         delayed_messages_max: delayed.max_messages as usize,
         delayed_bytes_max: delayed.max_bytes.as_usize(),
         sessions_max: session.max_sessions,
+        connect_bytes_max: bytes(mqtt.max_connect_size.min(mqtt.max_packet_size)),
     }
+}
+
+/// Of a packet.
+fn bytes(size: Size) -> u32 {
+    u32::try_from(size.as_u64()).unwrap_or(u32::MAX)
 }
 
 fn routing(mqtt: &MqttConfig) -> avocet_router::Config {
@@ -253,7 +263,7 @@ fn routing(mqtt: &MqttConfig) -> avocet_router::Config {
 fn limits(mqtt: &MqttConfig, session: &SessionConfig) -> Limits {
     // Begun seconds count whole: only zero is for ever.
     let expiry = mqtt.session_expiry_interval_max.as_millis().div_ceil(1000);
-    let packet_bytes_max = u32::try_from(mqtt.max_packet_size.as_u64()).unwrap_or(u32::MAX);
+    let packet_bytes_max = bytes(mqtt.max_packet_size);
     let redirect = match mqtt.server_reference_reason {
         RedirectChoice::UseAnotherServer => ReasonCode::UseAnotherServer,
         RedirectChoice::ServerMoved => ReasonCode::ServerMoved,

@@ -14,7 +14,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -43,6 +43,9 @@ use crate::{
 
 /// How long the last bytes may take once a connection is closing.
 const LINGER: Duration = Duration::from_secs(5);
+
+/// Bytes that are kept of all clients that are not let in yet.
+const UNADMITTED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What a connection's task waits for.
 enum Event {
@@ -82,6 +85,8 @@ struct Connection {
     is_enveloped: bool,
     /// Nothing more can be read, and why.
     dried_up: Option<Ending>,
+    /// What it adds to the node's count.
+    unadmitted_bytes: u32,
     codec: Codec,
     /// Bytes of a packet that is not wholly there, or that have to wait.
     rest: Vec<u8>,
@@ -100,21 +105,29 @@ struct Connection {
 
 /// Serves a connection from its first byte to its last.
 pub(crate) async fn run(shard: Rc<Shard>, accepted: Accepted) {
+    let age = accepted.stream.age();
     match accepted.stream.own() {
-        Ok(socket) => serve(shard, Arc::new(Wire::new(socket)), accepted.listening).await,
+        Ok(socket) => serve(shard, Arc::new(Wire::new(socket)), accepted.listening, age).await,
         Err(error) => warn!(%error, "Cannot serve a connection."),
     }
 }
 
-/// [`run`] for a socket that has its owner.
-pub(crate) async fn serve(shard: Rc<Shard>, wire: Arc<Wire>, listening: Arc<Listening>) {
+/// [`run`] for a socket that has its owner, of a connection that has been there for so long.
+pub(crate) async fn serve(
+    shard: Rc<Shard>,
+    wire: Arc<Wire>,
+    listening: Arc<Listening>,
+    age: Duration,
+) {
+    let patience = listening.connect_timeout.saturating_sub(age);
     let layers = Layers::accept(&listening.wrapping);
     let mut connection = Connection {
         is_enveloped: layers.is_some(),
         envelope: layers.map(|layers| Box::new(Envelope::new(layers))),
         dried_up: None,
-        codec: Codec::new(shard.shared.limits.packet_bytes_max.get()),
-        watch: shard.wheel.watch(listening.connect_timeout, Instant::now()),
+        unadmitted_bytes: 0,
+        codec: Codec::new(shard.shared.options.connect_bytes_max),
+        watch: shard.wheel.watch(patience, Instant::now()),
         listening,
         shard,
         wire,
@@ -209,6 +222,7 @@ impl Connection {
             let entrance = Entrance {
                 shared: &shard.shared,
                 wire: &self.wire,
+                peer: self.peer(),
                 envelope: &mut self.envelope,
                 now,
                 list,
@@ -217,6 +231,11 @@ impl Connection {
                 Opening::Opened { mailbox, silence_max } => {
                     shard.wheel.set(&self.watch, silence_max, now);
                     self.mailbox = Some(mailbox);
+                    self.count_unadmitted(0);
+                    if let Some(version) = self.codec.version() {
+                        let bytes_max = shard.shared.limits.packet_bytes_max.get();
+                        self.codec = Codec::with_version(version, bytes_max);
+                    }
                     // One that was not taken over was no more than a header in front.
                     self.is_enveloped &= self.envelope.take().is_none();
                 }
@@ -410,6 +429,23 @@ impl Connection {
         let frame = self.codec.frame_len(bytes).ok().flatten().unwrap_or(0);
         self.rest.reserve_exact(frame.max(bytes.len()));
         self.rest.extend_from_slice(bytes);
+        if self.mailbox.is_none() {
+            self.count_unadmitted(self.rest.capacity());
+        }
+    }
+
+    /// What is kept of clients that are not let in yet is bounded for all of them together.
+    fn count_unadmitted(&mut self, bytes: usize) {
+        let all = &self.shard.shared.unadmitted_bytes;
+        let before = all.fetch_add(bytes, Ordering::Relaxed);
+        all.fetch_sub(self.unadmitted_bytes as usize, Ordering::Relaxed);
+        self.unadmitted_bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        if bytes > 0 && before > UNADMITTED_BYTES_MAX {
+            let detail = "too many clients have sent half a CONNECT";
+            debug!(listener = self.listening.name, peer = %self.peer(), "Refused: {detail}.");
+            let reason = ReasonCode::QuotaExceeded;
+            self.closed = Some(CloseReason::Server { reason, detail });
+        }
     }
 
     /// Handles the packets in `bytes` and tells how many bytes that took. Fewer than there are
@@ -470,7 +506,9 @@ impl Connection {
         if is_told {
             return self.refuse(&refusal);
         }
-        debug!(peer = %self.peer(), %error, "Refused a connection.");
+        debug!(
+            listener = self.listening.name, peer = %self.peer(), %error, "Refused a connection."
+        );
         self.closed = Some(CloseReason::Server { reason: refusal.reason, detail: refusal.detail });
     }
 
@@ -490,7 +528,7 @@ impl Connection {
             }
         }
         debug!(
-            peer = %self.peer(), reason = %refusal.reason, detail = refusal.detail,
+            listener = self.listening.name, peer = %self.peer(), reason = %refusal.reason, detail = refusal.detail,
             "Refused a client."
         );
         self.closed = Some(CloseReason::Server { reason: refusal.reason, detail: refusal.detail });
@@ -559,6 +597,7 @@ impl Connection {
     fn finish(mut self, ending: Ending) {
         let shared = Arc::clone(&self.shard.shared);
         let now = Instant::now();
+        self.count_unadmitted(0);
         let mut closed = self.closed;
         if let Some(mailbox) = &self.mailbox {
             let last_word = match ending {
@@ -606,7 +645,10 @@ impl Connection {
             envelope.write_sealed(&self.wire).1.ok();
         }
         if self.mailbox.is_none() && self.closed.is_none() {
-            debug!(peer = %self.peer(), ?ending, "Connection ended before CONNECT.");
+            debug!(
+                listener = self.listening.name, peer = %self.peer(), ?ending,
+                "Connection ended before CONNECT."
+            );
         }
         match (ending, closed) {
             (_, Some(CloseReason::Server { reason, .. })) => shared.metrics.ended(reason),

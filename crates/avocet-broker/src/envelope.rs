@@ -55,6 +55,11 @@ impl Envelope {
         bytes: &mut [u8],
         plain: &mut Vec<u8>,
     ) -> Result<Incoming, LayerError> {
+        // Who takes little at a time must not have what is written lie before what is not.
+        if self.written >= SEALED_BYTES_MAX {
+            self.sealed.drain(..self.written);
+            self.written = 0;
+        }
         self.layers.receive(bytes, plain, &mut self.sealed)
     }
 

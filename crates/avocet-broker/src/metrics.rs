@@ -121,6 +121,8 @@ pub(crate) enum End {
     TlsFailed,
     /// A request or a frame that WebSocket does not take.
     WebSocketFailed,
+    /// A QUIC connection that came to nothing.
+    QuicFailed,
 }
 
 impl From<Layer> for End {
@@ -129,12 +131,13 @@ impl From<Layer> for End {
             Layer::Proxy => Self::BadProxyHeader,
             Layer::Tls => Self::TlsFailed,
             Layer::WebSocket => Self::WebSocketFailed,
+            Layer::Quic => Self::QuicFailed,
         }
     }
 }
 
 /// How many ends there are.
-pub(crate) const ENDS: usize = End::WebSocketFailed as usize + 1;
+pub(crate) const ENDS: usize = End::QuicFailed as usize + 1;
 
 impl Metrics {
     /// The broker has ended a connection.

@@ -10,6 +10,7 @@ use std::{
 };
 
 use avocet_mqtt::{Connect, ReasonCode};
+use avocet_net::Peer;
 use avocet_router::SubscriberId;
 use avocet_session::{Admission, Refusal, Session, handshake};
 
@@ -30,6 +31,7 @@ use crate::{
 pub(crate) struct Entrance<'e> {
     pub(crate) shared: &'e Arc<Shared>,
     pub(crate) wire: &'e Arc<Wire>,
+    pub(crate) peer: Peer,
     /// What lies around the connection's bytes; the mailbox takes it over.
     pub(crate) envelope: &'e mut Option<Box<Envelope>>,
     pub(crate) now: Instant,
@@ -172,7 +174,6 @@ impl Entrance<'_> {
             .connect
             .maximum_packet_size
             .map_or(usize::MAX, |n| usize::try_from(n.get()).unwrap_or(usize::MAX));
-        let peer = self.envelope.as_ref().and_then(|envelope| envelope.peer());
         let mut output = Output::new(
             admission.connect.version,
             packet_bytes_max,
@@ -188,7 +189,7 @@ impl Entrance<'_> {
             wire: Arc::clone(self.wire),
             output,
             closing: None,
-            peer: peer.unwrap_or_else(|| self.wire.socket.peer()),
+            peer: self.peer,
             username: admission.connect.username.as_deref().map(Box::from),
         });
         inner.epoch += 1;

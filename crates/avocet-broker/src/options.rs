@@ -18,8 +18,9 @@ pub struct ListenerOptions {
     pub tls: Option<TlsOptions>,
     /// What is taken for a WebSocket, if that is spoken.
     pub websocket: Option<WebSocketOptions>,
-    /// Whether clients without credentials are let in.
-    pub allow_anonymous: bool,
+    /// Whether clients without credentials are let in. `None`: only if no other machine can reach
+    /// the listener, directly or through a proxy.
+    pub allow_anonymous: Option<bool>,
     /// Connections at once; more are closed at once.
     pub connections_max: usize,
     /// Connections accepted in a second; more wait. `None`: any number.
@@ -40,7 +41,7 @@ impl ListenerOptions {
             proxy_protocol: false,
             tls: None,
             websocket: None,
-            allow_anonymous: true,
+            allow_anonymous: Some(true),
             connections_max: 10,
             connections_per_second: None,
             connect_timeout: Duration::from_secs(10),
@@ -76,6 +77,8 @@ pub struct Options {
     pub delayed_bytes_max: usize,
     /// Sessions kept, with or without a connection.
     pub sessions_max: u64,
+    /// Bytes of a CONNECT.
+    pub connect_bytes_max: u32,
 }
 
 #[cfg(test)]
@@ -95,6 +98,7 @@ impl Options {
             delayed_messages_max: 10,
             delayed_bytes_max: 1000,
             sessions_max: 10,
+            connect_bytes_max: 100_000,
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::{io, pin::pin, time::Duration};
 
 use avocet_broker::Observer;
-use avocet_net::{Address, Listener, Place};
+use avocet_net::{Address, Arrival, Listener, Place};
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::{
@@ -43,21 +43,29 @@ impl HttpListener {
     ///
     /// # Errors
     ///
-    /// The name does not resolve, the address is in use or not ours.
+    /// The name does not resolve, the address is in use or not ours, or other machines can reach it
+    /// and nobody has said that they may.
     pub fn bind(config: &HttpConfig) -> io::Result<Self> {
         let bounds = Bounds {
             connections_max: config.max_connections as usize,
             request_timeout: config.request_timeout,
             connection_age_max: config.max_connection_age,
         };
-        Ok(Self { listener: Listener::bind(&Place::tcp(config.bind.to_string()), None)?, bounds })
+        let listener = Listener::bind(&Place::tcp(config.bind.to_string()), None)?;
+        let is_open = config.allow_anonymous == Some(true);
+        if !is_open && !listener.address().is_local() {
+            // The name was one of loopback's, and its address is not.
+            let message = "other machines can reach it, and http.allow_anonymous is not set";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+        }
+        Ok(Self { listener, bounds })
     }
 
     /// Answers for this broker, on the runtime of the calling task.
     #[must_use]
     pub fn serve(self, observer: Observer) -> HttpServer {
         let address = self.listener.address().clone();
-        info!(%address, "Listening for HTTP.");
+        info!(%address, "Listening for HTTP; everybody who reaches it may ask.");
         let task = tokio::spawn(accept(self.listener, resource::router(observer), self.bounds));
         HttpServer { address, task }
     }
@@ -83,14 +91,17 @@ impl HttpServer {
     }
 }
 
-async fn accept(listener: Listener, router: Router, bounds: Bounds) {
+async fn accept(mut listener: Listener, router: Router, bounds: Bounds) {
     let mut connections = JoinSet::new();
     loop {
         let accepted = listener.accept().await;
         while connections.try_join_next().is_some() {}
         match accepted {
-            Ok(accepted) if connections.len() >= bounds.connections_max => accepted.refuse(),
-            Ok(accepted) => match accepted.into_tcp() {
+            Ok(Arrival::Stream(accepted)) if connections.len() >= bounds.connections_max => {
+                accepted.refuse();
+            }
+            Ok(Arrival::Failed { .. }) => {}
+            Ok(Arrival::Stream(accepted)) => match accepted.into_tcp() {
                 Ok(stream) => {
                     connections.spawn(serve(stream, router.clone(), bounds));
                 }

@@ -310,6 +310,8 @@ pub enum Layer {
     Tls,
     /// The request of a WebSocket, or its frames.
     WebSocket,
+    /// QUIC, which has TLS within it.
+    Quic,
 }
 
 /// The other side does not keep to what a layer expects.
@@ -339,6 +341,7 @@ impl fmt::Display for LayerError {
             Layer::Proxy => "PROXY header",
             Layer::Tls => "TLS",
             Layer::WebSocket => "WebSocket",
+            Layer::Quic => "QUIC",
         };
         write!(f, "{name}: {}", self.detail)
     }

@@ -29,6 +29,6 @@ pub use pipe::{PipeEnd, pipe};
 #[cfg(feature = "quic")]
 pub use place::QuicOptions;
 pub use place::{Address, Keepalive, Peer, Place, TcpOptions, UnixOptions};
-pub use socket::{Accepted, Socket};
+pub use socket::{Accepted, Arrival, Socket};
 pub use tls::{ClientCertificate, TlsClient, TlsClientOptions, TlsError, TlsOptions, TlsServer};
 pub use websocket::{WebSocketOptions, WebSocketRequest};

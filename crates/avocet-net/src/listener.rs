@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use self::unix::BoundUnix;
 #[cfg(feature = "quic")]
 use crate::quic::BoundQuic;
-use crate::{Accepted, Address, Place, TcpOptions, TlsServer};
+use crate::{Address, Arrival, Place, TcpOptions, TlsServer};
 
 /// A bound socket. One acceptor serves it and hands the streams on.
 #[derive(Debug)]
@@ -78,10 +78,10 @@ impl Listener {
     /// # Errors
     ///
     /// What `accept(2)` says; running out of descriptors among it. The listener stays usable.
-    pub async fn accept(&self) -> io::Result<Accepted> {
-        match &self.socket {
-            Bound::Tcp(socket) => Ok(Accepted::from(socket.accept().await?.0.into_std()?)),
-            Bound::Unix(socket) => socket.accept().await,
+    pub async fn accept(&mut self) -> io::Result<Arrival> {
+        match &mut self.socket {
+            Bound::Tcp(socket) => Ok(Arrival::Stream(socket.accept().await?.0.into_std()?.into())),
+            Bound::Unix(socket) => Ok(Arrival::Stream(socket.accept().await?)),
             #[cfg(feature = "quic")]
             Bound::Quic(socket) => socket.accept().await,
         }
@@ -94,6 +94,8 @@ fn first<T>(name: &str, bind: impl Fn(SocketAddr) -> io::Result<T>) -> io::Resul
     for address in name.to_socket_addrs()? {
         match bind(address) {
             Ok(bound) => return Ok(bound),
+            // Another of its addresses would be another's clients'.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
             Err(error) => last = Some(error),
         }
     }

@@ -54,6 +54,8 @@ struct State {
     abandoned: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
+    /// Waits until nothing more is read.
+    watcher: Option<Waker>,
 }
 
 impl Direction {
@@ -138,9 +140,19 @@ impl Direction {
         let mut state = self.state.lock();
         state.abandoned = true;
         state.bytes = VecDeque::new();
-        let writer = state.writer.take();
+        let wakers = [state.writer.take(), state.watcher.take()];
         drop(state);
-        wake(writer);
+        wakers.into_iter().for_each(wake);
+    }
+
+    #[cfg(feature = "quic")]
+    fn poll_abandoned(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock();
+        if state.abandoned {
+            return Poll::Ready(());
+        }
+        set(&mut state.watcher, cx);
+        Poll::Pending
     }
 }
 
@@ -193,6 +205,12 @@ impl PipeEnd {
 
     pub(crate) fn poll_writable(&self, cx: &Context<'_>) -> Poll<()> {
         self.outward.poll_writable(cx)
+    }
+
+    /// Waits until the other end has ended the stream. What it wrote before can still be read.
+    #[cfg(feature = "quic")]
+    pub(crate) async fn ended(&self) {
+        std::future::poll_fn(|cx| self.outward.poll_abandoned(cx)).await;
     }
 
     /// Ends both directions. What was written can still be read at the other end.

@@ -133,6 +133,15 @@ pub enum Address {
 }
 
 impl Address {
+    /// Whether nobody but processes of this machine can reach it.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Ip(address) => address.ip().to_canonical().is_loopback(),
+            Self::Path(_) => true,
+        }
+    }
+
     /// The address and port, if it is one.
     #[must_use]
     pub fn ip(&self) -> Option<SocketAddr> {

@@ -1,7 +1,12 @@
 //! QUIC: of each connection the one bidirectional stream that its client opens, as a stream like
 //! any other. A task carries the bytes between it and a pipe whose other end is served.
 
-use std::{io, net::UdpSocket, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::UdpSocket,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use parking_lot::Mutex;
 use quinn::{
@@ -12,27 +17,30 @@ use tokio::{
     io::{AsyncWriteExt, copy},
     sync::{Semaphore, mpsc},
     task::JoinHandle,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
-use crate::{Accepted, Peer, PipeEnd, QuicOptions, TlsServer, pipe};
+use crate::{Accepted, Arrival, Layer, LayerError, Peer, PipeEnd, QuicOptions, TlsServer, pipe};
 
 /// Bytes on their way between a stream and its pipe, in each direction.
 const PIPE_BYTES: usize = 64 * 1024;
 /// Bytes of a stream that a client may send ahead, and that are kept until it has them.
 const WINDOW_BYTES: u32 = 256 * 1024;
-/// Connections whose handshake or first stream is not there yet.
+/// Connections that are not accepted yet: in their handshake, without a stream, or waiting for their
+/// turn.
 const PENDING_MAX: usize = 1024;
-/// Streams that wait to be accepted.
+/// From so many on, a client has to show that it can be reached at the address it sends from.
+const UNVALIDATED_MAX: usize = 64;
+/// What has come and waits to be accepted.
 const READY_MAX: usize = 64;
-/// How long the client may take to confirm the last bytes.
+/// How long the client may take for the last bytes, and then to confirm them.
 const LINGER: Duration = Duration::from_secs(5);
 
 /// A bound QUIC endpoint.
 #[derive(Debug)]
 pub(crate) struct BoundQuic {
     endpoint: Endpoint,
-    ready: tokio::sync::Mutex<mpsc::Receiver<Accepted>>,
+    ready: mpsc::Receiver<Arrival>,
     acceptor: JoinHandle<()>,
 }
 
@@ -60,13 +68,12 @@ impl BoundQuic {
             patience: options.open_timeout,
         };
         let acceptor = tokio::spawn(acceptor.run(endpoint.clone()));
-        Ok(Self { endpoint, ready: tokio::sync::Mutex::new(receiver), acceptor })
+        Ok(Self { endpoint, ready: receiver, acceptor })
     }
 
-    /// The next stream.
-    pub(crate) async fn accept(&self) -> io::Result<Accepted> {
-        let accepted = self.ready.lock().await.recv().await;
-        accepted.ok_or_else(|| io::ErrorKind::BrokenPipe.into())
+    /// The next stream, or what has come to nothing.
+    pub(crate) async fn accept(&mut self) -> io::Result<Arrival> {
+        self.ready.recv().await.ok_or_else(|| io::ErrorKind::BrokenPipe.into())
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<std::net::SocketAddr> {
@@ -121,7 +128,7 @@ fn transport() -> TransportConfig {
 
 struct Acceptor {
     config: Config,
-    ready: mpsc::Sender<Accepted>,
+    ready: mpsc::Sender<Arrival>,
     pending: Arc<Semaphore>,
     patience: Duration,
 }
@@ -129,55 +136,102 @@ struct Acceptor {
 impl Acceptor {
     async fn run(self, endpoint: Endpoint) {
         while let Some(incoming) = endpoint.accept().await {
-            let (Ok(permit), Ok(config)) =
-                (Arc::clone(&self.pending).try_acquire_owned(), self.config.latest())
-            else {
+            let is_crowded = self.pending.available_permits() < PENDING_MAX - UNVALIDATED_MAX;
+            if is_crowded && !incoming.remote_address_validated() {
+                // It was not to be retried only if it has been.
+                incoming.retry().ok();
+                continue;
+            }
+            let peer = Peer::Ip(incoming.remote_address());
+            let Ok(permit) = Arc::clone(&self.pending).try_acquire_owned() else {
                 incoming.refuse();
+                self.tell(peer, "too many connections are not accepted yet");
                 continue;
             };
+            let config = match self.config.latest() {
+                Ok(config) => config,
+                Err(error) => {
+                    incoming.refuse();
+                    self.tell(peer, &error.to_string());
+                    continue;
+                }
+            };
             let (ready, patience) = (self.ready.clone(), self.patience);
+            let came_at = Instant::now();
             tokio::spawn(async move {
-                let opened = timeout(patience, open(incoming, config)).await;
+                let opened = timeout(patience, open(incoming, came_at, config, &ready)).await;
                 drop(permit);
-                if let Ok(Some(stream)) = opened {
-                    stream.serve(ready).await;
+                match opened {
+                    Ok(Ok(stream)) => stream.carry().await,
+                    Ok(Err(error)) => tell(&ready, peer, &error.to_string()),
+                    Err(_) => tell(&ready, peer, "no stream, or no turn for it, in time"),
                 }
             });
         }
     }
+
+    fn tell(&self, peer: Peer, detail: &str) {
+        tell(&self.ready, peer, detail);
+    }
 }
 
-/// The stream that a client has opened, and the connection that it is all of.
+/// Says that a connection has come to nothing. Where so much waits already that there is no room,
+/// nobody misses it.
+fn tell(ready: &mpsc::Sender<Arrival>, peer: Peer, detail: &str) {
+    let error = LayerError::new(Layer::Quic, detail);
+    ready.try_send(Arrival::Failed { peer, error }).ok();
+}
+
+/// The stream that a client has opened, the connection that it is all of, and the end of the pipe
+/// whose other end is served.
 struct Stream {
     connection: Connection,
     from_client: RecvStream,
     to_client: SendStream,
+    end: PipeEnd,
 }
 
-/// Does the handshake and waits for the stream. A client that does neither is let go.
-async fn open(incoming: Incoming, config: Arc<ServerConfig>) -> Option<Stream> {
-    let connection = incoming.accept_with(config).ok()?.await.ok()?;
-    let (to_client, from_client) = connection.accept_bi().await.ok()?;
-    Some(Stream { connection, from_client, to_client })
+/// Does the handshake, waits for the stream, and hands one end of a pipe to who accepts.
+async fn open(
+    incoming: Incoming,
+    came_at: Instant,
+    config: Arc<ServerConfig>,
+    ready: &mpsc::Sender<Arrival>,
+) -> io::Result<Stream> {
+    let connection = incoming.accept_with(config).map_err(io::Error::other)?;
+    let connection = connection.await.map_err(io::Error::other)?;
+    let (to_client, from_client) = connection.accept_bi().await.map_err(io::Error::other)?;
+    let peer = Peer::Ip(connection.remote_address());
+    let (served, end) = pipe(PIPE_BYTES, [peer, Peer::Local]);
+    // What its certificate is was looked at in the handshake.
+    let served = served.verified(connection.peer_identity().is_some());
+    tokio::select! {
+        room = ready.reserve() => {
+            let accepted = Accepted::from(served).since(came_at);
+            room.map_err(io::Error::other)?.send(Arrival::Stream(accepted));
+        }
+        gone = connection.closed() => return Err(io::Error::other(gone)),
+    }
+    Ok(Stream { connection, from_client, to_client, end })
 }
 
 impl Stream {
-    /// Hands one end of a pipe to who accepts, and carries the bytes until the stream is over.
-    async fn serve(self, ready: mpsc::Sender<Accepted>) {
-        let Self { connection, mut from_client, mut to_client } = self;
-        let peer = Peer::Ip(connection.remote_address());
-        let (served, end) = pipe(PIPE_BYTES, [peer, Peer::Local]);
-        // What its certificate is was looked at in the handshake.
-        let served = served.verified(connection.peer_identity().is_some());
-        if ready.send(served.into()).await.is_err() {
-            return;
-        }
+    /// Carries the bytes until the stream is over.
+    async fn carry(self) {
+        let Self { connection, mut from_client, mut to_client, end } = self;
         let inward = async {
             carry_in(&mut from_client, &end).await;
             std::future::pending::<()>().await;
         };
+        let last_bytes = async {
+            end.ended().await;
+            sleep(LINGER).await;
+        };
+        let stopped = to_client.stopped();
         tokio::select! {
             () = carry_out(&end, &mut to_client) => {}
+            _ = stopped => {}
+            () = last_bytes => {}
             () = inward => {}
         }
         // The client is given time to have it all: closing does not wait for that.

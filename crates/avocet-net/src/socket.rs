@@ -5,6 +5,7 @@ use std::{
     net::Shutdown,
     os::fd::AsFd,
     task::{Context, Poll, ready},
+    time::{Duration, Instant},
 };
 
 use socket2::SockRef;
@@ -13,7 +14,7 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-use crate::{Peer, pipe::PipeEnd};
+use crate::{LayerError, Peer, pipe::PipeEnd};
 
 /// A connected stream that never blocks. Its owner waits for readiness and reads; any thread may
 /// write, straight to the system, and needs no right to wait for that.
@@ -40,9 +41,37 @@ macro_rules! either {
     };
 }
 
+/// What has come to a listener.
+#[derive(Debug)]
+pub enum Arrival {
+    /// A stream.
+    Stream(Accepted),
+    /// A connection that did not become one.
+    Failed {
+        /// Who it was.
+        peer: Peer,
+        /// Why.
+        error: LayerError,
+    },
+}
+
+impl Arrival {
+    /// The stream, if it is one.
+    #[must_use]
+    pub fn stream(self) -> Option<Accepted> {
+        match self {
+            Self::Stream(accepted) => Some(accepted),
+            Self::Failed { .. } => None,
+        }
+    }
+}
+
 /// A stream that was accepted and has no owner yet.
 #[derive(Debug)]
-pub struct Accepted(Fresh);
+pub struct Accepted {
+    stream: Fresh,
+    came_at: Instant,
+}
 
 #[derive(Debug)]
 enum Fresh {
@@ -53,30 +82,48 @@ enum Fresh {
 
 impl From<std::net::TcpStream> for Accepted {
     fn from(stream: std::net::TcpStream) -> Self {
-        Self(Fresh::Tcp(stream))
+        Self::new(Fresh::Tcp(stream), Instant::now())
     }
 }
 
 impl From<std::os::unix::net::UnixStream> for Accepted {
     fn from(stream: std::os::unix::net::UnixStream) -> Self {
-        Self(Fresh::Unix(stream))
+        Self::new(Fresh::Unix(stream), Instant::now())
     }
 }
 
 impl From<PipeEnd> for Accepted {
     fn from(end: PipeEnd) -> Self {
-        Self(Fresh::Pipe(end))
+        Self::new(Fresh::Pipe(end), Instant::now())
     }
 }
 
 impl Accepted {
+    fn new(stream: Fresh, came_at: Instant) -> Self {
+        Self { stream, came_at }
+    }
+
+    /// Says when the connection came that the stream belongs to.
+    #[cfg(feature = "quic")]
+    #[must_use]
+    pub(crate) fn since(mut self, came_at: Instant) -> Self {
+        self.came_at = came_at;
+        self
+    }
+
+    /// How long the connection has been there.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.came_at.elapsed()
+    }
+
     /// Takes the stream to the runtime of the calling task, which will wait for it.
     ///
     /// # Errors
     ///
     /// The system is out of what it needs to watch one more.
     pub fn own(self) -> io::Result<Socket> {
-        let stream = match self.0 {
+        let stream = match self.stream {
             Fresh::Tcp(stream) => Stream::Tcp(TcpStream::from_std(stream)?),
             Fresh::Unix(stream) => Stream::Unix(UnixStream::from_std(stream)?),
             Fresh::Pipe(end) => Stream::Pipe(end),
@@ -90,7 +137,7 @@ impl Accepted {
     ///
     /// As of [`own`](Self::own), and that it is no TCP stream.
     pub fn into_tcp(self) -> io::Result<TcpStream> {
-        match self.0 {
+        match self.stream {
             Fresh::Tcp(stream) => TcpStream::from_std(stream),
             Fresh::Unix(_) | Fresh::Pipe(_) => Err(io::ErrorKind::Unsupported.into()),
         }
@@ -98,7 +145,7 @@ impl Accepted {
 
     /// Closes it unheard.
     pub fn refuse(self) {
-        drop(self.0);
+        drop(self.stream);
     }
 }
 

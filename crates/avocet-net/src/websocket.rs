@@ -29,7 +29,8 @@ pub struct WebSocketOptions {
     pub subprotocols: Vec<String>,
     /// Whether the client has to offer one of them.
     pub subprotocol_required: bool,
-    /// The values of `Origin` that are let in; empty: any, and none.
+    /// The values of `Origin` that are let in, `*` for any; empty: those of the host that the
+    /// request is for. A request without `Origin` is none of a browser's and is let in.
     pub origins: Vec<String>,
     /// The header in which a proxy in front says where the client is.
     pub proxy_address_header: Option<String>,

@@ -11,6 +11,9 @@ use avocet_net::{
 use super::MountpointText;
 use crate::ListenerOptions;
 
+/// What fits into `sockaddr_un` with the zero at its end.
+const UNIX_PATH_BYTES_MAX: usize = 107;
+
 settings! {
     /// Where clients connect, by kind and name.
     pub struct ListenersConfig {
@@ -102,17 +105,18 @@ settings! {
         /// Whether to open it.
         pub enable: bool = true,
         /// Whether clients without credentials are let in. Unset: only if no other machine can
-        /// reach the listener. A client that has shown a good certificate has credentials.
+        /// reach the listener, directly or through a proxy. A client that has shown a good
+        /// certificate has credentials.
         pub allow_anonymous: Option<bool> = None,
         /// Connections at once. More are closed as soon as they come.
         pub max_connections: u32 = 1_024_000,
         /// Connections accepted in a second. More wait until it is their turn, as many as
-        /// `backlog` says. Unset: no bound.
+        /// `backlog` says (of QUIC 1024). Unset: no bound.
         pub max_conn_rate: Option<u32> = None, in 1..,
         /// How long a client may take until its CONNECT has come, all handshakes before it
         /// included.
         pub connect_timeout: Duration = Duration::from_secs(10),
-            in Duration::from_millis(100)..=Duration::from_secs(600),
+            in Duration::from_millis(500)..=Duration::from_secs(600),
         /// What is put before every topic that a client of this listener names, and taken off
         /// again from every topic it is told: `"sensors/${clientid}/"`. It ends with `/` and may
         /// have the variables `${clientid}` and `${username}` (or `%c` and `%u`), one in a level.
@@ -140,10 +144,11 @@ settings! {
         pub recbuf: Option<Size> = None, in Size::kibibytes(1)..=Size::mebibytes(256),
         /// How long a connection may be silent before the system asks whether the other side is
         /// still there. Unset: it does not ask; the clients' keep alive does.
-        pub tcp_keepalive_idle: Option<Duration> = None, in Duration::from_secs(1)..,
+        pub tcp_keepalive_idle: Option<Duration> = None,
+            in Duration::from_secs(1)..=Duration::from_secs(32767),
         /// How long the system waits between two such questions.
         pub tcp_keepalive_interval: Duration = Duration::from_secs(30),
-            in Duration::from_secs(1)..,
+            in Duration::from_secs(1)..=Duration::from_secs(32767),
         /// How many of them may go without an answer.
         pub tcp_keepalive_count: u32 = 3, in 1..=127,
     }
@@ -172,9 +177,10 @@ choice! {
 }
 
 settings! {
-    /// TLS. The files are read again on SIGHUP.
+    /// TLS.
     pub struct TlsConfig {
-        /// The certificate chain in PEM, the server's own first.
+        /// The certificate chain in PEM, the server's own first. This and all files of TLS are
+        /// read again on SIGHUP; a path that is not absolute begins where the broker was started.
         pub certificate: PathBuf = PathBuf::new(), required,
         /// Its private key in PEM.
         pub key: PathBuf = PathBuf::new(), required,
@@ -185,7 +191,8 @@ settings! {
         pub client_certificate: ClientCertificateChoice = ClientCertificateChoice::None,
         /// The authorities that sign the clients' certificates, in PEM.
         pub client_ca: Option<PathBuf> = None,
-        /// Lists of revoked client certificates, in PEM.
+        /// Lists of revoked client certificates, in PEM. A list that is out of date refuses all
+        /// that its authority has signed; an authority without a list has revoked nothing.
         pub crls: Vec<PathBuf> = Vec::new(),
         /// The oldest version that is spoken.
         pub min_version: TlsVersionChoice = TlsVersionChoice::V1_2,
@@ -212,8 +219,9 @@ settings! {
         /// Whether a client that offers none of them is turned away.
         // [MQTT3-6.0.0-3] [MQTT5-6.0.0-3]
         pub fail_if_no_subprotocol: bool = true,
-        /// The origins whose pages may connect, such as `"https://example.org"`. Empty: all, and
-        /// clients that are no browsers.
+        /// The origins whose pages may connect, such as `"https://example.org"`, or `"*"` for any.
+        /// Empty: pages of the host that the request is for. Clients that are no browsers name no
+        /// origin and are let in either way.
         pub check_origins: Vec<String> = Vec::new(),
         /// The header in which a proxy says where the client is, such as `"X-Forwarded-For"`: of
         /// its addresses the last. Only for a listener that nothing but such a proxy can reach.
@@ -252,11 +260,15 @@ impl UnixListenerConfig {
         if self.mode().is_none() {
             check.mistake("mode", "must be three or four octal digits, such as \"0660\"");
         }
+        if self.path.as_os_str().len() > UNIX_PATH_BYTES_MAX {
+            check.mistake("path", "must have at most 107 bytes: the system takes no longer one");
+        }
     }
 
     fn mode(&self) -> Option<u32> {
-        let digits = matches!(self.mode.len(), 3 | 4);
-        u32::from_str_radix(&self.mode, 8).ok().filter(|mode| digits && *mode <= 0o777)
+        let is_octal = matches!(self.mode.len(), 3 | 4)
+            && self.mode.bytes().all(|digit| matches!(digit, b'0'..=b'7'));
+        u32::from_str_radix(&self.mode, 8).ok().filter(|mode| is_octal && *mode <= 0o777)
     }
 }
 
@@ -292,12 +304,14 @@ impl TlsConfig {
         let asked = self.client_certificate != ClientCertificateChoice::None;
         if asked && self.client_ca.is_none() {
             check.mistake("client_ca", "is needed to tell good client certificates from others");
-        } else if !asked && (self.client_ca.is_some() || !self.crls.is_empty()) {
+        }
+        if !asked && (self.client_ca.is_some() || !self.crls.is_empty()) {
             check.mistake(
                 "client_certificate",
                 "must be \"optional\" or \"required\", or client_ca and crls mean nothing",
             );
-        } else if is_enabled
+        }
+        if is_enabled
             && check.is_set("certificate")
             && check.is_set("key")
             && let Err(error) = TlsServer::new(self.options())
@@ -326,15 +340,15 @@ impl TlsConfig {
 }
 
 impl AdmissionConfig {
-    /// A listener without layers. `is_near`: nobody but this machine can reach it.
-    fn listener(&self, name: String, place: Place, is_near: bool) -> ListenerOptions {
+    /// A listener without layers.
+    fn listener(&self, name: String, place: Place) -> ListenerOptions {
         ListenerOptions {
             name,
             place,
             proxy_protocol: false,
             tls: None,
             websocket: None,
-            allow_anonymous: self.allow_anonymous.unwrap_or(is_near),
+            allow_anonymous: self.allow_anonymous,
             connections_max: self.max_connections as usize,
             connections_per_second: self.max_conn_rate.and_then(NonZeroU32::new),
             connect_timeout: self.connect_timeout,
@@ -356,7 +370,7 @@ pub(super) fn listeners(config: &ListenersConfig) -> Vec<ListenerOptions> {
                 proxy_protocol: socket.proxy_protocol,
                 tls: tls.map(TlsConfig::options),
                 websocket: websocket.map(WebSocketConfig::options),
-                ..admission.listener(name, socket.place(), socket.bind.is_loopback())
+                ..admission.listener(name, socket.place())
             });
         }
     };
@@ -378,7 +392,7 @@ pub(super) fn listeners(config: &ListenersConfig) -> Vec<ListenerOptions> {
             mode: it.mode().unwrap_or(0),
             backlog: it.backlog,
         });
-        all.push(it.admission.listener(format!("unix.{name}"), place, true));
+        all.push(it.admission.listener(format!("unix.{name}"), place));
     }
     #[cfg(feature = "quic")]
     for (name, it) in config.quic.iter().filter(|(_, it)| it.admission.enable) {
@@ -389,7 +403,7 @@ pub(super) fn listeners(config: &ListenersConfig) -> Vec<ListenerOptions> {
         let tls = TlsOptions { protocols: vec![b"mqtt".to_vec()], ..it.tls.options() };
         all.push(ListenerOptions {
             tls: Some(tls),
-            ..it.admission.listener(format!("quic.{name}"), place, it.bind.is_loopback())
+            ..it.admission.listener(format!("quic.{name}"), place)
         });
     }
     all

@@ -49,7 +49,7 @@ impl Connection {
     /// Who is at the other end, as far as is known before CONNECT.
     pub(super) fn peer(&self) -> Peer {
         let said = self.envelope.as_ref().and_then(|envelope| envelope.peer());
-        said.unwrap_or_else(|| self.wire.socket.peer())
+        self.listening.peer(said, || self.wire.socket.peer())
     }
 
     /// Writes what the handshakes before CONNECT want written.

@@ -1,7 +1,7 @@
 use std::cell::Cell;
 
 use avocet_mqtt::Connect;
-use avocet_net::{Listener, Place};
+use avocet_net::{Listener, Peer, Place};
 use avocet_session::handshake;
 use tokio::{net::TcpStream, runtime::LocalRuntime, task::spawn_local, time::timeout};
 
@@ -15,14 +15,15 @@ fn shared() -> Arc<Shared> {
 }
 
 fn listening() -> Arc<Listening> {
-    Arc::new(Listening::new(ListenerOptions::small()).unwrap())
+    Arc::new(Listening::small(ListenerOptions::small()))
 }
 
 /// Both ends of a connection.
-async fn pair(listener: &Listener) -> (TcpStream, Arc<Wire>) {
-    let client = TcpStream::connect(listener.address().ip().unwrap());
+async fn pair(listener: &mut Listener) -> (TcpStream, Arc<Wire>) {
+    let address = listener.address().ip().unwrap();
+    let client = TcpStream::connect(address);
     let (client, accepted) = tokio::join!(client, listener.accept());
-    (client.unwrap(), Arc::new(Wire::new(accepted.unwrap().own().unwrap())))
+    (client.unwrap(), Arc::new(Wire::new(accepted.unwrap().stream().unwrap().own().unwrap())))
 }
 
 /// An open session whose connection nobody serves, as on a shard that is busy with others.
@@ -31,7 +32,8 @@ fn open(shard: &Shard, wire: &Arc<Wire>) -> Mailbox {
     let admission = handshake::admit(connect, &shard.shared.limits, String::new).unwrap();
     let opening = shard.with_flush_list(|list| {
         let now = Instant::now();
-        Entrance { shared: &shard.shared, wire, envelope: &mut None, now, list }.open(admission)
+        Entrance { shared: &shard.shared, wire, peer: Peer::Local, envelope: &mut None, now, list }
+            .open(admission)
     });
     match opening {
         Opening::Opened { mailbox, .. } => mailbox,
@@ -42,7 +44,7 @@ fn open(shard: &Shard, wire: &Arc<Wire>) -> Mailbox {
 /// What the system does for a shard, with a look at how often a connection has a turn.
 fn serve_counted(shard: &Rc<Shard>, wire: Arc<Wire>) -> Rc<Cell<usize>> {
     let turns = Rc::new(Cell::new(0));
-    let mut serving = Box::pin(serve(Rc::clone(shard), wire, listening()));
+    let mut serving = Box::pin(serve(Rc::clone(shard), wire, listening(), Duration::ZERO));
     let counted = {
         let turns = Rc::clone(&turns);
         poll_fn(move |cx| {
@@ -58,11 +60,11 @@ fn serve_counted(shard: &Rc<Shard>, wire: Arc<Wire>) -> Rc<Cell<usize>> {
 #[test]
 fn connection_that_waits_for_an_older_one_has_no_turn_until_that_goes() {
     LocalRuntime::new().unwrap().block_on(async {
-        let listener = Listener::bind(&Place::tcp("127.0.0.1:0"), None).unwrap();
+        let mut listener = Listener::bind(&Place::tcp("127.0.0.1:0"), None).unwrap();
         let shard = Rc::new(Shard::new(shared(), 0));
-        let (_older_client, older) = pair(&listener).await;
+        let (_older_client, older) = pair(&mut listener).await;
         let mailbox = open(&shard, &older);
-        let (client, newer) = pair(&listener).await;
+        let (client, newer) = pair(&mut listener).await;
         let turns = serve_counted(&shard, newer);
         let mut bytes = Vec::new();
         let connect = Packet::Connect(Box::new(Connect::new(ProtocolVersion::V5, "c")));
@@ -92,9 +94,9 @@ fn connection_that_waits_for_an_older_one_has_no_turn_until_that_goes() {
 #[test]
 fn broken_connection_takes_no_message_from_its_session() {
     LocalRuntime::new().unwrap().block_on(async {
-        let listener = Listener::bind(&Place::tcp("127.0.0.1:0"), None).unwrap();
+        let mut listener = Listener::bind(&Place::tcp("127.0.0.1:0"), None).unwrap();
         let shard = Rc::new(Shard::new(shared(), 0));
-        let (client, wire) = pair(&listener).await;
+        let (client, wire) = pair(&mut listener).await;
         let mailbox = open(&shard, &wire);
         drop(client);
         let broken = async {

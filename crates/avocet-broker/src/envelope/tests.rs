@@ -23,9 +23,9 @@ impl Ends {
         let mut said = Vec::new();
         let client = Layers::connect(&wrapping, &mut said).unwrap().unwrap();
 
-        let listener = Listener::bind(&Place::tcp("127.0.0.1:0"), None).unwrap();
+        let mut listener = Listener::bind(&Place::tcp("127.0.0.1:0"), None).unwrap();
         let reader = TcpStream::connect(listener.address().ip().unwrap()).unwrap();
-        let wire = Wire::new(listener.accept().await.unwrap().own().unwrap());
+        let wire = Wire::new(listener.accept().await.unwrap().stream().unwrap().own().unwrap());
         envelope.open(&mut said, &mut Vec::new()).unwrap();
         assert!(envelope.waiting() > 0, "the request is answered");
         Self { envelope, wire, client, reader }
@@ -104,4 +104,28 @@ async fn answers_of_the_layers_go_between_the_bytes_and_not_into_them() {
         received.extend(ends.receive(count));
     }
     assert!(received == expected, "the stream differs");
+}
+
+#[tokio::test]
+async fn client_that_pings_and_reads_too_little_does_not_make_it_grow() {
+    let mut ends = Ends::open().await;
+    let mut read = vec![0; 8 * 1024];
+    let (mut blocked, mut written) = (0, 0);
+    // As the owner does: it reads while there is room, and writes when the system takes more.
+    let ping = [[0x89, 0x80 | 125, 0, 0, 0, 0].as_slice(), &[0; 125]].concat();
+    for _ in 0..3000 {
+        let mut pings = ping.repeat(100);
+        if ends.envelope.waiting() < 256 * 1024 {
+            ends.envelope.open(&mut pings, &mut Vec::new()).unwrap();
+        }
+        let (count, result) = ends.envelope.write_sealed(&ends.wire);
+        written += count;
+        if result.is_err() {
+            blocked += 1;
+            written -= ends.reader.read(&mut read).unwrap();
+        }
+    }
+    assert!(blocked > 100 && written > 0, "the client kept up: {blocked} times blocked");
+    let capacity = ends.envelope.sealed.capacity();
+    assert!(capacity <= 1024 * 1024, "{capacity}");
 }

@@ -61,6 +61,7 @@ const fn ends() -> Label<ENDS> {
     values[End::BadProxyHeader as usize] = "bad PROXY header";
     values[End::TlsFailed as usize] = "TLS failed";
     values[End::WebSocketFailed as usize] = "WebSocket failed";
+    values[End::QuicFailed as usize] = "QUIC failed";
     Label { name: "reason", values }
 }
 

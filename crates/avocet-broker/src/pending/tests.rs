@@ -7,9 +7,9 @@ use super::*;
 
 /// A stream that does not read until the test does, and the pending bytes written to it.
 async fn pair() -> (TcpStream, Wire) {
-    let listener = avocet_net::Listener::bind(&Place::tcp("127.0.0.1:0"), None).unwrap();
+    let mut listener = avocet_net::Listener::bind(&Place::tcp("127.0.0.1:0"), None).unwrap();
     let reader = TcpStream::connect(listener.address().ip().unwrap()).unwrap();
-    let accepted = listener.accept().await.unwrap();
+    let accepted = listener.accept().await.unwrap().stream().unwrap();
     (reader, Wire::new(accepted.own().unwrap()))
 }
 

@@ -9,6 +9,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
+    time::Duration,
 };
 
 use avocet_net::WebSocketOptions;
@@ -38,7 +39,7 @@ fn run(shared: Arc<Shared>, socket: Socket, is_framed: bool) {
     let wire = Arc::new(Wire::new(socket.clone()));
     let mut connection = Task::new(
         &thread,
-        connection::serve(Rc::clone(&shard), wire, Arc::new(listening(is_framed))),
+        connection::serve(Rc::clone(&shard), wire, Arc::new(listening(is_framed)), Duration::ZERO),
     );
     let mut flusher = Task::new(&thread, shard::run_flusher(shard));
     block_on(poll_fn(|cx| {
@@ -60,7 +61,7 @@ fn run(shared: Arc<Shared>, socket: Socket, is_framed: bool) {
 fn listening(is_framed: bool) -> Listening {
     let websocket = is_framed.then(WebSocketOptions::default);
     let options = ListenerOptions { websocket, ..ListenerOptions::small() };
-    Listening::new(options).expect("there are no files")
+    Listening::small(options)
 }
 
 struct Task {

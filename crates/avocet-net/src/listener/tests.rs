@@ -35,12 +35,12 @@ impl Drop for Folder {
 #[tokio::test]
 async fn unix_socket_has_its_rights_and_goes_with_its_listener() {
     let folder = Folder::new();
-    let listener = Listener::bind(&folder.socket(), None).unwrap();
+    let mut listener = Listener::bind(&folder.socket(), None).unwrap();
     let path = folder.0.join("s");
     assert_eq!(listener.address().path(), Some(&*path));
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o620);
     let _client = std::os::unix::net::UnixStream::connect(&path).unwrap();
-    let socket = listener.accept().await.unwrap().own().unwrap();
+    let socket = listener.accept().await.unwrap().stream().unwrap().own().unwrap();
     assert_eq!(socket.peer(), Peer::Local);
     drop(listener);
     assert!(!path.exists());
@@ -73,10 +73,10 @@ async fn accepted_streams_have_the_options_of_their_listener() {
         keepalive: Some(keepalive),
         ..TcpOptions::at("localhost:0")
     };
-    let listener = Listener::bind(&Place::Tcp(options), None).unwrap();
+    let mut listener = Listener::bind(&Place::Tcp(options), None).unwrap();
     let address = listener.address().ip().unwrap();
     let client = std::net::TcpStream::connect(address).unwrap();
-    let stream = listener.accept().await.unwrap().into_tcp().unwrap();
+    let stream = listener.accept().await.unwrap().stream().unwrap().into_tcp().unwrap();
     assert_eq!(stream.peer_addr().unwrap(), client.local_addr().unwrap());
     assert!(stream.nodelay().unwrap());
     let socket = SockRef::from(&stream);

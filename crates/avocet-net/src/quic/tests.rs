@@ -65,14 +65,14 @@ async fn read(socket: &Socket, count: usize) -> Vec<u8> {
 
 #[tokio::test]
 async fn stream_of_a_client_is_served_both_ways() {
-    let (listener, client) = both_ends(b"mqtt");
+    let (mut listener, client) = both_ends(b"mqtt");
     let connection = client.connect(address(&listener), NAME).unwrap().await.unwrap();
     let (mut to_broker, mut from_broker) = connection.open_bi().await.unwrap();
     // More than windows and pipe hold.
     let sent: Vec<u8> = (0..=250).cycle().take(2_000_000).collect();
     let expected = sent.clone();
     let sending = tokio::spawn(async move { to_broker.write_all(&sent).await.map(|()| to_broker) });
-    let socket = listener.accept().await.unwrap().own().unwrap();
+    let socket = listener.accept().await.unwrap().stream().unwrap().own().unwrap();
     assert_eq!(socket.peer(), Peer::Ip(client.local_addr().unwrap()));
     assert!(!socket.is_verified());
     assert!(read(&socket, expected.len()).await == expected, "the stream differs");
@@ -101,11 +101,11 @@ async fn stream_of_a_client_is_served_both_ways() {
 
 #[tokio::test]
 async fn connection_that_breaks_is_the_end_of_the_stream() {
-    let (listener, client) = both_ends(b"mqtt");
+    let (mut listener, client) = both_ends(b"mqtt");
     let connection = client.connect(address(&listener), NAME).unwrap().await.unwrap();
     let (mut to_broker, _from_broker) = connection.open_bi().await.unwrap();
     to_broker.write_all(b"first").await.unwrap();
-    let socket = listener.accept().await.unwrap().own().unwrap();
+    let socket = listener.accept().await.unwrap().stream().unwrap().own().unwrap();
     assert_eq!(read(&socket, 5).await, b"first");
     connection.close(VarInt::from_u32(7), b"gone");
     assert_eq!(read(&socket, 1).await, []);
@@ -120,11 +120,11 @@ async fn client_that_speaks_something_else_is_not_let_in() {
 
 #[tokio::test]
 async fn second_stream_of_a_connection_is_not_granted() {
-    let (listener, client) = both_ends(b"mqtt");
+    let (mut listener, client) = both_ends(b"mqtt");
     let connection = client.connect(address(&listener), NAME).unwrap().await.unwrap();
     let (mut first, _from_broker) = connection.open_bi().await.unwrap();
     first.write_all(b"x").await.unwrap();
-    let socket = listener.accept().await.unwrap().own().unwrap();
+    let socket = listener.accept().await.unwrap().stream().unwrap().own().unwrap();
     assert_eq!(read(&socket, 1).await, b"x");
     let mut second = pin!(connection.open_bi());
     let granted = poll_fn(|cx| Poll::Ready(second.as_mut().poll(cx).is_ready())).await;

@@ -140,18 +140,33 @@ fn grant<'a>(
     Ok((accept_of(key), subprotocol(headers, options)?))
 }
 
+/// Browsers say whose page it is; other clients need not, and could say anything.
 fn check_origin(
     headers: &[httparse::Header<'_>],
     options: &WebSocketOptions,
 ) -> Result<(), Refusal> {
-    if options.origins.is_empty() {
+    let Some(origin) = values(headers, "Origin").next() else { return Ok(()) };
+    let is_named = |expected: &String| expected == "*" || expected.eq_ignore_ascii_case(origin);
+    let is_good = if options.origins.is_empty() {
+        let host = values(headers, "Host").next().map(without_port);
+        let of_page = origin.split_once("://").map(|(_, authority)| without_port(authority));
+        of_page.zip(host).is_some_and(|(page, host)| page.eq_ignore_ascii_case(host))
+    } else {
+        options.origins.iter().any(is_named)
+    };
+    if is_good {
         return Ok(());
     }
-    let origin = values(headers, "Origin").next();
-    let is_good = origin.is_some_and(|origin| {
-        options.origins.iter().any(|expected| expected.eq_ignore_ascii_case(origin))
-    });
-    if is_good { Ok(()) } else { Err(Refusal::new("403 Forbidden", "not from this Origin")) }
+    let detail = format!("pages of {origin} may not connect");
+    Err(Refusal::new("403 Forbidden", detail))
+}
+
+/// The host of `host:port`, brackets of IPv6 included.
+fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        Some(_) | None => authority,
+    }
 }
 
 /// The first of ours that the client offers. [MQTT3-6.0.0-4] [MQTT5-6.0.0-4]

@@ -353,7 +353,7 @@ fn bytes_that_connections_do_not_take_count_for_the_node() {
 /// Whatever ends a connection is counted by its reason.
 #[test]
 fn ends_of_connections_are_counted_by_reason() {
-    let broker = Broker::start(&["listeners.tcp.default.connect_timeout=300ms"]);
+    let broker = Broker::start(&["listeners.tcp.default.connect_timeout=500ms"]);
     let end = |bytes: &[u8]| {
         let mut alice = broker.client(V5, "alice");
         alice.send(bytes);

@@ -419,7 +419,7 @@ fn connections_of_a_listener_are_bounded() {
     assert!(matches!(kind, Some(Kind::Connack(ref connack)) if connack.code == 0), "{kind:?}");
 }
 
-const HURRY: &str = "listeners.tcp.default.connect_timeout=300ms";
+const HURRY: &str = "listeners.tcp.default.connect_timeout=500ms";
 
 #[test]
 fn client_that_sends_no_connect_in_time_is_closed() {

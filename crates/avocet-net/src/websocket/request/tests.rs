@@ -50,7 +50,7 @@ fn good_requests_are_granted() {
             vec![(6, "Sec-WebSocket-Extensions: permessage-deflate")],
             &none,
         ),
-        ("any origin", vec![(6, "Origin: https://evil.example")], &none),
+        ("a page of the same host", vec![(6, "Origin: http://EXAMPLE.org:3000")], &none),
     ] {
         let (raw, result) = answered(&request(&change), &options());
         assert_eq!(raw, *expected, "{name}");
@@ -99,6 +99,21 @@ fn bad_requests_are_answered_and_refused() {
 }
 
 #[test]
+fn pages_of_other_hosts_are_let_in_only_if_they_are_named() {
+    let mut options = options();
+    for origin in ["https://evil.example", "http://example.org.evil.example", "null", "example.org"]
+    {
+        let line = format!("Origin: {origin}");
+        let (raw, _) = answered(&request(&[(6, &line)]), &options);
+        assert_eq!(&raw[9..12], "403", "{origin}");
+        assert!(raw.ends_with(&format!("pages of {origin} may not connect\n")), "{raw}");
+    }
+    options.origins = vec!["*".to_owned()];
+    let (raw, _) = answered(&request(&[(6, "Origin: https://evil.example")]), &options);
+    assert_eq!(&raw[9..12], "101");
+}
+
+#[test]
 fn only_the_origins_that_are_set_are_let_in() {
     let mut options = options();
     options.origins = vec!["https://example.org".to_owned(), "http://localhost:8080".to_owned()];
@@ -108,7 +123,7 @@ fn only_the_origins_that_are_set_are_let_in() {
         ("Origin: http://example.org", "403"),
         ("Origin: https://example.org.evil.example", "403"),
         ("Origin: null", "403"),
-        ("", "403"),
+        ("", "101"),
     ] {
         let (raw, _) = answered(&request(&[(6, origin)]), &options);
         assert_eq!(&raw[9..12], expected, "{origin}");

@@ -35,7 +35,11 @@ fn v6_block() -> Vec<u8> {
 }
 
 fn plain() -> Broker {
-    Broker::start(&["listeners.tcp.p.bind=127.0.0.1:0", "listeners.tcp.p.proxy_protocol=true"])
+    Broker::start(&[
+        "listeners.tcp.p.bind=127.0.0.1:0",
+        "listeners.tcp.p.proxy_protocol=true",
+        "listeners.tcp.p.allow_anonymous=true",
+    ])
 }
 
 /// A client without a proxy, that is told who connects.
@@ -48,7 +52,10 @@ fn watcher(broker: &Broker) -> Raw {
 #[track_caller]
 fn expect_address(watcher: &mut Raw, address: &str) {
     let told = watcher.expect_publish().text();
-    let wanted = format!("\"ipaddress\":\"{address}\"");
+    let wanted = match address {
+        "" => "\"ipaddress\":null".to_owned(),
+        address => format!("\"ipaddress\":\"{address}\""),
+    };
     assert!(told.contains(&wanted), "no {wanted} in {told}");
 }
 
@@ -65,14 +72,14 @@ fn address_of_the_header_is_that_of_the_client() {
     let cases: [(&[u8], &str); 9] = [
         (b"PROXY TCP4 192.0.2.1 198.51.100.1 56789 1883\r\n", "192.0.2.1"),
         (b"PROXY TCP6 2001:db8::1 2001:db8::2 56789 1883\r\n", "2001:db8::1"),
-        (b"PROXY UNKNOWN\r\n", "127.0.0.1"),
-        (b"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n", "127.0.0.1"),
+        (b"PROXY UNKNOWN\r\n", ""),
+        (b"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n", ""),
         (&v2(0x21, 0x11, &v4_block()), "192.0.2.7"),
         (&v2(0x21, 0x21, &v6_block()), "2001:db8::7"),
         (&v2(0x21, 0x11, &tlv), "192.0.2.7"),
-        // The proxy itself, which asks whether somebody is there.
-        (&v2(0x20, 0x00, &[]), "127.0.0.1"),
-        (&v2(0x20, 0x11, &v4_block()), "127.0.0.1"),
+        // The proxy itself, which asks whether somebody is there, and tells of no client.
+        (&v2(0x20, 0x00, &[]), ""),
+        (&v2(0x20, 0x11, &v4_block()), ""),
     ];
     for (header, address) in cases {
         let socket = stream::tcp(broker.listener("tcp.p"));
@@ -141,6 +148,7 @@ fn header_stands_before_tls_and_websocket() {
     settings.push("listeners.ws.p.bind=127.0.0.1:0".to_owned());
     for kind in ["tls", "wss", "ws"] {
         settings.push(format!("listeners.{kind}.p.proxy_protocol=true"));
+        settings.push(format!("listeners.{kind}.p.allow_anonymous=true"));
     }
     let broker = start(&settings);
     let mut watcher = watcher(&broker);
@@ -178,6 +186,20 @@ fn client_behind_a_proxy_is_not_on_this_machine() {
     };
     assert_eq!(connect("192.0.2.1").try_subscribe("$SYS/#", 0), 0x87);
     assert_eq!(connect("127.0.0.1").try_subscribe("$SYS/#", 0), 0);
+    let socket = after(b"PROXY UNKNOWN\r\n", stream::tcp(broker.listener("tcp.p")));
+    let mut untold = enter(Box::new(socket), &Connect::new(V5, "alice"));
+    assert_eq!(untold.try_subscribe("$SYS/#", 0), 0x87);
+}
+
+/// It hides where clients come from: that it is on this machine says nothing about them.
+#[test]
+fn proxy_on_this_machine_does_not_let_clients_without_credentials_in() {
+    let broker =
+        Broker::start(&["listeners.tcp.p.bind=127.0.0.1:0", "listeners.tcp.p.proxy_protocol=true"]);
+    let header = b"PROXY TCP4 192.0.2.1 198.51.100.1 56789 1883\r\n";
+    let mut raw = Raw::over(Box::new(after(header, stream::tcp(broker.listener("tcp.p")))), V5);
+    raw.send(&Connect::new(V5, "alice").bytes());
+    assert_eq!(raw.expect_connack().code, 0x87);
 }
 
 #[test]
@@ -185,7 +207,7 @@ fn half_a_header_ends_at_the_deadline_of_connect() {
     let broker = Broker::start(&[
         "listeners.tcp.p.bind=127.0.0.1:0",
         "listeners.tcp.p.proxy_protocol=true",
-        "listeners.tcp.p.connect_timeout=300ms",
+        "listeners.tcp.p.connect_timeout=500ms",
     ]);
     for half in [&b"PROXY TCP4 192.0.2.1"[..], &v2(0x21, 0x11, &v4_block())[..20]] {
         let mut socket = after(half, stream::tcp(broker.listener("tcp.p")));

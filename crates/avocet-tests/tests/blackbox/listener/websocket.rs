@@ -219,7 +219,7 @@ fn request_is_granted_with_the_subprotocol_mqtt_and_no_extension() {
         &["Sec-WebSocket-Protocol: soap, mqtt"],
         &["Sec-WebSocket-Protocol: soap", "X-Other: 1\r\nSec-WebSocket-Protocol: mqtt"],
         &["Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"],
-        &["Origin: https://anywhere.test"],
+        &["Origin: https://BROKER.test:3000"],
     ] {
         let head = expect_status(&broker, changes, 101);
         assert!(head.contains(&format!("Sec-WebSocket-Accept: {ACCEPT}\r\n")), "{head}");
@@ -279,12 +279,22 @@ fn request_for_something_else_gets_a_status_that_says_so() {
 #[test]
 fn pages_of_other_origins_are_kept_out_if_the_listener_says_so() {
     let broker = broker(&["check_origins=[\"https://good.test\", \"https://better.test\"]"]);
-    expect_status(&broker, &[], 403);
+    // No browser, then, which would say whose page it is.
+    expect_status(&broker, &[], 101);
     expect_status(&broker, &["Origin: https://bad.test"], 403);
     expect_status(&broker, &["Origin: https://good.test.bad.test"], 403);
     expect_status(&broker, &["Origin: http://good.test"], 403);
     expect_status(&broker, &["Origin: https://good.test"], 101);
     expect_status(&broker, &["Origin: https://Better.test"], 101);
+}
+
+#[test]
+fn pages_of_other_hosts_are_kept_out_unless_the_listener_says_otherwise() {
+    let closed = broker(&[]);
+    expect_status(&closed, &["Origin: https://anywhere.test"], 403);
+    expect_status(&closed, &["Origin: null"], 403);
+    let open = broker(&["check_origins=[\"*\"]"]);
+    expect_status(&open, &["Origin: https://anywhere.test"], 101);
 }
 
 #[test]
@@ -313,10 +323,11 @@ fn path_and_subprotocols_are_the_listeners() {
 
 #[test]
 fn header_of_a_proxy_says_where_the_client_is_if_the_listener_believes_it() {
-    let header = "X-Forwarded-For: 192.0.2.9, 198.51.100.1";
-    for (settings, address) in
-        [(&["proxy_address_header=x-forwarded-for"][..], "192.0.2.9"), (&[], "127.0.0.1")]
-    {
+    let header = "X-Forwarded-For: 127.0.0.1, 192.0.2.9";
+    for (settings, address) in [
+        (&["proxy_address_header=x-forwarded-for", "allow_anonymous=true"][..], "192.0.2.9"),
+        (&[], "127.0.0.1"),
+    ] {
         let broker = broker(settings);
         let mut watcher = broker.client(V5, "watcher");
         watcher.subscribe("$SYS/brokers/+/clients/+/connected", 0);
@@ -537,7 +548,7 @@ fn last_word_of_the_broker_comes_before_its_close() {
 
 #[test]
 fn half_a_request_ends_at_the_deadline_of_connect() {
-    let broker = broker(&["connect_timeout=300ms"]);
+    let broker = broker(&["connect_timeout=500ms"]);
     let mut socket = stream::tcp(broker.listener("ws.a"));
     socket.write_all(&request(&[]).as_bytes()[..50]).expect("the listener is open");
     let mut answer = Vec::new();
