@@ -14,7 +14,12 @@ fn load(line: &str) -> Result<Load, clap::Error> {
         BenchCommand::Pair(args) => args.load.load(Shape::Pair, args.pairs),
         BenchCommand::Fanin(args) => args.load.load(Shape::Fanin, args.publishers),
         BenchCommand::Fanout(args) => args.load.load(Shape::Fanout, args.subscribers),
-        BenchCommand::Relay(_) | BenchCommand::Yardstick(_) => panic!("{line} is no load"),
+        BenchCommand::Connect(_)
+        | BenchCommand::Idle(_)
+        | BenchCommand::Retained(_)
+        | BenchCommand::Subscribe(_)
+        | BenchCommand::Relay(_)
+        | BenchCommand::Yardstick(_) => panic!("{line} is no load"),
     };
     Ok(load.unwrap())
 }
