@@ -51,7 +51,9 @@ pub(super) fn run(args: &ConnectArgs) -> Result<ExitCode, Failure> {
             let gauge = Gauge::start(broker.pid)?;
             parts.go()?;
             let arrivals = gathering::merged(&parts.results()?)?;
-            (arrivals, gauge.stop()?)
+            let used = gauge.stop()?;
+            parts.end()?;
+            (arrivals, used)
         }
         role @ (Role::Alone | Role::Part(_)) => {
             let (mut crowd, plan, mut bar) =
@@ -68,7 +70,7 @@ pub(super) fn run(args: &ConnectArgs) -> Result<ExitCode, Failure> {
                 part.wait_for_end(&mut crowd)?;
                 return Ok(ExitCode::SUCCESS);
             }
-            crowd.leave();
+            crowd.leave()?;
             (arrivals, used)
         }
     };

@@ -1,6 +1,7 @@
 //! Many clients on one thread: they connect without waiting for each other, are kept alive, and
 //! what they receive is handed to the scenario.
 
+mod entrance;
 mod member;
 mod plan;
 
@@ -11,17 +12,11 @@ use std::{
 };
 
 use anyhow::bail;
-use avocet_mqtt::{Codec, Packet, ReasonCode};
 
+use self::member::{Member, Standing};
 pub(super) use self::plan::Plan;
-use self::{
-    member::{Member, Standing},
-    plan::due,
-};
 use super::{
     arrivals::Arrivals,
-    bar::Bar,
-    cpu,
     dial::Dialer,
     link::{Link, Poller, Ready},
     wire::{self, Frame, Malformed, kind},
@@ -30,18 +25,11 @@ use super::{
 /// How long to wait for anything before looking at the time again.
 const WAIT: Duration = Duration::from_millis(50);
 
-/// Clients that have sent DISCONNECT and wait for the broker to close.
-const LEAVING_MAX: usize = 1024;
-
-/// With no success at all, so many failures are enough.
-const HOPELESS: u64 = 64;
-
 /// How often a member is looked at, as a part of the keep alive. One that has said something in the
 /// last third of it is left alone, so that four fifths of the keep alive are never exceeded.
 const PING_PERIOD: f64 = 0.6;
 
 pub(super) const PINGREQ: [u8; 2] = [0xC0, 0];
-const DISCONNECT: [u8; 2] = [0xE0, 0];
 
 /// What a scenario does with what its clients receive.
 pub(super) trait Scenario {
@@ -132,49 +120,6 @@ impl Crowd {
         })
     }
 
-    /// Connects clients as the plan says, and waits until it is known what became of each.
-    pub(super) fn gather(&mut self, plan: &Plan, bar: &mut Bar) -> anyhow::Result<Arrivals> {
-        self.is_kept = plan.is_kept;
-        self.arrivals = Arrivals::new();
-        let (own, start) = (cpu::own(), self.tick());
-        self.arrived_at = start;
-        let mut begun = 0;
-        loop {
-            let now = self.tick();
-            let wanted = plan.count.min(plan.due(now - start));
-            while begun < wanted && self.opening < plan.concurrency && self.leaving < LEAVING_MAX {
-                self.begin(self.serial);
-                self.serial += 1;
-                begun += 1;
-            }
-            bar.show("connecting", begun, plan.count);
-            if begun == plan.count && self.opening == 0 && self.leaving == 0 {
-                break;
-            }
-            if self.arrivals.connected == 0 && self.arrivals.failed() >= HOPELESS {
-                let kinds = self.arrivals.failures.keys().cloned().collect::<Vec<_>>();
-                bail!("none of {HOPELESS} clients could connect: {}", kinds.join("; "));
-            }
-            let wait = plan.next(begun).map(|at| due(start + at, now)).unwrap_or(WAIT);
-            self.turn(if begun < wanted { WAIT } else { wait.min(WAIT) }, &mut Rest)?;
-        }
-        let seconds = (self.arrived_at - start).max(1) as f64 / 1e9;
-        self.arrivals.rate = self.arrivals.connected as f64 / seconds;
-        self.arrivals.own = cpu::own() - own;
-        Ok(self.arrivals.clone())
-    }
-
-    /// The same, where nothing goes on without all of them.
-    pub(super) fn gather_all(&mut self, count: u64, bar: &mut Bar) -> anyhow::Result<()> {
-        let arrivals = self.gather(&Plan::all(count), bar)?;
-        match arrivals.failures.first_key_value() {
-            None => Ok(()),
-            Some((kind, _)) => {
-                bail!("{} of {count} clients could not connect: {kind}", arrivals.failed())
-            }
-        }
-    }
-
     /// Nanoseconds from the beginning.
     pub(super) fn tick(&mut self) -> u64 {
         self.now = self.epoch.elapsed().as_nanos() as u64;
@@ -197,9 +142,7 @@ impl Crowd {
 
     /// Adds those that have ended since they were let in.
     pub(super) fn note_ended(&self, arrivals: &mut Arrivals) {
-        for (kind, count) in &self.arrivals.failures {
-            arrivals.failures.entry(kind.clone()).or_insert(*count);
-        }
+        arrivals.merge(&self.arrivals);
     }
 
     /// Whether the broker's end of a connection is on this machine, too.
@@ -261,43 +204,6 @@ impl Crowd {
         Ok(())
     }
 
-    /// Says goodbye to the broker for everyone who is in.
-    pub(super) fn leave(&mut self) {
-        for index in self.inside().collect::<Vec<_>>() {
-            self.disconnect(index);
-        }
-        self.flush();
-    }
-
-    fn begin(&mut self, serial: u64) {
-        let mut link = match self.dialer.dial(serial) {
-            Ok(link) => link,
-            Err(error) => {
-                let kind = self.dialer.explain(&error);
-                return self.arrivals.fail(kind);
-            }
-        };
-        let begun_at = self.tick();
-        let mut standing = Standing::Opening;
-        if link.is_open() {
-            self.dialer.introduce(serial, link.out());
-            standing = Standing::Asking;
-        }
-        let index = self.free.pop().unwrap_or(self.members.len());
-        if let Err(error) = self.poller.add_opening(&link, index as u64) {
-            self.free.extend((index < self.members.len()).then_some(index));
-            return self.arrivals.fail(error.to_string());
-        }
-        let member = Member { link: Some(link), serial, standing, begun_at, sent_at: begun_at };
-        if index == self.members.len() {
-            self.members.push(member);
-        } else {
-            self.members[index] = member;
-        }
-        self.opening += 1;
-        self.deadlines.push_back((begun_at + self.patience, index, serial));
-    }
-
     fn handle_ready(
         &mut self,
         index: usize,
@@ -309,8 +215,8 @@ impl Crowd {
             return Ok(());
         };
         if event.writable {
-            let connected = link.socket().take_error();
-            let flushed = connected.and_then(|()| link.flush(&self.poller, index as u64));
+            // There is always something to say first, so that this tells whether we are connected.
+            let flushed = link.flush(&self.poller, index as u64);
             flushed.map_err(|error| self.dialer.explain(&error))?;
         }
         if event.readable { self.read(index, scenario) } else { Ok(()) }
@@ -363,54 +269,6 @@ impl Crowd {
             self.queue(index);
         }
         Ok(())
-    }
-
-    /// Sends CONNECT once the layers are open.
-    fn ask(&mut self, index: usize) {
-        let member = &mut self.members[index];
-        if let Some(link) = member.link.as_mut().filter(|link| link.is_open()) {
-            self.dialer.introduce(member.serial, link.out());
-            member.standing = Standing::Asking;
-            self.queue(index);
-        }
-    }
-
-    fn handle_connack(&mut self, index: usize, bytes: &[u8]) -> Result<(), String> {
-        let decoded = Codec::with_version(self.dialer.version(), u32::MAX).decode(bytes);
-        let Ok(Some((Packet::Connack(connack), _))) = decoded else {
-            return Err("CONNECT was answered with something else".to_owned());
-        };
-        if connack.reason != ReasonCode::Success {
-            return Err(format!("refused: {}", connack.reason));
-        }
-        if let Some(maximum) = connack.receive_maximum {
-            self.receive_maximum = self.receive_maximum.min(maximum.get());
-        }
-        let now = self.tick();
-        let member = &mut self.members[index];
-        member.standing = Standing::In;
-        self.arrivals.latencies.add(now - member.begun_at);
-        self.arrivals.connected += 1;
-        self.arrived_at = now;
-        self.opening -= 1;
-        if !self.is_kept {
-            self.disconnect(index);
-        } else if let Some(period) = self.ping_period {
-            self.pings.push_back((now + period, index, member.serial));
-        }
-        Ok(())
-    }
-
-    fn disconnect(&mut self, index: usize) {
-        let member = &mut self.members[index];
-        member.standing = Standing::Leaving;
-        self.leaving += 1;
-        self.deadlines.push_back((self.now + self.patience, index, member.serial));
-        if let Some(link) = &mut member.link {
-            link.out().extend_from_slice(&DISCONNECT);
-            link.say_goodbye();
-        }
-        self.queue(index);
     }
 
     fn queue(&mut self, index: usize) {

@@ -85,8 +85,8 @@ impl Dialer {
 
     /// Begins to connect client `index`.
     pub(super) fn dial(&self, index: u64) -> io::Result<Link> {
-        let socket = socket2::Socket::new(self.address.domain(), Type::STREAM, None)?;
-        socket.set_nonblocking(true)?;
+        let kind = Type::STREAM.nonblocking();
+        let socket = socket2::Socket::new(self.address.domain(), kind, None)?;
         let is_unix = self.address.domain() == Domain::UNIX;
         if !is_unix {
             socket.set_tcp_nodelay(true)?;

@@ -16,7 +16,7 @@ use super::{
     crowd::{Crowd, Rest},
     gathering::{self, GatherArgs, Gathering},
     gauge::{Gauge, Used},
-    memory::{Held, Kernel},
+    memory::{Held, Kernel, bytes_each},
     outcome::round,
     processes::{Parts, Role},
     subscriber::{Filters, Subscriber},
@@ -31,7 +31,8 @@ Examples:
 
 Memory is compared with what there was before the first client, at the end of --settle. The kernel's
 is that of the whole machine: what else goes on there is in it, and if the broker is on this
-machine, both ends of each connection are; the figure for one end is then half of it.";
+machine, both ends of each connection are; the figure for one end is then half of it. A broker that
+has served others before has memory to use again: start it anew to see what a client takes.";
 
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -113,7 +114,7 @@ fn alone(args: &IdleArgs, gathering: &Gathering<'_>) -> Result<Added, Failure> {
     let added = before.added(args.broker.pid)?;
     bar.clear();
     crowd.note_ended(&mut arrivals);
-    crowd.leave();
+    crowd.leave()?;
     Ok(Added { arrivals, held: added.held, kernel: added.kernel, rest, is_local: crowd.is_local() })
 }
 
@@ -126,6 +127,7 @@ fn of_processes(args: &IdleArgs, processes: u32) -> Result<Added, Failure> {
     parts.rest(args.settle)?;
     let rest = gauge.stop()?;
     let added = before.added(args.broker.pid)?;
+    parts.end()?;
     let is_local = args.broker.dialer(0)?.is_local();
     Ok(Added { arrivals, held: added.held, kernel: added.kernel, rest, is_local })
 }
@@ -166,7 +168,7 @@ impl Before {
 
 impl Added {
     fn each(&self, bytes: i64) -> f64 {
-        (bytes as f64 / self.arrivals.connected.max(1) as f64).round()
+        bytes_each(bytes, self.arrivals.connected)
     }
 
     /// The broker's ends of connections as a part of those on this machine.

@@ -71,6 +71,12 @@ impl Kernel {
     }
 }
 
+/// Bytes for each of `count`, whole ones; what has shrunk is negative.
+pub(super) fn bytes_each(bytes: i64, count: u64) -> f64 {
+    // Adding zero makes one of minus zero.
+    (bytes as f64 / count.max(1) as f64).round() + 0.0
+}
+
 /// The line `NAME:   1234 kB`, in bytes.
 fn kilobytes(text: &str, name: &str) -> Option<i64> {
     let mut values = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));

@@ -3,7 +3,7 @@
 //! line on its standard input, and prints one line of JSON for the process that merges.
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader, Write},
     ops::Range,
     process::{ChildStdin, ChildStdout},
     time::{Duration, Instant},
@@ -113,7 +113,7 @@ impl Part {
     pub(super) fn wait_for_all(self) -> anyhow::Result<()> {
         print("ready\n");
         let mut line = String::new();
-        std::io::stdin().lock().read_line(&mut line)?;
+        io::stdin().lock().read_line(&mut line)?;
         if line.is_empty() {
             bail!("the process that started us is gone");
         }
@@ -123,11 +123,12 @@ impl Part {
     /// Keeps the clients connected until the process that started us ends our standard input.
     #[expect(clippy::unused_self, reason = "only a part waits for its end")]
     pub(super) fn wait_for_end(self, crowd: &mut Crowd) -> anyhow::Result<()> {
-        crowd.watch_end(&std::io::stdin())?;
+        crowd.watch_end(&io::stdin())?;
         while !crowd.is_ended() {
             crowd.turn(WAIT, &mut Rest)?;
         }
-        crowd.check()
+        crowd.check()?;
+        crowd.leave()
     }
 }
 
@@ -188,6 +189,16 @@ impl Parts {
                 bail!("a process that shares the load has ended");
             }
         }
+    }
+
+    /// Lets all end, and waits until they have.
+    pub(super) fn end(self) -> anyhow::Result<()> {
+        let (inputs, outputs): (Vec<_>, Vec<_>) = self.pipes.into_iter().unzip();
+        drop(inputs);
+        for mut output in outputs {
+            io::copy(&mut output, &mut io::sink())?;
+        }
+        Ok(())
     }
 
     fn lines(&mut self) -> anyhow::Result<Vec<String>> {

@@ -17,7 +17,7 @@ use super::{
     feeder::{Feed, Feeder},
     gauge::{Gauge, Used},
     limits,
-    memory::Held,
+    memory::{Held, bytes_each},
     outcome::round,
     subscriber::{Filters, Subscriber},
 };
@@ -32,7 +32,8 @@ Examples:
   avocet bench retained --count 1000000 --qos 0 --subscribers 1
   avocet bench retained --count 1000 --leave       and let them stay
 
-The messages are removed at the end, unless --leave; a run that is interrupted leaves them. Exit
+Memory is what the broker has grown by; one that has held as much before has it to use again, so
+start it anew. The messages are removed at the end, unless --leave; a run that is interrupted leaves them. Exit
 code 1 if a subscriber did not get all that its filter matches.";
 
 /// One message of so many stands under the filter for 1 %.
@@ -96,7 +97,7 @@ pub(super) fn run(args: &RetainedArgs) -> Result<ExitCode, Failure> {
     dialer.check_ports(clients)?;
     let mut crowd = Crowd::new(dialer, args.broker.patience).map_err(anyhow::Error::from)?;
     let outcome = measure(args, &mut crowd)?;
-    crowd.leave();
+    crowd.leave()?;
     let told = if args.broker.json {
         format!("{}\n", outcome.to_json(args))
     } else {
@@ -216,7 +217,7 @@ impl Outcome {
     }
 
     fn bytes_each(&self, args: &RetainedArgs) -> Option<f64> {
-        self.pss.map(|bytes| round(bytes as f64 / args.count as f64))
+        self.pss.map(|bytes| bytes_each(bytes, args.count))
     }
 
     fn to_json(&self, args: &RetainedArgs) -> Value {

@@ -18,6 +18,7 @@ pub(super) fn run(load: &Load, processes: u32) -> anyhow::Result<Outcome> {
     let mut parts = Parts::start(processes)?;
     parts.go()?;
     let results = parts.results()?;
+    parts.end()?;
     let found: Option<Vec<Found>> = results.iter().map(Found::from_json).collect();
     let found = merged(&found.context("a process found nothing")?);
     let Found { costs, latencies, faults } = found;

@@ -14,7 +14,7 @@ use super::{
     gauge::{Gauge, Used},
     latency::Latencies,
     limits,
-    memory::Held,
+    memory::{Held, bytes_each},
     outcome::round,
     spread,
     subscriber::{Filters, Mix, Subscriber},
@@ -30,7 +30,8 @@ Examples:
 
 Each filter has a topic that it alone matches. After the subscriptions, messages of QoS 0 are
 published to such topics and then to topics that no filter matches; PINGREQ after half a window
-tells when the broker is done with them.";
+tells when the broker is done with them. Memory is what the broker has grown by; one that has held
+as much before has it to use again, so start it anew.";
 
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -87,7 +88,7 @@ pub(super) fn run(args: &SubscribeArgs) -> Result<ExitCode, Failure> {
     dialer.check_ports(clients)?;
     let mut crowd = Crowd::new(dialer, args.broker.patience).map_err(anyhow::Error::from)?;
     let outcome = measure(args, &mut crowd)?;
-    crowd.leave();
+    crowd.leave()?;
     let told = if args.broker.json {
         format!("{}\n", outcome.to_json(args))
     } else {
@@ -184,7 +185,7 @@ impl Outcome {
     }
 
     fn bytes_each(&self) -> Option<f64> {
-        self.pss.map(|bytes| round(bytes as f64 / self.subscribed.count as f64))
+        self.pss.map(|bytes| bytes_each(bytes, self.subscribed.count))
     }
 
     fn to_json(&self, args: &SubscribeArgs) -> Value {

@@ -240,15 +240,6 @@ impl Socket {
         }
     }
 
-    /// How connecting it without waiting ended.
-    pub(crate) fn take_error(&self) -> io::Result<()> {
-        let error = match self {
-            Self::Tcp(socket) => socket.take_error(),
-            Self::Unix(socket) => socket.take_error(),
-        };
-        error?.map_or(Ok(()), Err)
-    }
-
     fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         match self {
             Self::Tcp(socket) => socket.set_read_timeout(timeout),
