@@ -79,6 +79,7 @@ pub(super) struct Crowd {
     /// The number of the next client.
     serial: u64,
     is_kept: bool,
+    concurrency: usize,
     opening: usize,
     leaving: usize,
     arrivals: Arrivals,
@@ -111,6 +112,7 @@ impl Crowd {
             ping_period: (!ping_period.is_zero()).then_some(ping_period.as_nanos() as u64),
             serial: 0,
             is_kept: true,
+            concurrency: 1,
             opening: 0,
             leaving: 0,
             arrivals: Arrivals::new(),

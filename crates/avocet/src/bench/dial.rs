@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{SocketAddr, TcpStream, ToSocketAddrs},
+    ops::Range,
     os::unix::net::UnixStream,
 };
 
@@ -11,13 +12,21 @@ use avocet_mqtt::{Connect, Packet, ProtocolVersion, encode};
 use avocet_net::{LayerError, Layers};
 use socket2::{Domain, SockAddr, Type};
 
-use super::{link::Link, source::Sources};
+use super::{
+    link::Link,
+    source::{self, Sources},
+};
 use crate::client::{
     connection::ANSWER_TIMEOUT,
     stream::{Place, Socket, Target},
 };
 
-const NO_PORT: &str = "no local port left, or no such address to connect from (--source)";
+const STREAM: Type = Type::STREAM.nonblocking();
+
+/// How many ports that others have taken are tried for one connection.
+const TAKEN_MAX: u32 = 1024;
+
+const NO_PORT: &str = "no local port left (--source gives more addresses)";
 
 /// What we say instead of the system's words.
 const WORDS: [(io::ErrorKind, &str); 6] = [
@@ -39,6 +48,9 @@ pub(super) struct Dialer {
     connect: Connect,
     /// The number of our first client among those of all processes.
     first: u64,
+    /// The ports that the system gives out, and how many places were found taken.
+    ports: Range<u16>,
+    taken: u64,
 }
 
 impl Dialer {
@@ -58,7 +70,8 @@ impl Dialer {
                 (address.with_context(|| format!("{} is no socket", path.display()))?, true)
             }
         };
-        Ok(Self { target, address, is_local, sources, connect, first })
+        let ports = source::ports();
+        Ok(Self { target, address, is_local, sources, connect, first, ports, taken: 0 })
     }
 
     pub(super) fn version(&self) -> ProtocolVersion {
@@ -84,23 +97,18 @@ impl Dialer {
     }
 
     /// Begins to connect client `index`.
-    pub(super) fn dial(&self, index: u64) -> io::Result<Link> {
-        let kind = Type::STREAM.nonblocking();
-        let socket = socket2::Socket::new(self.address.domain(), kind, None)?;
-        let is_unix = self.address.domain() == Domain::UNIX;
-        if !is_unix {
-            socket.set_tcp_nodelay(true)?;
-            if let Some(source) = self.sources.of(self.first + index) {
-                // A port of a connection that has just ended may be taken again.
-                socket.set_reuse_address(true)?;
-                socket.bind(&SocketAddr::new(source, 0).into())?;
+    pub(super) fn dial(&mut self, index: u64) -> io::Result<Link> {
+        let mut tries = TAKEN_MAX;
+        let socket = loop {
+            match self.begin(index) {
+                Err(error) if self.is_taken(&error) && tries > 0 => {
+                    self.taken += 1;
+                    tries -= 1;
+                }
+                begun => break begun?,
             }
-        }
-        match socket.connect(&self.address) {
-            Ok(()) => {}
-            Err(error) if error.raw_os_error() == Some(in_progress()) => {}
-            Err(error) => return Err(error),
-        }
+        };
+        let is_unix = self.address.domain() == Domain::UNIX;
         let mut sealed = Vec::new();
         let layers = Layers::connect(&self.target.wrapping, &mut sealed);
         let layers = layers.map_err(io::Error::other)?;
@@ -110,6 +118,35 @@ impl Dialer {
             Socket::Tcp(TcpStream::from(socket))
         };
         Ok(Link::opening(socket, layers, sealed))
+    }
+
+    /// A socket that is being connected.
+    fn begin(&self, index: u64) -> io::Result<socket2::Socket> {
+        let socket = socket2::Socket::new(self.address.domain(), STREAM, None)?;
+        if self.address.domain() != Domain::UNIX {
+            socket.set_tcp_nodelay(true)?;
+        }
+        let number = self.first + self.taken + index;
+        if let Some(place) = self.sources.place_of(number, &self.ports) {
+            // A port of a connection that has just ended may be taken again.
+            socket.set_reuse_address(true)?;
+            if let Err(error) = socket.bind(&place.into()) {
+                let is_ours = error.kind() != io::ErrorKind::AddrNotAvailable;
+                let foreign = || io::Error::other(format!("{} is no address here", place.ip()));
+                return Err(if is_ours { error } else { foreign() });
+            }
+        }
+        match socket.connect(&self.address) {
+            Err(error) if error.raw_os_error() != Some(in_progress()) => Err(error),
+            Ok(()) | Err(_) => Ok(socket),
+        }
+    }
+
+    /// Whether another connection has the port that we have chosen.
+    fn is_taken(&self, error: &io::Error) -> bool {
+        let is_taken =
+            matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable);
+        is_taken && !self.sources.is_empty()
     }
 
     /// Appends the CONNECT of client `index`.

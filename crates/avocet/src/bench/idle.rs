@@ -26,6 +26,7 @@ use crate::{cli::print, client::Failure};
 const EXAMPLES: &str = "\
 Examples:
   avocet bench idle --pid $(pidof avocet)          15,000 clients with a subscription each
+  avocet bench idle --source 127.0.0.2-127.0.0.3   from two addresses: more ports to choose from
   avocet bench idle --count 1000 --subscribe 0 --settle 120 --keep-alive 30
   avocet bench idle --count 60000 --processes 4 --source 127.0.0.2-127.0.0.5
 

@@ -3,7 +3,8 @@
 
 use std::{
     fs,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    ops::Range,
 };
 
 use clap::Args;
@@ -12,7 +13,7 @@ use clap::Args;
 const ADDRESSES_MAX: usize = 1024;
 
 /// What Linux gives out if nothing else is set.
-const PORTS: u64 = 28_232;
+const PORTS: Range<u16> = 32_768..61_000;
 
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct SourceArgs {
@@ -39,17 +40,28 @@ impl SourceArgs {
 }
 
 impl Sources {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The address of connection `index`.
     pub(super) fn of(&self, index: u64) -> Option<IpAddr> {
         let place = index.checked_rem(self.0.len() as u64)?;
         self.0.get(place as usize).copied()
     }
 
+    /// Address and port of connection `index`, if the system is not to choose. It searches long
+    /// for a free port once half of them are taken; whoever goes through them in turn need not.
+    pub(super) fn place_of(&self, index: u64, ports: &Range<u16>) -> Option<SocketAddr> {
+        let address = self.of(index)?;
+        let round = index / self.0.len() as u64;
+        let port = u64::from(ports.start) + round.checked_rem(ports.len() as u64)?;
+        Some(SocketAddr::new(address, u16::try_from(port).ok()?))
+    }
+
     /// How many connections to one broker's port are possible.
     fn ports(&self) -> u64 {
-        let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
-        let ports = range.ok().and_then(|text| port_count(&text)).unwrap_or(PORTS);
-        ports * self.0.len().max(1) as u64
+        ports().len() as u64 * self.0.len().max(1) as u64
     }
 
     /// Says so if there are not enough ports for `count` connections at the same time.
@@ -65,11 +77,17 @@ impl Sources {
     }
 }
 
-/// Ports in `32768 60999`.
-fn port_count(range: &str) -> Option<u64> {
-    let mut numbers = range.split_ascii_whitespace().map(str::parse);
-    let (first, last): (u64, u64) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
-    (last + 1).checked_sub(first)
+/// The ports that the system gives out.
+pub(super) fn ports() -> Range<u16> {
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
+    range.ok().and_then(|text| port_range(&text)).unwrap_or(PORTS)
+}
+
+/// Ports in `32768 60999`, of which the last counts, too.
+fn port_range(text: &str) -> Option<Range<u16>> {
+    let mut numbers = text.split_ascii_whitespace().map(str::parse);
+    let (first, last): (u16, u16) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    Some(first..last.checked_add(1)?)
 }
 
 fn addresses(text: &str) -> Result<Addresses, String> {

@@ -26,6 +26,7 @@ impl Crowd {
         bar: &mut Bar,
     ) -> anyhow::Result<Arrivals> {
         self.is_kept = plan.is_kept;
+        self.concurrency = plan.concurrency;
         self.arrivals = Arrivals::new();
         let (own, start) = (cpu::own(), self.tick());
         self.arrived_at = start;
@@ -33,7 +34,7 @@ impl Crowd {
         loop {
             let now = self.tick();
             let wanted = plan.count.min(plan.due(now - start));
-            while begun < wanted && self.opening < plan.concurrency && self.leaving < LEAVING_MAX {
+            while begun < wanted && self.has_room() {
                 self.begin(self.serial);
                 self.serial += 1;
                 begun += 1;
@@ -42,9 +43,13 @@ impl Crowd {
             if begun == plan.count && self.opening == 0 && self.leaving == 0 {
                 break;
             }
-            if self.arrivals.connected == 0 && self.arrivals.failed() >= HOPELESS {
+            if self.is_hopeless() {
                 let kinds = self.arrivals.failures.keys().cloned().collect::<Vec<_>>();
-                bail!("none of {HOPELESS} clients could connect: {}", kinds.join("; "));
+                bail!(
+                    "none of {} clients could connect: {}",
+                    self.arrivals.failed(),
+                    kinds.join("; ")
+                );
             }
             let wait = plan.next(begun).map(|at| due(start + at, now)).unwrap_or(WAIT);
             self.turn(if begun < wanted { WAIT } else { wait.min(WAIT) }, &mut Rest)?;
@@ -54,6 +59,15 @@ impl Crowd {
         self.arrivals.own = cpu::own() - own;
         // What is counted from now on has ended that should have stayed.
         Ok(std::mem::replace(&mut self.arrivals, Arrivals::new()))
+    }
+
+    /// Whether another may begin.
+    fn has_room(&self) -> bool {
+        self.opening < self.concurrency && self.leaving < LEAVING_MAX && !self.is_hopeless()
+    }
+
+    fn is_hopeless(&self) -> bool {
+        self.arrivals.connected == 0 && self.arrivals.failed() >= HOPELESS
     }
 
     /// The same, where nothing goes on without all of them.

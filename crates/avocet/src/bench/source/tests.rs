@@ -35,12 +35,24 @@ fn sources_are_used_in_turn() {
 
 #[test]
 fn more_addresses_have_more_ports() {
-    assert_eq!(port_count("32768\t60999\n"), Some(28_232));
-    assert_eq!(port_count("none"), None);
+    assert_eq!(port_range("32768\t60999\n"), Some(PORTS));
+    assert_eq!(port_range("none"), None);
     let one = Sources::default();
     assert_eq!(one.check(one.ports()), Ok(()));
     let refusal = one.check(one.ports() + 1).unwrap_err();
     assert!(refusal.contains("--source"), "{refusal}");
     let two = Sources(vec![Ipv4Addr::LOCALHOST.into(), Ipv4Addr::new(127, 0, 0, 2).into()]);
     assert_eq!(two.check(one.ports() + 1), Ok(()));
+}
+
+#[test]
+fn every_connection_has_a_place_of_its_own() {
+    let sources = Sources(vec![Ipv4Addr::LOCALHOST.into(), Ipv4Addr::new(127, 0, 0, 2).into()]);
+    let ports = 1000..1003;
+    let places = || (0..6).map(|index| sources.place_of(index, &ports).unwrap());
+    assert_eq!(places().collect::<std::collections::HashSet<_>>().len(), 6);
+    assert!(places().all(|place| ports.contains(&place.port())));
+    assert_eq!(sources.place_of(6, &ports), sources.place_of(0, &ports));
+    assert_eq!(Sources::default().place_of(0, &ports), None);
+    assert_eq!(sources.place_of(0, &(7..7)), None);
 }
