@@ -4,8 +4,9 @@
 //! - [`load`], [`engine`]: the closed loop of publishers and subscribers, one thread;
 //! - [`shape`]: who sends to whom; [`window`], [`lane`]: credit and order, pure;
 //! - [`link`], [`wire`]: sockets and frames of the hot loops;
-//! - [`connect`], [`idle`], [`retained`], [`subscribe`]: many clients, each a [`crowd`] on one thread;
-//! - [`dial`], [`source`], [`limits`]: connections that nobody waits for, and how many there can be;
+//! - [`connect`], [`idle`], [`retained`], [`subscribe`]: scenarios of a [`crowd`], many clients on
+//!   one thread;
+//! - [`dial`], [`source`], [`limits`]: connections that nobody waits for, and how many can be;
 //! - [`feeder`], [`subscriber`]: what a crowd publishes and subscribes;
 //! - [`processes`], [`shared`]: a load that several processes share;
 //! - [`gauge`], [`memory`], [`arrivals`], [`spread`], [`bar`]: what they measure and tell;

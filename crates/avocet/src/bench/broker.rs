@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use avocet_mqtt::{Connect, ProtocolVersion};
-use clap::Args;
+use clap::{Args, builder::RangedU64ValueParser};
 
 use super::{
     args::{seconds, version},
@@ -46,6 +46,11 @@ pub(crate) struct BrokerArgs {
     pub(super) source: SourceArgs,
     #[command(flatten)]
     transport: TransportArgs,
+}
+
+/// A number from 1 to `max`.
+pub(super) fn up_to(max: u64) -> RangedU64ValueParser<u64> {
+    clap::value_parser!(u64).range(1..=max)
 }
 
 impl BrokerArgs {

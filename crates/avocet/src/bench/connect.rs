@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{
     arrivals::Arrivals,
-    broker::BrokerArgs,
+    broker::{BrokerArgs, up_to},
     gathering::{self, GatherArgs, Gathering},
     gauge::{Gauge, Used},
     outcome::round,
@@ -29,7 +29,7 @@ included. The broker's processor time includes what it takes to close connection
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ConnectArgs {
     /// How many connections.
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    #[arg(long, default_value_t = 10_000, value_parser = up_to(10_000_000))]
     count: u64,
     /// Keep all connections to the end, instead of closing each when it is open.
     #[arg(long)]

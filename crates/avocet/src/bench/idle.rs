@@ -12,7 +12,7 @@ use super::{
     args::seconds,
     arrivals::Arrivals,
     bar::Bar,
-    broker::BrokerArgs,
+    broker::{BrokerArgs, up_to},
     crowd::{Crowd, Rest},
     gathering::{self, GatherArgs, Gathering},
     gauge::{Gauge, Used},
@@ -39,7 +39,7 @@ has served others before has memory to use again: start it anew to see what a cl
 #[command(after_help = EXAMPLES)]
 pub(crate) struct IdleArgs {
     /// How many clients.
-    #[arg(long, default_value_t = 15_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, default_value_t = 15_000, value_parser = up_to(1_000_000))]
     count: u64,
     /// Subscriptions of each client.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=1))]

@@ -42,12 +42,6 @@ impl Poller {
         Ok(epoll::add(&self.epoll, socket, number, epoll::EventFlags::IN)?)
     }
 
-    /// A socket that is being connected: it is writable when that is over.
-    pub(super) fn add_opening(&self, link: &Link, number: u64) -> io::Result<()> {
-        let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT;
-        Ok(epoll::add(&self.epoll, &link.socket, epoll::EventData::new_u64(number), flags)?)
-    }
-
     fn watch(&self, link: &Link, number: u64) -> io::Result<()> {
         let mut flags = epoll::EventFlags::IN;
         flags.set(epoll::EventFlags::OUT, link.is_blocked);
@@ -135,7 +129,7 @@ impl Link {
             out: Vec::new(),
             sealed,
             written: 0,
-            is_blocked: true,
+            is_blocked: false,
             is_queued: false,
         }
     }

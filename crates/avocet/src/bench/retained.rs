@@ -12,7 +12,7 @@ use self::receiver::{Handed, Receiver};
 use super::{
     args::window,
     bar::Bar,
-    broker::BrokerArgs,
+    broker::{BrokerArgs, up_to},
     crowd::Crowd,
     feeder::{Feed, Feeder},
     gauge::{Gauge, Used},
@@ -33,7 +33,9 @@ Examples:
   avocet bench retained --count 1000 --leave       and let them stay
 
 Memory is what the broker has grown by; one that has held as much before has it to use again, so
-start it anew. The messages are removed at the end, unless --leave; a run that is interrupted leaves them. Exit
+start it anew.
+
+The messages are removed at the end, unless --leave; a run that is interrupted leaves them. Exit
 code 1 if a subscriber did not get all that its filter matches.";
 
 /// One message of so many stands under the filter for 1 %.
@@ -43,7 +45,7 @@ const BUCKETS: u64 = 100;
 #[command(after_help = EXAMPLES)]
 pub(crate) struct RetainedArgs {
     /// How many messages, each with a topic of its own.
-    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    #[arg(long, default_value_t = 100_000, value_parser = up_to(100_000_000))]
     count: u64,
     /// Clients that set them.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -55,10 +57,10 @@ pub(crate) struct RetainedArgs {
     #[arg(long, default_value = "1", value_parser = qos)]
     qos: QoS,
     /// Bytes of a payload.
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
-    size: u32,
+    #[arg(long, default_value_t = 16, value_parser = up_to(16_777_216))]
+    size: u64,
     /// Clients that subscribe at the same time.
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    #[arg(long, default_value_t = 10, value_parser = up_to(10_000))]
     subscribers: u64,
     /// QoS of the subscriptions. A broker may drop what it cannot queue for QoS 1 and 2.
     #[arg(long, default_value = "0", value_parser = qos)]

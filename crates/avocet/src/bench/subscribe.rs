@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     args::window,
     bar::Bar,
-    broker::BrokerArgs,
+    broker::{BrokerArgs, up_to},
     crowd::Crowd,
     feeder::{Feed, Feeder},
     gauge::{Gauge, Used},
@@ -37,16 +37,16 @@ as much before has it to use again, so start it anew.";
 #[command(after_help = EXAMPLES)]
 pub(crate) struct SubscribeArgs {
     /// How many filters.
-    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    #[arg(long, default_value_t = 100_000, value_parser = up_to(100_000_000))]
     filters: u64,
     /// Clients that share them.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=50_000))]
+    #[arg(long, default_value_t = 100, value_parser = up_to(50_000))]
     clients: u64,
     /// What kinds of filters.
     #[arg(long, default_value = "exact")]
     mix: Mix,
     /// Filters in a SUBSCRIBE packet.
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    #[arg(long, default_value_t = 50, value_parser = up_to(10_000))]
     batch: u64,
     /// Messages to publish to topics that a filter matches, and as many to others; 0 for none.
     #[arg(long, default_value_t = 100_000)]
