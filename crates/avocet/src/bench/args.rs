@@ -6,9 +6,12 @@ use avocet_mqtt::{ProtocolVersion, QoS};
 use clap::Args;
 
 use super::{
+    limits,
     load::{Load, Until},
+    processes::ProcessArgs,
     publisher::STAMP_BYTES,
     shape::Shape,
+    source::SourceArgs,
     window::WINDOW_MAX,
 };
 use crate::client::{Failure, TransportArgs, qos};
@@ -109,14 +112,27 @@ pub(crate) struct LoadArgs {
     #[arg(long)]
     pub(super) json: bool,
     #[command(flatten)]
+    pub(super) processes: ProcessArgs,
+    #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
     transport: TransportArgs,
 }
 
 impl LoadArgs {
     pub(super) fn load(&self, shape: Shape, count: u32) -> Result<Load, Failure> {
+        let role = self.processes.role();
+        let share = role.share(count.into())?;
+        let sources = self.source.sources()?;
+        // One side has `count` connections, the other as many at most.
+        let connections = u64::from(shape.publishers(count)) + u64::from(shape.subscribers(count));
+        if !self.transport.is_unix() && role.part().is_none() {
+            sources.check(connections)?;
+        }
+        limits::open_files(connections.div_ceil(role.processes().into()))?;
         Ok(Load {
             shape,
-            count,
+            count: (share.end - share.start) as u32,
             target: self.transport.target(&self.host, self.port)?,
             username: self.username.clone(),
             password: self.password.clone(),
@@ -127,8 +143,12 @@ impl LoadArgs {
             version: self.mqtt,
             is_fastlane: self.fastlane,
             warm_up: self.warm_up,
-            until: self.messages.map_or(Until::Elapsed(self.seconds), Until::Delivered),
+            until: self.messages.map_or(Until::Elapsed(self.seconds), |messages| {
+                Until::Delivered(((messages as f64 * role.fraction()) as u64).max(1))
+            }),
             patience: self.patience,
+            sources,
+            role,
         })
     }
 }
@@ -141,7 +161,7 @@ fn payload_bytes(text: &str) -> Result<usize, String> {
     }
 }
 
-fn version(text: &str) -> Result<ProtocolVersion, String> {
+pub(super) fn version(text: &str) -> Result<ProtocolVersion, String> {
     match text {
         "3.1" => Ok(ProtocolVersion::V3_1),
         "3.1.1" => Ok(ProtocolVersion::V3_1_1),

@@ -1,10 +1,11 @@
 //! Processes that a comparison starts from this executable. However it ends, they end with it.
 
 use std::{
+    ffi::OsString,
     fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -76,6 +77,24 @@ impl Children {
                 bail!("the {name} does not serve: {}", log.trim())
             }
         }
+    }
+
+    /// Starts this executable with `arguments`; what it says on standard error, everyone sees.
+    pub(super) fn start_part(
+        &self,
+        arguments: &[OsString],
+    ) -> anyhow::Result<(ChildStdin, BufReader<ChildStdout>)> {
+        let executable = std::env::current_exe().context("cannot find our own executable")?;
+        let mut child = Command::new(executable)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start a process to share the load")?;
+        let pipes = child.stdin.take().zip(child.stdout.take());
+        self.kept.processes.lock().unwrap_or_else(PoisonError::into_inner).push(child);
+        let (stdin, stdout) = pipes.context("a process has no pipes")?;
+        Ok((stdin, BufReader::new(stdout)))
     }
 }
 

@@ -119,11 +119,11 @@ impl<'a> Engine<'a> {
     }
 
     pub(super) fn latency(&self) -> Option<Latency> {
-        Some(Latency {
-            min: self.latencies.min()?,
-            median: self.latencies.percentile(0.5)?,
-            p99: self.latencies.percentile(0.99)?,
-        })
+        Latency::of(&self.latencies)
+    }
+
+    pub(super) fn latencies(&self) -> &Latencies {
+        &self.latencies
     }
 
     /// Sends no more and waits for what is outstanding.

@@ -1,11 +1,13 @@
 //! How long messages took: a histogram of fixed size, each value known to within 3 %.
 
+use serde_json::{Value, json};
+
 /// Steps between a power of two and the next.
 const STEPS: u64 = 32;
 const STEP_BITS: u32 = STEPS.trailing_zeros();
 const CELLS: usize = (STEPS as usize) * (64 - STEP_BITS as usize + 1);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Latencies {
     cells: Box<[u64]>,
     count: u64,
@@ -26,6 +28,33 @@ impl Latencies {
         self.cells[cell(nanoseconds)] += 1;
         self.count += 1;
         self.min = self.min.min(nanoseconds);
+    }
+
+    /// Adds what another has counted.
+    pub(super) fn merge(&mut self, other: &Self) {
+        for (cell, count) in self.cells.iter_mut().zip(&other.cells) {
+            *cell += count;
+        }
+        self.count += other.count;
+        self.min = self.min.min(other.min);
+    }
+
+    /// The smallest value, and the cells that are not empty: number and count.
+    pub(super) fn to_json(&self) -> Value {
+        let cells = self.cells.iter().enumerate().filter(|(_, count)| **count > 0);
+        json!({ "min": self.min(), "cells": cells.collect::<Vec<_>>() })
+    }
+
+    /// What [`Self::to_json`] wrote, in another process; `None` if it is something else.
+    pub(super) fn from_json(value: &Value) -> Option<Self> {
+        let mut latencies = Self::new();
+        for cell in value.get("cells")?.as_array()? {
+            let (index, count) = (cell.get(0)?.as_u64()?, cell.get(1)?.as_u64()?);
+            *latencies.cells.get_mut(usize::try_from(index).ok()?)? = count;
+            latencies.count += count;
+        }
+        latencies.min = value.get("min")?.as_u64().unwrap_or(u64::MAX);
+        Some(latencies)
     }
 
     pub(super) fn min(&self) -> Option<u64> {

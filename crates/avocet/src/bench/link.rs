@@ -120,6 +120,35 @@ impl Link {
         })
     }
 
+    /// One whose socket is being connected already; `sealed` is what its layers say first.
+    pub(super) fn opening(socket: Socket, layers: Option<Box<Layers>>, sealed: Vec<u8>) -> Self {
+        Self {
+            socket,
+            layers,
+            rest: Vec::new(),
+            out: Vec::new(),
+            sealed,
+            written: 0,
+            is_blocked: false,
+            is_queued: false,
+        }
+    }
+
+    /// Whether the handshakes of the layers are over.
+    pub(super) fn is_open(&self) -> bool {
+        self.layers.as_ref().is_none_or(|layers| layers.is_open())
+    }
+
+    /// Says through the layers that nothing more comes; what is in `out` goes before it.
+    pub(super) fn say_goodbye(&mut self) {
+        if let Some(layers) = &mut self.layers {
+            // What cannot be said is no loss: the socket is closed next.
+            layers.seal(&self.out, &mut self.sealed).ok();
+            self.out.clear();
+            layers.close(&mut self.sealed);
+        }
+    }
+
     pub(super) fn socket(&self) -> &Socket {
         &self.socket
     }
@@ -204,7 +233,7 @@ impl Link {
 
     /// Writes what there is, once; says the poller when the rest has to wait.
     pub(super) fn flush(&mut self, poller: &Poller, number: u64) -> io::Result<()> {
-        if let Some(layers) = &mut self.layers {
+        if let (Some(layers), false) = (&mut self.layers, self.out.is_empty()) {
             layers.seal(&self.out, &mut self.sealed).map_err(io::Error::other)?;
             empty(&mut self.out);
         }

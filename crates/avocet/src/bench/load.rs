@@ -9,8 +9,10 @@ use super::{
     cpu,
     engine::Engine,
     outcome::{Costs, Outcome},
+    processes::Role,
     progress::Progress,
     shape::Shape,
+    source::Sources,
 };
 use crate::client::stream::Target;
 
@@ -35,6 +37,10 @@ pub(super) struct Load {
     pub(super) until: Until,
     /// How long nothing may arrive before what is missing counts as lost.
     pub(super) patience: Duration,
+    /// Where connections are made from.
+    pub(super) sources: Sources,
+    /// What this process is among those that share the load.
+    pub(super) role: Role,
 }
 
 /// How long is measured.
@@ -46,11 +52,22 @@ pub(super) enum Until {
 
 impl Load {
     pub(super) fn publishers(&self) -> u32 {
-        self.shape.publishers(self.count)
+        self.shape.publishers(self.count).max(self.ones(Shape::Fanout))
     }
 
     pub(super) fn subscribers(&self) -> u32 {
-        self.shape.subscribers(self.count)
+        self.shape.subscribers(self.count).max(self.ones(Shape::Fanin))
+    }
+
+    /// How many there are on the side of the one: each process has its own.
+    fn ones(&self, shape: Shape) -> u32 {
+        if self.shape == shape { self.role.loads() } else { 1 }
+    }
+
+    /// The topic of publisher or subscriber `index`; processes have topics of their own.
+    pub(super) fn topic(&self, index: u32) -> String {
+        let topic = self.shape.topic(index);
+        self.role.part().map_or_else(|| topic.clone(), |part| format!("{topic}/p{}", part.index))
     }
 }
 
@@ -88,6 +105,9 @@ impl Meter {
 pub(super) fn run(load: &Load) -> anyhow::Result<Outcome> {
     let mut engine = Engine::open(load)?;
     let mut progress = Progress::new(load);
+    if let Some(part) = load.role.part() {
+        part.wait_for_all()?;
+    }
     let warm = Instant::now() + load.warm_up;
     engine.open_windows()?;
     while Instant::now() < warm && !engine.is_stalled() {
@@ -108,8 +128,8 @@ pub(super) fn run(load: &Load) -> anyhow::Result<Outcome> {
         }
     }
     let costs = start.costs_until(&Meter::read(load, engine.delivered())?);
-    let latency = engine.latency();
+    let (latency, latencies) = (engine.latency(), engine.latencies().clone());
     engine.drain().context("while waiting for the last messages")?;
     progress.clear();
-    Ok(Outcome { load: load.clone(), costs, latency, faults: engine.faults() })
+    Ok(Outcome { load: load.clone(), costs, latency, latencies, faults: engine.faults() })
 }

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use avocet_mqtt::ProtocolVersion;
 use serde_json::json;
 
-use super::{lane::Faults, load::Load};
+use super::{lane::Faults, latency::Latencies, load::Load};
 
 /// The result of one run.
 #[derive(Clone, Debug)]
@@ -13,6 +13,8 @@ pub(super) struct Outcome {
     pub(super) load: Load,
     pub(super) costs: Costs,
     pub(super) latency: Option<Latency>,
+    /// All of them, to merge with those of other processes.
+    pub(super) latencies: Latencies,
     pub(super) faults: Faults,
 }
 
@@ -35,6 +37,17 @@ pub(super) struct Latency {
     pub(super) min: u64,
     pub(super) median: u64,
     pub(super) p99: u64,
+}
+
+impl Latency {
+    /// `None` if there are none.
+    pub(super) fn of(latencies: &Latencies) -> Option<Self> {
+        Some(Self {
+            min: latencies.min()?,
+            median: latencies.percentile(0.5)?,
+            p99: latencies.percentile(0.99)?,
+        })
+    }
 }
 
 impl Costs {
@@ -77,10 +90,11 @@ impl Outcome {
     }
 
     pub(super) fn to_json(&self) -> serde_json::Value {
-        let Self { load, costs, latency, faults } = self;
+        let Self { load, costs, latency, faults, .. } = self;
         let us = |nanoseconds: u64| round(nanoseconds as f64 / 1e3);
         json!({
             "scenario": load.shape.name(),
+            "processes": load.role.processes(),
             "publishers": load.publishers(),
             "subscribers": load.subscribers(),
             "window": load.window,
@@ -115,7 +129,7 @@ pub(super) fn round(value: f64) -> f64 {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { load, costs, latency, faults } = self;
+        let Self { load, costs, latency, faults, .. } = self;
         let (from, to) = (load.publishers(), load.subscribers());
         let (version, qos) = (version_name(load.version), load.qos.bits());
         let (name, window, bytes) = (load.shape.name(), load.window, load.payload_bytes);

@@ -19,7 +19,7 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new(load: &Load) -> Self {
-        let is_shown = std::io::stderr().is_terminal();
+        let is_shown = load.role.shows_progress() && std::io::stderr().is_terminal();
         let (shape, window, qos) = (load.shape.name(), load.window, load.qos.bits());
         let name = format!("{shape} window {window} QoS {qos}");
         Self { name, until: load.until, is_shown, next: INTERVAL }

@@ -19,7 +19,7 @@ pub(super) struct Publisher {
 
 impl Publisher {
     pub(super) fn new(load: &Load, index: u32) -> Self {
-        let topic = load.shape.topic(index);
+        let topic = load.topic(index);
         let mut payload = vec![b'.'; load.payload_bytes.max(STAMP_BYTES)];
         payload[..4].copy_from_slice(&index.to_be_bytes());
         let frame = encoded(load.version, load.qos, &topic, &payload);

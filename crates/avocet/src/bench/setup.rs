@@ -12,11 +12,12 @@ use crate::client::connection::{ANSWER_TIMEOUT, Connection, refusal};
 /// Connects publishers, then subscribers, which also subscribe.
 pub(super) fn links(load: &Load) -> anyhow::Result<Vec<Link>> {
     let publishers = (0..load.publishers()).map(|index| {
-        let opened = open(load, &format!("bench-pub-{}-{index}", std::process::id()));
+        let opened = open(load, index, &format!("bench-pub-{}-{index}", std::process::id()));
         opened.and_then(link).with_context(|| format!("publisher {index}"))
     });
     let subscribers = (0..load.subscribers()).map(|index| {
-        let opened = open(load, &format!("bench-sub-{}-{index}", std::process::id()));
+        let number = load.publishers() + index;
+        let opened = open(load, number, &format!("bench-sub-{}-{index}", std::process::id()));
         let subscribed = opened.and_then(|connection| subscribe(load, connection, index));
         subscribed.and_then(link).with_context(|| format!("subscriber {index}"))
     });
@@ -28,11 +29,15 @@ fn link(connection: Connection) -> anyhow::Result<Link> {
     Ok(Link::new(socket, layers, rest)?)
 }
 
-fn open(load: &Load, client_id: &str) -> anyhow::Result<Connection> {
+/// Client `number` of this process.
+fn open(load: &Load, number: u32, client_id: &str) -> anyhow::Result<Connection> {
     let mut connect = Connect::new(load.version, client_id);
     connect.username = load.username.clone();
     connect.password = load.password.as_ref().map(|password| password.clone().into_bytes());
-    let (connection, connack) = Connection::open(&load.target, connect)?;
+    let source = load.sources.of(number.into());
+    let mut target = load.target.clone();
+    target.source = source;
+    let (connection, connack) = Connection::open(&target, connect)?;
     let is_5 = load.version == ProtocolVersion::V5;
     let allowed = connack.receive_maximum.map_or(u16::MAX, |maximum| maximum.get());
     if is_5 && load.qos != QoS::AtMostOnce && load.window > allowed {
@@ -42,7 +47,7 @@ fn open(load: &Load, client_id: &str) -> anyhow::Result<Connection> {
 }
 
 fn subscribe(load: &Load, mut connection: Connection, index: u32) -> anyhow::Result<Connection> {
-    let topic = load.shape.topic(index);
+    let topic = load.topic(index);
     let filter = if load.is_fastlane { format!("$fastlane/{topic}") } else { topic };
     let options = SubscriptionOptions { qos: load.qos, ..SubscriptionOptions::default() };
     connection.send(&Packet::Subscribe(Subscribe {

@@ -8,6 +8,9 @@ pub(super) mod kind {
     pub(in crate::bench) const PUBREC: u8 = 5;
     pub(in crate::bench) const PUBREL: u8 = 6;
     pub(in crate::bench) const PUBCOMP: u8 = 7;
+    pub(in crate::bench) const SUBACK: u8 = 9;
+    pub(in crate::bench) const UNSUBACK: u8 = 11;
+    pub(in crate::bench) const PINGRESP: u8 = 13;
     pub(in crate::bench) const DISCONNECT: u8 = 14;
 }
 

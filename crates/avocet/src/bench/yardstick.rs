@@ -15,7 +15,9 @@ use super::{
     child::{Children, Serving},
     load::{self, Load, Until},
     outcome::Outcome,
+    processes::Role,
     shape::Shape,
+    source::Sources,
 };
 use crate::{
     cli::{complain, print},
@@ -155,5 +157,7 @@ fn measure(
         warm_up: WARM_UP,
         until: Until::Elapsed(args.seconds),
         patience: PATIENCE,
+        sources: Sources::default(),
+        role: Role::Alone,
     })
 }

@@ -4,7 +4,7 @@
 use std::{
     fmt,
     io::{self, ErrorKind, Read, Write},
-    net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs},
+    net::{IpAddr, Shutdown, SocketAddr, TcpStream, ToSocketAddrs},
     os::{
         fd::{AsFd, BorrowedFd},
         unix::net::UnixStream,
@@ -16,6 +16,7 @@ use std::{
 
 use anyhow::{Context, anyhow, bail};
 use avocet_net::{ClientWrapping, Incoming, LayerError, Layers};
+use socket2::{Domain, Type};
 
 use super::{connection::ANSWER_TIMEOUT, tls::Trust};
 
@@ -24,8 +25,10 @@ const READ_BYTES: usize = 16 * 1024;
 /// Where a broker is, and how it is spoken to.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
-    pub(super) place: Place,
+    pub(crate) place: Place,
     pub(crate) wrapping: ClientWrapping,
+    /// The address to connect from, if the system is not to choose.
+    pub(crate) source: Option<IpAddr>,
     /// What TLS was told, to say why it failed.
     pub(super) trust: Option<Arc<Trust>>,
 }
@@ -34,13 +37,18 @@ impl Target {
     /// A host and port, without any layers.
     pub(crate) fn tcp(host: &str, port: u16) -> Self {
         let place = Place::Tcp { host: host.to_owned(), port };
-        Self { place, wrapping: ClientWrapping::default(), trust: None }
+        Self { place, wrapping: ClientWrapping::default(), source: None, trust: None }
+    }
+
+    /// Why the layers could not go on.
+    pub(crate) fn explain(&self, error: &LayerError) -> String {
+        self.trust.as_ref().map_or_else(|| error.to_string(), |trust| trust.explain(error))
     }
 }
 
 /// Where a broker is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     Tcp {
         host: String,
         port: u16,
@@ -85,7 +93,7 @@ impl Stream {
             Place::Tcp { host, port } => {
                 let addresses = (host.as_str(), *port).to_socket_addrs();
                 let addresses = addresses.with_context(|| format!("cannot find host {host}"))?;
-                Socket::connect(addresses).with_context(cannot)?
+                Socket::connect(addresses, target.source).with_context(cannot)?
             }
             Place::Unix(path) => Socket::Unix(UnixStream::connect(path).with_context(cannot)?),
         };
@@ -204,10 +212,17 @@ pub(crate) enum Socket {
 
 impl Socket {
     /// To the first of the addresses that answers.
-    fn connect(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<Self> {
+    fn connect(
+        addresses: impl Iterator<Item = SocketAddr>,
+        source: Option<IpAddr>,
+    ) -> io::Result<Self> {
         let mut failure = ErrorKind::AddrNotAvailable.into();
         for address in addresses {
-            match TcpStream::connect_timeout(&address, ANSWER_TIMEOUT) {
+            let connected = match source {
+                None => TcpStream::connect_timeout(&address, ANSWER_TIMEOUT),
+                Some(source) => connect_from(source, &address),
+            };
+            match connected {
                 Ok(socket) => {
                     socket.set_nodelay(true)?;
                     return Ok(Self::Tcp(socket));
@@ -293,6 +308,15 @@ impl AsFd for Socket {
             Self::Unix(socket) => socket.as_fd(),
         }
     }
+}
+
+fn connect_from(source: IpAddr, address: &SocketAddr) -> io::Result<TcpStream> {
+    let socket = socket2::Socket::new(Domain::for_address(*address), Type::STREAM, None)?;
+    // A port of a connection that has just ended may be taken again.
+    socket.set_reuse_address(true)?;
+    socket.bind(&SocketAddr::new(source, 0).into())?;
+    socket.connect_timeout(&(*address).into(), ANSWER_TIMEOUT)?;
+    Ok(socket.into())
 }
 
 /// Whether reading may be tried again.

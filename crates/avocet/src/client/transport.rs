@@ -65,7 +65,12 @@ impl TransportArgs {
     pub(crate) fn target(&self, host: &str, port: Option<u16>) -> Result<Target, Failure> {
         if let Some(path) = &self.unix {
             let place = Place::Unix(path.clone());
-            return Ok(Target { place, wrapping: ClientWrapping::default(), trust: None });
+            return Ok(Target {
+                place,
+                wrapping: ClientWrapping::default(),
+                source: None,
+                trust: None,
+            });
         }
         if self.ws_path.is_some() && !self.ws {
             return Err(Failure::Usage("--ws-path needs --ws".to_owned()));
@@ -73,7 +78,8 @@ impl TransportArgs {
         let is_tls = self.is_tls();
         let port = port.unwrap_or_else(|| default_port(is_tls, self.ws));
         let place = Place::Tcp { host: host.to_owned(), port };
-        let mut target = Target { place, wrapping: ClientWrapping::default(), trust: None };
+        let mut target =
+            Target { place, wrapping: ClientWrapping::default(), source: None, trust: None };
         if is_tls {
             target.wrapping.tls = Some(tls::client(self, host)?);
             target.trust = Some(Arc::new(Trust::new(self)));
@@ -87,6 +93,11 @@ impl TransportArgs {
             frame_bytes_max: u64::MAX,
         });
         Ok(target)
+    }
+
+    /// Whether it is a socket of this machine.
+    pub(crate) fn is_unix(&self) -> bool {
+        self.unix.is_some()
     }
 
     /// Whether any option of TLS was given.

@@ -1,4 +1,4 @@
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use super::*;
 use crate::bench::BenchCommand;
@@ -14,7 +14,12 @@ fn load(line: &str) -> Result<Load, clap::Error> {
         BenchCommand::Pair(args) => args.load.load(Shape::Pair, args.pairs),
         BenchCommand::Fanin(args) => args.load.load(Shape::Fanin, args.publishers),
         BenchCommand::Fanout(args) => args.load.load(Shape::Fanout, args.subscribers),
-        BenchCommand::Relay(_) | BenchCommand::Yardstick(_) => panic!("{line} is no load"),
+        BenchCommand::Connect(_)
+        | BenchCommand::Idle(_)
+        | BenchCommand::Retained(_)
+        | BenchCommand::Subscribe(_)
+        | BenchCommand::Relay(_)
+        | BenchCommand::Yardstick(_) => panic!("{line} is no load"),
     };
     Ok(load.unwrap())
 }
@@ -57,9 +62,31 @@ fn nonsense_is_wrong_usage() {
         "bench pair --seconds 1 --messages 1",
         "bench fanin --subscribers 1",
         "bench pair --unix /a --port 1",
+        "bench pair --processes 0",
+        "bench pair --source 127.0.0.9-127.0.0.2",
+        "bench connect --count 0",
+        "bench connect --rate 0",
+        "bench idle --subscribe 2",
+        "bench retained --processes 2",
+        "bench retained --qos 3",
+        "bench subscribe --mix none",
         "bench",
     ];
     for line in lines {
         assert_eq!(load(line).unwrap_err().exit_code(), 2, "{line}");
     }
+}
+
+#[test]
+fn commands_are_consistent() {
+    Bench::command().debug_assert();
+}
+
+#[test]
+fn processes_have_their_parts_of_a_load() {
+    let part = load("bench pair --pairs 7 --messages 70 --processes 2 --part 1").unwrap();
+    assert_eq!((part.count, part.topic(0).as_str()), (4, "bench/pair/0/p1"));
+    assert!(matches!(part.until, Until::Delivered(35)));
+    let whole = load("bench fanin --publishers 9 --processes 3").unwrap();
+    assert_eq!((whole.publishers(), whole.subscribers()), (9, 3));
 }

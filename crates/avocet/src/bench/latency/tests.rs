@@ -29,3 +29,25 @@ fn every_value_has_a_cell_that_holds_it() {
         assert!(index == 0 || upper(index - 1) < value, "{value} is below its cell");
     }
 }
+
+#[test]
+fn merged_is_as_if_one_had_counted_all() {
+    let (mut left, mut right, mut all) = (Latencies::new(), Latencies::new(), Latencies::new());
+    for value in (1..1000).map(|value| value * value) {
+        if value % 3 == 0 { &mut left } else { &mut right }.add(value);
+        all.add(value);
+    }
+    // As it goes from one process to another.
+    let sent = right.to_json().to_string();
+    left.merge(&Latencies::from_json(&serde_json::from_str(&sent).unwrap()).unwrap());
+    assert_eq!((left.count, left.min()), (all.count, all.min()));
+    assert_eq!(left.cells, all.cells);
+}
+
+#[test]
+fn nothing_merges_with_nothing() {
+    let mut latencies = Latencies::from_json(&Latencies::new().to_json()).unwrap();
+    latencies.merge(&Latencies::new());
+    assert_eq!((latencies.min(), latencies.percentile(0.5)), (None, None));
+    assert!(Latencies::from_json(&json!({"min": 1, "cells": [[1_000_000, 1]]})).is_none());
+}

@@ -4,7 +4,7 @@ use avocet_mqtt::{Codec, Packet};
 
 use super::*;
 use crate::{
-    bench::{load::Until, shape::Shape},
+    bench::{load::Until, processes::Role, shape::Shape, source::Sources},
     client::stream::Target,
 };
 
@@ -24,6 +24,8 @@ fn load(version: ProtocolVersion, qos: QoS) -> Load {
         warm_up: Duration::ZERO,
         until: Until::Delivered(1),
         patience: Duration::ZERO,
+        sources: Sources::default(),
+        role: Role::Alone,
     }
 }
 

@@ -1,0 +1,42 @@
+use avocet_mqtt::topic::matches;
+
+use super::*;
+
+#[test]
+fn each_filter_matches_its_topic_and_no_other() {
+    for mix in [Mix::Exact, Mix::Plus, Mix::Hash, Mix::Mixed] {
+        let filters = Filters::new(30, mix);
+        for topic in 0..40 {
+            let hits = (0..30).filter(|n| matches(&filters.filter(*n), &filters.topic(topic)));
+            let expected = if topic < 30 { vec![topic] } else { vec![] };
+            assert_eq!(hits.collect::<Vec<_>>(), expected, "{mix:?}");
+        }
+    }
+}
+
+#[test]
+fn a_mix_has_its_shares() {
+    let filters = Filters::new(100, Mix::Mixed);
+    let ending = |end: char| (0..100).filter(|n| filters.filter(*n).ends_with(end)).count();
+    assert_eq!((ending('t'), ending('+'), ending('#')), (80, 10, 10));
+}
+
+#[test]
+fn everyone_asks_for_a_share_in_batches() {
+    let filters = Filters::new(7, Mix::Exact);
+    let mut subscriber = Subscriber::new(vec![4, 5], filters, 2, ProtocolVersion::V3_1_1);
+    let mut out = Vec::new();
+    subscriber.ask(0, &mut out, 10);
+    subscriber.ask(1, &mut out, 10);
+    for (member, codes, at) in
+        [(4, &[0, 0][..], 20), (5, &[0, 0x80], 20), (4, &[0, 0], 30), (5, &[0], 40)]
+    {
+        assert!(!subscriber.is_over());
+        let body = [&[0, 1], codes].concat();
+        let frame = Frame { first: kind::SUBACK << 4, body: &body, len: body.len() + 2 };
+        subscriber.handle_frame(member, &frame, &mut out, at).unwrap();
+    }
+    assert!(subscriber.is_over());
+    assert_eq!((subscriber.done, subscriber.refused), (7, 1));
+    assert_eq!(subscriber.latencies.min(), Some(10));
+}
