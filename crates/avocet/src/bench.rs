@@ -1,8 +1,10 @@
 //! `avocet bench`: load for any broker, and the yardstick.
 //!
 //! - [`relay`]: the floor a broker is measured against;
-//! - [`load`], [`engine`]: the closed loop of publishers and subscribers, one thread;
-//! - [`shape`]: who sends to whom; [`window`], [`lane`]: credit and order, pure;
+//! - [`load`], [`engine`]: the loop of publishers and subscribers, one thread;
+//! - [`shape`]: who sends to whom; [`window`], [`lane`], [`group`]: credit and order, pure;
+//! - [`schedule`], [`pace`]: when messages are due, if they have a rate;
+//! - [`order`]: what a broker keeps its word about while connections are cut;
 //! - [`link`], [`wire`]: sockets and frames of the hot loops;
 //! - [`cpu`], [`latency`], [`outcome`]: what is measured and how it is told;
 //! - [`yardstick`]: relay and broker side by side.
@@ -11,14 +13,18 @@ mod args;
 mod child;
 mod cpu;
 mod engine;
+mod group;
 mod lane;
 mod latency;
 mod link;
 mod load;
+mod order;
 mod outcome;
+mod pace;
 mod progress;
 mod publisher;
 mod relay;
+mod schedule;
 mod setup;
 mod shape;
 mod window;
@@ -30,9 +36,9 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use self::{
-    args::{FaninArgs, FanoutArgs, LoadArgs, PairArgs},
+    args::{FaninArgs, FanoutArgs, LatencyArgs, OrderArgs, PairArgs, ShareArgs},
+    load::Load,
     relay::RelayArgs,
-    shape::Shape,
     yardstick::YardstickArgs,
 };
 use crate::{cli::print, client::Failure};
@@ -46,6 +52,12 @@ pub(crate) enum BenchCommand {
     Fanin(FaninArgs),
     /// One publisher, many subscribers, one topic.
     Fanout(FanoutArgs),
+    /// Many publishers, one shared subscription.
+    Share(ShareArgs),
+    /// Latency at a steady rate, in an open loop.
+    Latency(LatencyArgs),
+    /// Loss, duplicates and order while connections are cut and come back.
+    Order(OrderArgs),
     /// The floor: bring bytes from publishers to subscribers and look at nothing else.
     ///
     /// Knows just enough MQTT for pair, fanin and fanout with QoS 0. When it serves, one line on
@@ -58,9 +70,12 @@ pub(crate) enum BenchCommand {
 /// Runs a scenario.
 pub(crate) fn run(command: BenchCommand) -> ExitCode {
     let result = match command {
-        BenchCommand::Pair(args) => measure(&args.load, Shape::Pair, args.pairs),
-        BenchCommand::Fanin(args) => measure(&args.load, Shape::Fanin, args.publishers),
-        BenchCommand::Fanout(args) => measure(&args.load, Shape::Fanout, args.subscribers),
+        BenchCommand::Pair(args) => measure(args.load(), args.load.json),
+        BenchCommand::Fanin(args) => measure(args.load(), args.load.json),
+        BenchCommand::Fanout(args) => measure(args.load(), args.load.json),
+        BenchCommand::Share(args) => measure(args.load(), args.load.json),
+        BenchCommand::Latency(args) => measure(args.load(), args.load.json),
+        BenchCommand::Order(args) => order::run(&args),
         BenchCommand::Relay(args) => {
             relay::run(&args).map(|()| ExitCode::SUCCESS).map_err(Failure::Other)
         }
@@ -71,10 +86,9 @@ pub(crate) fn run(command: BenchCommand) -> ExitCode {
     result.unwrap_or_else(|failure| failure.tell())
 }
 
-fn measure(args: &LoadArgs, shape: Shape, count: u32) -> Result<ExitCode, Failure> {
-    let load = args.load(shape, count)?;
-    let outcome = load::run(&load)?;
+fn measure(load: Result<Load, Failure>, is_json: bool) -> Result<ExitCode, Failure> {
+    let outcome = load::run(&load?)?;
     let shown =
-        print(&if args.json { format!("{}\n", outcome.to_json()) } else { outcome.to_string() });
+        print(&if is_json { format!("{}\n", outcome.to_json()) } else { outcome.to_string() });
     Ok(if outcome.is_good() { shown } else { ExitCode::FAILURE })
 }

@@ -1,20 +1,33 @@
-//! How long messages took: a histogram of fixed size, each value known to within 3 %.
+//! How long messages took: a histogram of fixed size, each value known to within 1 %.
 
 /// Steps between a power of two and the next.
-const STEPS: u64 = 32;
+const STEPS: u64 = 128;
 const STEP_BITS: u32 = STEPS.trailing_zeros();
 const CELLS: usize = (STEPS as usize) * (64 - STEP_BITS as usize + 1);
+
+/// Nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Spread {
+    pub(super) min: u64,
+    pub(super) median: u64,
+    pub(super) p90: u64,
+    pub(super) p99: u64,
+    pub(super) p99_9: u64,
+    pub(super) p99_99: u64,
+    pub(super) max: u64,
+}
 
 #[derive(Debug)]
 pub(super) struct Latencies {
     cells: Box<[u64]>,
     count: u64,
     min: u64,
+    max: u64,
 }
 
 impl Latencies {
     pub(super) fn new() -> Self {
-        Self { cells: vec![0; CELLS].into(), count: 0, min: u64::MAX }
+        Self { cells: vec![0; CELLS].into(), count: 0, min: u64::MAX, max: 0 }
     }
 
     pub(super) fn clear(&mut self) {
@@ -26,13 +39,23 @@ impl Latencies {
         self.cells[cell(nanoseconds)] += 1;
         self.count += 1;
         self.min = self.min.min(nanoseconds);
+        self.max = self.max.max(nanoseconds);
     }
 
-    pub(super) fn min(&self) -> Option<u64> {
-        (self.count > 0).then_some(self.min)
+    /// What is told of them; `None` if there are none.
+    pub(super) fn spread(&self) -> Option<Spread> {
+        Some(Spread {
+            min: (self.count > 0).then_some(self.min)?,
+            median: self.percentile(0.5)?,
+            p90: self.percentile(0.9)?,
+            p99: self.percentile(0.99)?,
+            p99_9: self.percentile(0.999)?,
+            p99_99: self.percentile(0.9999)?,
+            max: self.max,
+        })
     }
 
-    /// The value that `share` of all (0 to 1) do not exceed, rounded up by at most 1/32 of it.
+    /// The value that `share` of all (0 to 1) do not exceed, rounded up by at most 1/128 of it.
     pub(super) fn percentile(&self, share: f64) -> Option<u64> {
         let rank = ((self.count as f64 * share).ceil() as u64).max(1);
         let mut seen = 0;
@@ -40,7 +63,7 @@ impl Latencies {
             seen += count;
             seen >= rank
         })?;
-        Some(upper(index))
+        Some(upper(index).min(self.max))
     }
 }
 

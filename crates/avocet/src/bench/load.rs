@@ -14,7 +14,7 @@ use super::{
 };
 use crate::client::stream::Target;
 
-/// A closed loop of publishers and subscribers.
+/// A loop of publishers and subscribers.
 #[derive(Clone, Debug)]
 pub(super) struct Load {
     pub(super) shape: Shape,
@@ -27,6 +27,7 @@ pub(super) struct Load {
     pub(super) pid: Option<u32>,
     /// Messages outstanding for each publisher.
     pub(super) window: u16,
+    pub(super) rate: Rate,
     pub(super) payload_bytes: usize,
     pub(super) qos: QoS,
     pub(super) version: ProtocolVersion,
@@ -37,6 +38,17 @@ pub(super) struct Load {
     pub(super) patience: Duration,
 }
 
+/// How many messages a second, all publishers together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rate {
+    /// As many as the windows allow.
+    Unlimited,
+    /// So many at most: a message waits for its time and for the window.
+    Most(u32),
+    /// So many, whatever has arrived. The window bounds only what is not yet acknowledged.
+    Open(u32),
+}
+
 /// How long is measured.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Until {
@@ -45,6 +57,14 @@ pub(super) enum Until {
 }
 
 impl Load {
+    /// What this kind of load is called.
+    pub(super) fn name(&self) -> &'static str {
+        match self.rate {
+            Rate::Open(_) => "latency",
+            Rate::Unlimited | Rate::Most(_) => self.shape.name(),
+        }
+    }
+
     pub(super) fn publishers(&self) -> u32 {
         self.shape.publishers(self.count)
     }
@@ -56,8 +76,8 @@ impl Load {
 
 /// Processor times at one moment.
 #[derive(Clone, Copy, Debug)]
-struct Meter {
-    at: Instant,
+pub(super) struct Meter {
+    pub(super) at: Instant,
     delivered: u64,
     broker: Option<Duration>,
     own: Duration,
@@ -65,13 +85,13 @@ struct Meter {
 }
 
 impl Meter {
-    fn read(load: &Load, delivered: u64) -> anyhow::Result<Self> {
+    pub(super) fn read(load: &Load, delivered: u64) -> anyhow::Result<Self> {
         let broker = load.pid.map(cpu::of_process).transpose()?;
         let (own, machine) = (cpu::own(), cpu::of_machine()?);
         Ok(Self { at: Instant::now(), delivered, broker, own, machine })
     }
 
-    fn costs_until(&self, end: &Self) -> Costs {
+    pub(super) fn costs_until(&self, end: &Self) -> Costs {
         let (own, machine) = (end.own - self.own, end.machine.saturating_sub(self.machine));
         let broker = end.broker.zip(self.broker).map(|(end, start)| end.saturating_sub(start));
         Costs {
@@ -87,13 +107,14 @@ impl Meter {
 /// Runs the load against a broker that is there.
 pub(super) fn run(load: &Load) -> anyhow::Result<Outcome> {
     let mut engine = Engine::open(load)?;
-    let mut progress = Progress::new(load);
+    let (name, window, qos) = (load.name(), load.window, load.qos.bits());
+    let mut progress = Progress::new(format!("{name} window {window} QoS {qos}"), load.until);
     let warm = Instant::now() + load.warm_up;
     engine.open_windows()?;
     while Instant::now() < warm && !engine.is_stalled() {
         engine.turn()?;
     }
-    engine.clear_latencies();
+    engine.begin_measuring();
     let start = Meter::read(load, engine.delivered())?;
     loop {
         engine.turn()?;
@@ -111,5 +132,8 @@ pub(super) fn run(load: &Load) -> anyhow::Result<Outcome> {
     let latency = engine.latency();
     engine.drain().context("while waiting for the last messages")?;
     progress.clear();
-    Ok(Outcome { load: load.clone(), costs, latency, faults: engine.faults() })
+    let punctuality = engine.punctuality();
+    // In an open loop the last messages belong to what is measured, however late they come.
+    let latency = if punctuality.is_some() { engine.latency() } else { latency };
+    Ok(Outcome { load: load.clone(), costs, latency, punctuality, faults: engine.faults() })
 }

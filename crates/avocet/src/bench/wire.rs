@@ -8,6 +8,7 @@ pub(super) mod kind {
     pub(in crate::bench) const PUBREC: u8 = 5;
     pub(in crate::bench) const PUBREL: u8 = 6;
     pub(in crate::bench) const PUBCOMP: u8 = 7;
+    pub(in crate::bench) const PINGRESP: u8 = 13;
     pub(in crate::bench) const DISCONNECT: u8 = 14;
 }
 
@@ -107,6 +108,9 @@ pub(super) fn acknowledged(frame: &Frame<'_>) -> Result<([u8; 2], u8), Malformed
     let (id, rest) = frame.body.split_first_chunk::<2>().ok_or(Malformed)?;
     Ok((*id, rest.first().copied().unwrap_or(0)))
 }
+
+/// Asks the broker for a PINGRESP.
+pub(super) const PINGREQ: [u8; 2] = [12 << 4, 0];
 
 #[cfg(test)]
 mod tests;
