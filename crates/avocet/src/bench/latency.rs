@@ -12,8 +12,8 @@ pub(super) struct Spread {
     pub(super) median: u64,
     pub(super) p90: u64,
     pub(super) p99: u64,
-    pub(super) p99_9: u64,
-    pub(super) p99_99: u64,
+    pub(super) p999: u64,
+    pub(super) p9999: u64,
     pub(super) max: u64,
 }
 
@@ -42,15 +42,19 @@ impl Latencies {
         self.max = self.max.max(nanoseconds);
     }
 
+    pub(super) fn min(&self) -> Option<u64> {
+        (self.count > 0).then_some(self.min)
+    }
+
     /// What is told of them; `None` if there are none.
     pub(super) fn spread(&self) -> Option<Spread> {
         Some(Spread {
-            min: (self.count > 0).then_some(self.min)?,
+            min: self.min()?,
             median: self.percentile(0.5)?,
             p90: self.percentile(0.9)?,
             p99: self.percentile(0.99)?,
-            p99_9: self.percentile(0.999)?,
-            p99_99: self.percentile(0.9999)?,
+            p999: self.percentile(0.999)?,
+            p9999: self.percentile(0.9999)?,
             max: self.max,
         })
     }

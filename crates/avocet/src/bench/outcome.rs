@@ -121,8 +121,8 @@ fn spread_json(spread: Spread) -> serde_json::Value {
         "median": us(spread.median),
         "p90": us(spread.p90),
         "p99": us(spread.p99),
-        "p99_9": us(spread.p99_9),
-        "p99_99": us(spread.p99_99),
+        "p999": us(spread.p999),
+        "p9999": us(spread.p9999),
         "max": us(spread.max),
     })
 }
@@ -155,11 +155,11 @@ impl fmt::Display for Outcome {
         }
         let (own, others) = (costs.own_us(), costs.others_busy());
         writeln!(f, "  this tool   {own:.3} us; others kept {others:.2} processors busy")?;
-        if let Some(Spread { min, median, p90, p99, p99_9, p99_99, max }) = latency {
+        if let Some(Spread { min, median, p90, p99, p999, p9999, max }) = latency {
             let [min, median, p90, p99] = [min, median, p90, p99].map(us);
-            let [p99_9, p99_99, max] = [p99_9, p99_99, max].map(us);
+            let [p999, p9999, max] = [p999, p9999, max].map(us);
             writeln!(f, "  latency     min {min}, median {median}, p90 {p90}, p99 {p99},")?;
-            writeln!(f, "              p99.9 {p99_9}, p99.99 {p99_99}, max {max} us")?;
+            writeln!(f, "              p99.9 {p999}, p99.99 {p9999}, max {max} us")?;
         }
         if let Some(Punctuality { late: Some(late), held_back }) = punctuality {
             let (median, p99, max) = (us(&late.median), us(&late.p99), us(&late.max));

@@ -9,8 +9,8 @@ use std::{
 };
 
 use rustix::time::{
-    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
-    timerfd_create, timerfd_settime,
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
 };
 
 use super::{
@@ -31,8 +31,7 @@ const WAITING_BYTES_MAX: usize = 1024 * 1024;
 pub(super) struct Pace {
     schedule: Schedule,
     timer: OwnedFd,
-    /// The epoch, by the clock of the timer.
-    epoch: Duration,
+    epoch: Instant,
     /// When the first message is due.
     start: u64,
     armed_for: u64,
@@ -69,14 +68,12 @@ impl Pace {
         };
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC)?;
         poller.add(&timer, TIMER)?;
-        let clock = clock_gettime(ClockId::Monotonic);
-        let clock = Duration::new(clock.tv_sec.cast_unsigned(), clock.tv_nsec as u32);
         let open =
             Open { measured_from: 0, late: Latencies::new(), held_back: 0, sent: Vec::new() };
         Ok(Some(Self {
             schedule: Schedule::new(rate, load.publishers()),
             timer,
-            epoch: clock.saturating_sub(epoch.elapsed()),
+            epoch,
             start: 0,
             armed_for: u64::MAX,
             open: is_open_loop.then_some(open),
@@ -109,12 +106,14 @@ impl Pace {
         self.schedule.taken()
     }
 
-    /// Sees to it that the poller wakes when the next message is due.
+    /// Sees to it that the poller wakes when the next message is due, and not before.
     pub(super) fn arm(&mut self) -> io::Result<()> {
         let due_at = self.start + self.schedule.next_due_at();
         if due_at != self.armed_for {
             self.armed_for = due_at;
-            self.set(self.epoch + Duration::from_nanos(due_at))?;
+            let delay = Duration::from_nanos(due_at).saturating_sub(self.epoch.elapsed());
+            // Zero would disarm it.
+            self.set(delay.max(Duration::from_nanos(1)))?;
         }
         Ok(())
     }
@@ -124,16 +123,15 @@ impl Pace {
         self.set(Duration::ZERO)
     }
 
-    /// A time that has passed ends the waiting at once.
-    fn set(&self, time: Duration) -> io::Result<()> {
+    fn set(&self, delay: Duration) -> io::Result<()> {
         let spec = Itimerspec {
             it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
             it_value: Timespec {
-                tv_sec: time.as_secs().cast_signed(),
-                tv_nsec: time.subsec_nanos().into(),
+                tv_sec: delay.as_secs().cast_signed(),
+                tv_nsec: delay.subsec_nanos().into(),
             },
         };
-        timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &spec)?;
+        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &spec)?;
         Ok(())
     }
 
