@@ -72,3 +72,6 @@ fn measure(load: &Load, cuts: Cuts) -> anyhow::Result<Outcome> {
     }
     Ok(Outcome { load: load.clone(), every: cuts.every, costs, cut, findings })
 }
+
+#[cfg(test)]
+mod tests;

@@ -101,7 +101,8 @@ impl<'a> Engine<'a> {
     /// Waits for something to arrive and deals with all of it.
     pub(super) fn turn(&mut self) -> anyhow::Result<()> {
         let mut ready = std::mem::take(&mut self.ready);
-        self.poller.wait(Some(WAIT), &mut ready)?;
+        let is_idle = self.unread.is_empty() && self.touched.is_empty();
+        self.poller.wait(Some(if is_idle { WAIT } else { Duration::ZERO }), &mut ready)?;
         for event in &ready {
             let number = event.number as usize;
             self.touched.insert(number / 2);
@@ -113,16 +114,15 @@ impl<'a> Engine<'a> {
         self.serve_all()
     }
 
+    /// What this leads to waits for the next turn, so that there is one.
     fn serve_all(&mut self) -> anyhow::Result<()> {
-        loop {
-            if let Some(number) = self.unread.pop() {
-                self.read(number).with_context(|| name(number))?;
-            } else if let Some(pair) = self.touched.pop_first() {
-                self.serve(pair)?;
-            } else {
-                return Ok(());
-            }
+        for number in std::mem::take(&mut self.unread) {
+            self.read(number).with_context(|| name(number))?;
         }
+        for pair in std::mem::take(&mut self.touched) {
+            self.serve(pair)?;
+        }
+        Ok(())
     }
 
     /// Messages delivered to subscribers so far, each counted once.
@@ -255,6 +255,7 @@ impl<'a> Engine<'a> {
             if is_publisher(number) {
                 pair.handle_at_publisher(&frame, link.out()).map_err(malformed)?;
             } else if pair.handle_at_subscriber(&frame, link.out()).map_err(malformed)? {
+                // What is only sent again would never come to an end if it were counted.
                 client.carried += 1;
                 if client.carried >= self.cuts.every && !self.is_draining {
                     // What came behind this message, and all that is not acknowledged, is gone.

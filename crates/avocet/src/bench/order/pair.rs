@@ -137,7 +137,8 @@ impl Pair {
         self.checker.handle_connection(is_session_present);
     }
 
-    /// A packet at the subscriber; answers go to `out`. Whether it was a PUBLISH.
+    /// A packet at the subscriber; answers go to `out`. Whether it was the first delivery of a
+    /// message.
     pub(super) fn handle_at_subscriber(
         &mut self,
         frame: &Frame<'_>,
@@ -156,11 +157,11 @@ impl Pair {
         let is_of_qos = frame.qos() == self.qos.bits();
         let (Some(id), Some((_, sequence)), true) = (published.packet_id, stamp, is_of_qos) else {
             self.checker.findings.faults.unexpected += 1;
-            return Ok(true);
+            return Ok(false);
         };
         if sequence >= self.publisher.window.sent() {
             self.checker.findings.faults.unexpected += 1;
-            return Ok(true);
+            return Ok(false);
         }
         let answer = if self.qos == QoS::AtLeastOnce { kind::PUBACK } else { kind::PUBREC };
         out.extend(wire::acknowledgement(answer, id));
@@ -176,7 +177,7 @@ impl Pair {
             let is_awaited = self.publisher.window.handle_delivery(sequence).is_ok();
             self.checker.findings.faults.unexpected += u64::from(!is_awaited);
         }
-        Ok(true)
+        Ok(is_first)
     }
 
     pub(super) fn note_session(&mut self, is_present: bool, is_expected: bool) {

@@ -63,7 +63,7 @@ fn deliver(pair: &mut Pair, qos: QoS, sequence: u64) -> Vec<u8> {
     let (mut bytes, mut out) = (Vec::new(), Vec::new());
     encode_publish(ProtocolVersion::V3_1_1, &publish, &mut bytes);
     let frame = wire::frame(&bytes).unwrap().unwrap();
-    assert!(pair.handle_at_subscriber(&frame, &mut out).unwrap());
+    pair.handle_at_subscriber(&frame, &mut out).unwrap();
     out
 }
 
