@@ -1,8 +1,10 @@
 //! `avocet bench`: load for any broker, and the yardstick.
 //!
 //! - [`relay`]: the floor a broker is measured against;
-//! - [`load`], [`engine`]: the closed loop of publishers and subscribers, one thread;
-//! - [`shape`]: who sends to whom; [`window`], [`lane`]: credit and order, pure;
+//! - [`load`], [`engine`]: the loop of publishers and subscribers, one thread;
+//! - [`shape`]: who sends to whom; [`window`], [`lane`], [`group`]: credit and order, pure;
+//! - [`schedule`], [`pace`]: when messages are due, if they have a rate;
+//! - [`order`]: what a broker keeps its word about while connections are cut;
 //! - [`link`], [`wire`]: sockets and frames of the hot loops;
 //! - [`connect`], [`idle`], [`retained`], [`subscribe`]: scenarios of a [`crowd`], many clients on
 //!   one thread;
@@ -26,6 +28,7 @@ mod engine;
 mod feeder;
 mod gathering;
 mod gauge;
+mod group;
 mod idle;
 mod lane;
 mod latency;
@@ -33,12 +36,15 @@ mod limits;
 mod link;
 mod load;
 mod memory;
+mod order;
 mod outcome;
+mod pace;
 mod processes;
 mod progress;
 mod publisher;
 mod relay;
 mod retained;
+mod schedule;
 mod setup;
 mod shape;
 mod shared;
@@ -55,14 +61,14 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use self::{
-    args::{FaninArgs, FanoutArgs, LoadArgs, PairArgs},
+    args::{FaninArgs, FanoutArgs, LatencyArgs, OrderArgs, PairArgs, ShareArgs},
     connect::ConnectArgs,
     idle::IdleArgs,
+    load::Load,
     outcome::Outcome,
     processes::Role,
     relay::RelayArgs,
     retained::RetainedArgs,
-    shape::Shape,
     shared::Found,
     subscribe::SubscribeArgs,
     yardstick::YardstickArgs,
@@ -78,6 +84,12 @@ pub(crate) enum BenchCommand {
     Fanin(FaninArgs),
     /// One publisher, many subscribers, one topic.
     Fanout(FanoutArgs),
+    /// Many publishers, one shared subscription.
+    Share(ShareArgs),
+    /// Latency at a steady rate, in an open loop.
+    Latency(LatencyArgs),
+    /// Loss, duplicates and order while connections are cut and come back.
+    Order(OrderArgs),
     /// Clients that connect, one after another or many at once.
     Connect(ConnectArgs),
     /// Many clients that do nothing, and the memory they take.
@@ -98,9 +110,12 @@ pub(crate) enum BenchCommand {
 /// Runs a scenario.
 pub(crate) fn run(command: BenchCommand) -> ExitCode {
     let result = match command {
-        BenchCommand::Pair(args) => measure(&args.load, Shape::Pair, args.pairs),
-        BenchCommand::Fanin(args) => measure(&args.load, Shape::Fanin, args.publishers),
-        BenchCommand::Fanout(args) => measure(&args.load, Shape::Fanout, args.subscribers),
+        BenchCommand::Pair(args) => measure(args.load(), args.load.json),
+        BenchCommand::Fanin(args) => measure(args.load(), args.load.json),
+        BenchCommand::Fanout(args) => measure(args.load(), args.load.json),
+        BenchCommand::Share(args) => measure(args.load(), args.load.json),
+        BenchCommand::Latency(args) => measure(args.load(), args.load.json),
+        BenchCommand::Order(args) => order::run(&args),
         BenchCommand::Connect(args) => connect::run(&args),
         BenchCommand::Idle(args) => idle::run(&args),
         BenchCommand::Retained(args) => retained::run(&args),
@@ -115,8 +130,8 @@ pub(crate) fn run(command: BenchCommand) -> ExitCode {
     result.unwrap_or_else(|failure| failure.tell())
 }
 
-fn measure(args: &LoadArgs, shape: Shape, count: u32) -> Result<ExitCode, Failure> {
-    let load = args.load(shape, count)?;
+fn measure(load: Result<Load, Failure>, is_json: bool) -> Result<ExitCode, Failure> {
+    let load = load?;
     let outcome = match load.role {
         Role::Alone => load::run(&load)?,
         Role::Parent(processes) => shared::run(&load, processes)?,
@@ -126,6 +141,6 @@ fn measure(args: &LoadArgs, shape: Shape, count: u32) -> Result<ExitCode, Failur
         }
     };
     let shown =
-        print(&if args.json { format!("{}\n", outcome.to_json()) } else { outcome.to_string() });
+        print(&if is_json { format!("{}\n", outcome.to_json()) } else { outcome.to_string() });
     Ok(if outcome.is_good() { shown } else { ExitCode::FAILURE })
 }

@@ -48,7 +48,7 @@ enum Command {
     Pub(Box<PubArgs>),
     /// Subscribe and print messages.
     Sub(Box<SubArgs>),
-    /// Measure a broker: publishers and subscribers in a closed loop.
+    /// Measure a broker: what it delivers, how soon, at what cost, and whether it keeps its word.
     #[command(subcommand)]
     Bench(Box<BenchCommand>),
     /// Print a page of the reference, or the example of a configuration.

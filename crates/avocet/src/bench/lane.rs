@@ -67,6 +67,11 @@ impl Lane {
         Arrival::AfterGap
     }
 
+    /// Which of `sent` messages never came, as far as they are remembered; and how many are not.
+    pub(super) fn missing(&self, sent: u64) -> (impl Iterator<Item = u64>, u64) {
+        (self.missing.iter().copied().chain(self.expected..sent), self.forgotten)
+    }
+
     /// How many of `sent` messages never came.
     pub(super) fn lost(&self, sent: u64) -> u64 {
         sent.saturating_sub(self.expected) + self.missing.len() as u64 + self.forgotten

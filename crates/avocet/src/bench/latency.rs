@@ -1,22 +1,35 @@
-//! How long messages took: a histogram of fixed size, each value known to within 3 %.
+//! How long messages took: a histogram of fixed size, each value known to within 1 %.
 
 use serde_json::{Value, json};
 
 /// Steps between a power of two and the next.
-const STEPS: u64 = 32;
+const STEPS: u64 = 128;
 const STEP_BITS: u32 = STEPS.trailing_zeros();
 const CELLS: usize = (STEPS as usize) * (64 - STEP_BITS as usize + 1);
+
+/// Nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Spread {
+    pub(super) min: u64,
+    pub(super) median: u64,
+    pub(super) p90: u64,
+    pub(super) p99: u64,
+    pub(super) p999: u64,
+    pub(super) p9999: u64,
+    pub(super) max: u64,
+}
 
 #[derive(Clone, Debug)]
 pub(super) struct Latencies {
     cells: Box<[u64]>,
     count: u64,
     min: u64,
+    max: u64,
 }
 
 impl Latencies {
     pub(super) fn new() -> Self {
-        Self { cells: vec![0; CELLS].into(), count: 0, min: u64::MAX }
+        Self { cells: vec![0; CELLS].into(), count: 0, min: u64::MAX, max: 0 }
     }
 
     pub(super) fn clear(&mut self) {
@@ -28,6 +41,7 @@ impl Latencies {
         self.cells[cell(nanoseconds)] += 1;
         self.count += 1;
         self.min = self.min.min(nanoseconds);
+        self.max = self.max.max(nanoseconds);
     }
 
     /// Adds what another has counted.
@@ -37,12 +51,13 @@ impl Latencies {
         }
         self.count += other.count;
         self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
     }
 
-    /// The smallest value, and the cells that are not empty: number and count.
+    /// The smallest value, the largest, and the cells that are not empty: number and count.
     pub(super) fn to_json(&self) -> Value {
         let cells = self.cells.iter().enumerate().filter(|(_, count)| **count > 0);
-        json!({ "min": self.min(), "cells": cells.collect::<Vec<_>>() })
+        json!({ "min": self.min(), "max": self.max, "cells": cells.collect::<Vec<_>>() })
     }
 
     /// What [`Self::to_json`] wrote, in another process; `None` if it is something else.
@@ -54,6 +69,7 @@ impl Latencies {
             latencies.count += count;
         }
         latencies.min = value.get("min")?.as_u64().unwrap_or(u64::MAX);
+        latencies.max = value.get("max")?.as_u64()?;
         Some(latencies)
     }
 
@@ -61,7 +77,20 @@ impl Latencies {
         (self.count > 0).then_some(self.min)
     }
 
-    /// The value that `share` of all (0 to 1) do not exceed, rounded up by at most 1/32 of it.
+    /// What is told of them; `None` if there are none.
+    pub(super) fn spread(&self) -> Option<Spread> {
+        Some(Spread {
+            min: self.min()?,
+            median: self.percentile(0.5)?,
+            p90: self.percentile(0.9)?,
+            p99: self.percentile(0.99)?,
+            p999: self.percentile(0.999)?,
+            p9999: self.percentile(0.9999)?,
+            max: self.max,
+        })
+    }
+
+    /// The value that `share` of all (0 to 1) do not exceed, rounded up by at most 1/128 of it.
     pub(super) fn percentile(&self, share: f64) -> Option<u64> {
         let rank = ((self.count as f64 * share).ceil() as u64).max(1);
         let mut seen = 0;
@@ -69,7 +98,7 @@ impl Latencies {
             seen += count;
             seen >= rank
         })?;
-        Some(upper(index))
+        Some(upper(index).min(self.max))
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::client::stream::Target;
 
-/// A closed loop of publishers and subscribers.
+/// A loop of publishers and subscribers.
 #[derive(Clone, Debug)]
 pub(super) struct Load {
     pub(super) shape: Shape,
@@ -29,6 +29,7 @@ pub(super) struct Load {
     pub(super) pid: Option<u32>,
     /// Messages outstanding for each publisher.
     pub(super) window: u16,
+    pub(super) rate: Rate,
     pub(super) payload_bytes: usize,
     pub(super) qos: QoS,
     pub(super) version: ProtocolVersion,
@@ -43,6 +44,17 @@ pub(super) struct Load {
     pub(super) role: Role,
 }
 
+/// How many messages a second, all publishers together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rate {
+    /// As many as the windows allow.
+    Unlimited,
+    /// So many at most: a message waits for its time and for the window.
+    Most(u32),
+    /// So many, whatever has arrived. The window bounds only what is not yet acknowledged.
+    Open(u32),
+}
+
 /// How long is measured.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Until {
@@ -51,6 +63,14 @@ pub(super) enum Until {
 }
 
 impl Load {
+    /// What this kind of load is called.
+    pub(super) fn name(&self) -> &'static str {
+        match self.rate {
+            Rate::Open(_) => "latency",
+            Rate::Unlimited | Rate::Most(_) => self.shape.name(),
+        }
+    }
+
     pub(super) fn publishers(&self) -> u32 {
         self.shape.publishers(self.count).max(self.ones(Shape::Fanout))
     }
@@ -64,17 +84,28 @@ impl Load {
         if self.shape == shape { self.role.loads() } else { 1 }
     }
 
-    /// The topic of publisher or subscriber `index`; processes have topics of their own.
+    /// The topic of publisher `index`; processes have topics of their own.
     pub(super) fn topic(&self, index: u32) -> String {
-        let topic = self.shape.topic(index);
-        self.role.part().map_or_else(|| topic.clone(), |part| format!("{topic}/p{}", part.index))
+        self.own(self.shape.topic(index))
+    }
+
+    /// What subscriber `index` subscribes to.
+    pub(super) fn filter(&self, index: u32) -> String {
+        self.own(self.shape.filter(index))
+    }
+
+    fn own(&self, topic: String) -> String {
+        match self.role.part() {
+            Some(part) => format!("{topic}/p{}", part.index),
+            None => topic,
+        }
     }
 }
 
 /// Processor times at one moment.
 #[derive(Clone, Copy, Debug)]
-struct Meter {
-    at: Instant,
+pub(super) struct Meter {
+    pub(super) at: Instant,
     delivered: u64,
     broker: Option<Duration>,
     own: Duration,
@@ -82,13 +113,13 @@ struct Meter {
 }
 
 impl Meter {
-    fn read(load: &Load, delivered: u64) -> anyhow::Result<Self> {
+    pub(super) fn read(load: &Load, delivered: u64) -> anyhow::Result<Self> {
         let broker = load.pid.map(cpu::of_process).transpose()?;
         let (own, machine) = (cpu::own(), cpu::of_machine()?);
         Ok(Self { at: Instant::now(), delivered, broker, own, machine })
     }
 
-    fn costs_until(&self, end: &Self) -> Costs {
+    pub(super) fn costs_until(&self, end: &Self) -> Costs {
         let (own, machine) = (end.own - self.own, end.machine.saturating_sub(self.machine));
         let broker = end.broker.zip(self.broker).map(|(end, start)| end.saturating_sub(start));
         Costs {
@@ -104,7 +135,9 @@ impl Meter {
 /// Runs the load against a broker that is there.
 pub(super) fn run(load: &Load) -> anyhow::Result<Outcome> {
     let mut engine = Engine::open(load)?;
-    let mut progress = Progress::new(load);
+    let (name, window, qos) = (load.name(), load.window, load.qos.bits());
+    let name = format!("{name} window {window} QoS {qos}");
+    let mut progress = Progress::new(name, load.until, load.role.shows_progress());
     if let Some(part) = load.role.part() {
         part.wait_for_all()?;
     }
@@ -113,7 +146,7 @@ pub(super) fn run(load: &Load) -> anyhow::Result<Outcome> {
     while Instant::now() < warm && !engine.is_stalled() {
         engine.turn()?;
     }
-    engine.clear_latencies();
+    engine.begin_measuring();
     let start = Meter::read(load, engine.delivered())?;
     loop {
         engine.turn()?;
@@ -131,5 +164,9 @@ pub(super) fn run(load: &Load) -> anyhow::Result<Outcome> {
     let (latency, latencies) = (engine.latency(), engine.latencies().clone());
     engine.drain().context("while waiting for the last messages")?;
     progress.clear();
-    Ok(Outcome { load: load.clone(), costs, latency, latencies, faults: engine.faults() })
+    let punctuality = engine.punctuality();
+    // In an open loop the last messages belong to what is measured, however late they come.
+    let latency = if punctuality.is_some() { engine.latency() } else { latency };
+    let faults = engine.faults();
+    Ok(Outcome { load: load.clone(), costs, latency, latencies, punctuality, faults })
 }

@@ -5,16 +5,23 @@ use std::{fmt, time::Duration};
 use avocet_mqtt::ProtocolVersion;
 use serde_json::json;
 
-use super::{lane::Faults, latency::Latencies, load::Load};
+use super::{
+    lane::Faults,
+    latency::{Latencies, Spread},
+    load::{Load, Rate},
+    pace::Punctuality,
+};
 
 /// The result of one run.
 #[derive(Clone, Debug)]
 pub(super) struct Outcome {
     pub(super) load: Load,
     pub(super) costs: Costs,
-    pub(super) latency: Option<Latency>,
+    pub(super) latency: Option<Spread>,
     /// All of them, to merge with those of other processes.
     pub(super) latencies: Latencies,
+    /// Of an open loop only.
+    pub(super) punctuality: Option<Punctuality>,
     pub(super) faults: Faults,
 }
 
@@ -29,25 +36,6 @@ pub(super) struct Costs {
     pub(super) own: Duration,
     /// Processor time of everything else on the machine.
     pub(super) others: Duration,
-}
-
-/// Nanoseconds.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Latency {
-    pub(super) min: u64,
-    pub(super) median: u64,
-    pub(super) p99: u64,
-}
-
-impl Latency {
-    /// `None` if there are none.
-    pub(super) fn of(latencies: &Latencies) -> Option<Self> {
-        Some(Self {
-            min: latencies.min()?,
-            median: latencies.percentile(0.5)?,
-            p99: latencies.percentile(0.99)?,
-        })
-    }
 }
 
 impl Costs {
@@ -70,7 +58,7 @@ impl Costs {
     }
 
     /// How many processors everything else kept busy.
-    fn others_busy(&self) -> f64 {
+    pub(super) fn others_busy(&self) -> f64 {
         self.others.as_secs_f64() / self.elapsed.as_secs_f64()
     }
 }
@@ -90,14 +78,15 @@ impl Outcome {
     }
 
     pub(super) fn to_json(&self) -> serde_json::Value {
-        let Self { load, costs, latency, faults, .. } = self;
-        let us = |nanoseconds: u64| round(nanoseconds as f64 / 1e3);
+        let Self { load, costs, latency, punctuality, faults, .. } = self;
+        let late = punctuality.and_then(|punctuality| punctuality.late);
         json!({
-            "scenario": load.shape.name(),
+            "scenario": load.name(),
             "processes": load.role.processes(),
             "publishers": load.publishers(),
             "subscribers": load.subscribers(),
             "window": load.window,
+            "rate": rate(load),
             "payload_bytes": load.payload_bytes,
             "qos": load.qos.bits(),
             "mqtt": version_name(load.version),
@@ -108,11 +97,9 @@ impl Outcome {
             "broker_cpu_us_per_message": costs.broker_us().map(round),
             "own_cpu_us_per_message": round(costs.own_us()),
             "others_busy_processors": round(costs.others_busy()),
-            "latency_us": latency.map(|latency| json!({
-                "min": us(latency.min),
-                "median": us(latency.median),
-                "p99": us(latency.p99),
-            })),
+            "latency_us": latency.map(spread_json),
+            "late_us": late.map(spread_json),
+            "held_back": punctuality.map(|punctuality| punctuality.held_back),
             "lost": faults.lost,
             "doubled": faults.doubled,
             "out_of_order": faults.out_of_order,
@@ -122,6 +109,27 @@ impl Outcome {
     }
 }
 
+/// Messages a second that were asked for.
+fn rate(load: &Load) -> Option<u32> {
+    match load.rate {
+        Rate::Unlimited => None,
+        Rate::Most(rate) | Rate::Open(rate) => Some(rate),
+    }
+}
+
+fn spread_json(spread: Spread) -> serde_json::Value {
+    let us = |nanoseconds: u64| round(nanoseconds as f64 / 1e3);
+    json!({
+        "min": us(spread.min),
+        "median": us(spread.median),
+        "p90": us(spread.p90),
+        "p99": us(spread.p99),
+        "p999": us(spread.p999),
+        "p9999": us(spread.p9999),
+        "max": us(spread.max),
+    })
+}
+
 /// To four digits after the point.
 pub(super) fn round(value: f64) -> f64 {
     (value * 1e4).round() / 1e4
@@ -129,12 +137,18 @@ pub(super) fn round(value: f64) -> f64 {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { load, costs, latency, faults, .. } = self;
+        let Self { load, costs, latency, punctuality, faults, .. } = self;
         let (from, to) = (load.publishers(), load.subscribers());
         let (version, qos) = (version_name(load.version), load.qos.bits());
-        let (name, window, bytes) = (load.shape.name(), load.window, load.payload_bytes);
+        let (name, window, bytes) = (load.name(), load.window, load.payload_bytes);
         let lane = if load.is_fastlane { ", $fastlane" } else { "" };
-        write!(f, "{name}: {from} to {to}, window {window}, QoS {qos}, ")?;
+        write!(f, "{name}: {from} to {to}, ")?;
+        match load.rate {
+            Rate::Unlimited => write!(f, "window {window}, ")?,
+            Rate::Most(rate) => write!(f, "window {window}, {rate} messages/s at most, ")?,
+            Rate::Open(rate) => write!(f, "open loop, {rate} messages/s, ")?,
+        }
+        write!(f, "QoS {qos}, ")?;
         writeln!(f, "{bytes} bytes, MQTT {version}{lane}")?;
         let (delivered, seconds) = (costs.delivered, costs.elapsed.as_secs_f64());
         let rate = costs.rate();
@@ -144,10 +158,21 @@ impl fmt::Display for Outcome {
         }
         let (own, others) = (costs.own_us(), costs.others_busy());
         writeln!(f, "  this tool   {own:.3} us; others kept {others:.2} processors busy")?;
-        if let Some(Latency { min, median, p99 }) = latency {
-            let us = |nanoseconds: &u64| *nanoseconds as f64 / 1e3;
-            let (min, median, p99) = (us(min), us(median), us(p99));
-            writeln!(f, "  latency     min {min:.0} us, median {median:.0} us, p99 {p99:.0} us")?;
+        if let Some(Spread { min, median, p90, p99, p999, p9999, max }) = latency {
+            let [min, median, p90, p99] = [min, median, p90, p99].map(us);
+            let [p999, p9999, max] = [p999, p9999, max].map(us);
+            writeln!(f, "  latency     min {min}, median {median}, p90 {p90}, p99 {p99},")?;
+            writeln!(f, "              p99.9 {p999}, p99.99 {p9999}, max {max} us")?;
+        }
+        if let Some(Punctuality { late: Some(late), held_back }) = punctuality {
+            let (median, p99, max) = (us(&late.median), us(&late.p99), us(&late.max));
+            writeln!(f, "  sent late   median {median}, p99 {p99}, max {max} us")?;
+            if *held_back > 0 {
+                writeln!(
+                    f,
+                    "  held back   {held_back} messages, for which the broker was not ready"
+                )?;
+            }
         }
         if !faults.is_none() {
             let Faults { lost, doubled, out_of_order, unexpected, refused } = faults;
@@ -159,4 +184,10 @@ impl fmt::Display for Outcome {
         }
         Ok(())
     }
+}
+
+/// Microseconds: whole ones, unless they are few.
+fn us(nanoseconds: &u64) -> String {
+    let us = *nanoseconds as f64 / 1e3;
+    if us < 100.0 { format!("{us:.1}") } else { format!("{us:.0}") }
 }

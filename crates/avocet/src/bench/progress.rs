@@ -1,13 +1,17 @@
-//! A line that says how far a run is, on a terminal only.
+//! A bar that says how far a run is, on a terminal only.
 
 use std::{
     io::{IsTerminal, Write},
     time::Duration,
 };
 
-use super::load::{Load, Until};
+use super::load::Until;
 
 const INTERVAL: Duration = Duration::from_millis(250);
+
+/// Characters of the line, and of the bar in it.
+const LINE: usize = 79;
+const BAR: usize = 20;
 
 #[derive(Debug)]
 pub(super) struct Progress {
@@ -18,11 +22,9 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new(load: &Load) -> Self {
-        let is_shown = load.role.shows_progress() && std::io::stderr().is_terminal();
-        let (shape, window, qos) = (load.shape.name(), load.window, load.qos.bits());
-        let name = format!("{shape} window {window} QoS {qos}");
-        Self { name, until: load.until, is_shown, next: INTERVAL }
+    pub(super) fn new(name: String, until: Until, may_show: bool) -> Self {
+        let is_shown = may_show && std::io::stderr().is_terminal();
+        Self { name, until, is_shown, next: INTERVAL }
     }
 
     #[inline]
@@ -36,19 +38,24 @@ impl Progress {
             Until::Elapsed(whole) => seconds / whole.as_secs_f64(),
             Until::Delivered(whole) => delivered as f64 / whole as f64,
         };
-        let (share, rate) = ((share * 100.0).min(100.0), delivered as f64 / seconds);
+        let (bar, rate) = (bar(share), delivered as f64 / seconds);
+        let line = format!("{} {bar} {delivered} delivered, {rate:.0}/s", self.name);
         // Progress that cannot be shown is no loss.
-        write!(
-            std::io::stderr(),
-            "\r{}  {share:3.0} %  {delivered} delivered, {rate:.0}/s   ",
-            self.name
-        )
-        .ok();
+        write!(std::io::stderr(), "\r{line:LINE$.LINE$}").ok();
     }
 
     pub(super) fn clear(&self) {
         if self.is_shown {
-            write!(std::io::stderr(), "\r{:79}\r", "").ok();
+            write!(std::io::stderr(), "\r{:LINE$}\r", "").ok();
         }
     }
 }
+
+fn bar(share: f64) -> String {
+    let share = share.clamp(0.0, 1.0);
+    let full = "#".repeat((share * BAR as f64) as usize);
+    format!("[{full:.<BAR$}] {:3.0} %", share * 100.0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,10 @@
 
 use avocet_mqtt::{PacketId, ProtocolVersion, Publish, QoS, encode_publish};
 
-use super::{load::Load, window::Window};
+use super::{
+    load::{Load, Rate},
+    window::Window,
+};
 
 /// Number of the publisher and of the message, at the beginning of each payload.
 pub(super) const STAMP_BYTES: usize = 12;
@@ -12,6 +15,10 @@ pub(super) struct Publisher {
     pub(super) window: Window,
     /// Whether it stands on the list of those that may send.
     pub(super) is_queued: bool,
+    /// How many messages it may have sent by now; those below the other number were due earlier
+    /// than they could be sent.
+    pub(super) allowed: u64,
+    pub(super) held_until: u64,
     frame: Box<[u8]>,
     packet_id_at: Option<usize>,
     sequence_at: usize,
@@ -26,31 +33,56 @@ impl Publisher {
         let payload_at = frame.len() - payload.len();
         let properties_len = usize::from(load.version == ProtocolVersion::V5);
         let is_acknowledged = load.qos != QoS::AtMostOnce;
-        let receivers = load.shape.receivers(load.count);
+        let window = match load.rate {
+            Rate::Unlimited | Rate::Most(_) => {
+                Window::new(load.window, load.shape.receivers(load.count), is_acknowledged)
+            }
+            Rate::Open(_) => Window::new(load.window, 0, is_acknowledged),
+        };
         Self {
-            window: Window::new(load.window, receivers, is_acknowledged),
+            window,
             is_queued: false,
+            allowed: if load.rate == Rate::Unlimited { u64::MAX } else { 0 },
+            held_until: 0,
             packet_id_at: is_acknowledged.then_some(payload_at - properties_len - 2),
             sequence_at: payload_at + 4,
             frame: frame.into(),
         }
     }
 
-    /// Appends messages until the window is full; whether there were any.
+    /// Appends messages until the window is full or no more are due; whether there were any.
     #[inline]
     pub(super) fn fill(&mut self, now: u64, out: &mut Vec<u8>) -> bool {
         let before = out.len();
-        while self.window.is_open() {
-            let start = out.len();
-            let (sequence, packet_id) = self.window.send(now);
-            out.extend_from_slice(&self.frame);
-            let frame = &mut out[start..];
-            frame[self.sequence_at..self.sequence_at + 8].copy_from_slice(&sequence.to_be_bytes());
-            if let Some(at) = self.packet_id_at {
-                frame[at..at + 2].copy_from_slice(&packet_id.to_be_bytes());
-            }
+        while self.may_send() {
+            self.send(now, out);
         }
         out.len() > before
+    }
+
+    #[inline]
+    pub(super) fn may_send(&self) -> bool {
+        self.window.is_open() && self.window.sent() < self.allowed
+    }
+
+    /// Appends the next message.
+    #[inline]
+    pub(super) fn send(&mut self, now: u64, out: &mut Vec<u8>) {
+        let (sequence, packet_id) = self.window.send(now);
+        self.append(sequence, packet_id, out);
+    }
+
+    /// Appends a message; answers where it begins.
+    #[inline]
+    pub(super) fn append(&self, sequence: u64, packet_id: u16, out: &mut Vec<u8>) -> usize {
+        let start = out.len();
+        out.extend_from_slice(&self.frame);
+        let frame = &mut out[start..];
+        frame[self.sequence_at..self.sequence_at + 8].copy_from_slice(&sequence.to_be_bytes());
+        if let Some(at) = self.packet_id_at {
+            frame[at..at + 2].copy_from_slice(&packet_id.to_be_bytes());
+        }
+        start
     }
 }
 

@@ -1,27 +1,37 @@
-//! Brings the clients of a run to where messages can flow.
+//! Brings the clients of a run to where messages can flow, and says why they do not.
 
 use anyhow::{Context, bail};
 use avocet_mqtt::{
-    Connect, Packet, PacketId, ProtocolVersion, QoS, Subscribe, Subscription, SubscriptionOptions,
-    UserProperties,
+    Codec, Connect, Packet, PacketId, ProtocolVersion, QoS, Subscribe, Subscription,
+    SubscriptionOptions, UserProperties,
 };
 
-use super::{link::Link, load::Load};
+use super::{
+    link::Link,
+    load::{Load, Rate},
+};
 use crate::client::connection::{ANSWER_TIMEOUT, Connection, refusal};
 
-/// Connects publishers, then subscribers, which also subscribe.
-pub(super) fn links(load: &Load) -> anyhow::Result<Vec<Link>> {
+/// Connects publishers, then subscribers, which also subscribe. Also answers how many messages the
+/// broker takes of each before it acknowledges them.
+pub(super) fn links(load: &Load) -> anyhow::Result<(Vec<Link>, u16)> {
+    let mut receive_maximum = u16::MAX;
     let publishers = (0..load.publishers()).map(|index| {
         let opened = open(load, index, &format!("bench-pub-{}-{index}", std::process::id()));
-        opened.and_then(link).with_context(|| format!("publisher {index}"))
+        let link = opened.and_then(|(connection, maximum)| {
+            receive_maximum = receive_maximum.min(maximum);
+            link(connection)
+        });
+        link.with_context(|| format!("publisher {index}"))
     });
     let subscribers = (0..load.subscribers()).map(|index| {
         let number = load.publishers() + index;
         let opened = open(load, number, &format!("bench-sub-{}-{index}", std::process::id()));
-        let subscribed = opened.and_then(|connection| subscribe(load, connection, index));
+        let subscribed = opened.and_then(|(connection, _)| subscribe(load, connection, index));
         subscribed.and_then(link).with_context(|| format!("subscriber {index}"))
     });
-    publishers.chain(subscribers).collect()
+    let links = publishers.chain(subscribers).collect::<anyhow::Result<_>>()?;
+    Ok((links, receive_maximum))
 }
 
 fn link(connection: Connection) -> anyhow::Result<Link> {
@@ -29,26 +39,37 @@ fn link(connection: Connection) -> anyhow::Result<Link> {
     Ok(Link::new(socket, layers, rest)?)
 }
 
-/// Client `number` of this process.
-fn open(load: &Load, number: u32, client_id: &str) -> anyhow::Result<Connection> {
+/// A CONNECT for a session that ends with the connection.
+pub(super) fn connect(load: &Load, client_id: &str) -> Connect {
     let mut connect = Connect::new(load.version, client_id);
     connect.username = load.username.clone();
     connect.password = load.password.as_ref().map(|password| password.clone().into_bytes());
-    let source = load.sources.of(number.into());
-    let mut target = load.target.clone();
-    target.source = source;
-    let (connection, connack) = Connection::open(&target, connect)?;
-    let is_5 = load.version == ProtocolVersion::V5;
-    let allowed = connack.receive_maximum.map_or(u16::MAX, |maximum| maximum.get());
-    if is_5 && load.qos != QoS::AtMostOnce && load.window > allowed {
-        bail!("the broker takes no window above {allowed} (its Receive Maximum)");
-    }
-    Ok(connection)
+    connect
 }
 
-fn subscribe(load: &Load, mut connection: Connection, index: u32) -> anyhow::Result<Connection> {
-    let topic = load.topic(index);
-    let filter = if load.is_fastlane { format!("$fastlane/{topic}") } else { topic };
+/// Client `number` of this process.
+fn open(load: &Load, number: u32, client_id: &str) -> anyhow::Result<(Connection, u16)> {
+    let mut target = load.target.clone();
+    target.source = load.sources.of(number.into());
+    let (connection, connack) = Connection::open(&target, connect(load, client_id))?;
+    let is_5 = load.version == ProtocolVersion::V5;
+    let allowed = connack.receive_maximum.map_or(u16::MAX, |maximum| maximum.get());
+    let is_closed_loop = !matches!(load.rate, Rate::Open(_));
+    let is_bound = is_5 && load.qos != QoS::AtMostOnce && is_closed_loop;
+    if is_bound && load.window > allowed {
+        bail!("the broker takes no window above {allowed} (its Receive Maximum)");
+    }
+    Ok((connection, allowed))
+}
+
+/// Subscribes to what subscriber `index` is to hear.
+pub(super) fn subscribe(
+    load: &Load,
+    mut connection: Connection,
+    index: u32,
+) -> anyhow::Result<Connection> {
+    let filter = load.filter(index);
+    let filter = if load.is_fastlane { format!("$fastlane/{filter}") } else { filter };
     let options = SubscriptionOptions { qos: load.qos, ..SubscriptionOptions::default() };
     connection.send(&Packet::Subscribe(Subscribe {
         packet_id: PacketId::MIN,
@@ -68,5 +89,19 @@ fn subscribe(load: &Load, mut connection: Connection, index: u32) -> anyhow::Res
         },
         Some(_) => bail!("the broker answered SUBSCRIBE with something else"),
         None => bail!("the broker does not answer SUBSCRIBE"),
+    }
+}
+
+/// What a DISCONNECT says.
+pub(super) fn farewell(version: ProtocolVersion, bytes: &[u8]) -> String {
+    match Codec::with_version(version, u32::MAX).decode(bytes) {
+        Ok(Some((Packet::Disconnect(disconnect), _))) => {
+            let reason = disconnect.reason;
+            match disconnect.reason_string {
+                Some(text) => format!("the broker disconnects: {reason}: {text}"),
+                None => format!("the broker disconnects: {reason}"),
+            }
+        }
+        _ => "the broker disconnects".to_owned(),
     }
 }

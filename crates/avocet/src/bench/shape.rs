@@ -1,9 +1,7 @@
 //! Who sends to whom.
 
-use clap::ValueEnum;
-
 /// Which publishers a subscriber hears.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
     /// Publisher i to subscriber i.
     Pair,
@@ -11,6 +9,8 @@ pub(super) enum Shape {
     Fanin,
     /// One publisher to many subscribers.
     Fanout,
+    /// Many publishers to a group, one member of which gets each message.
+    Share { members: u32 },
 }
 
 impl Shape {
@@ -19,6 +19,7 @@ impl Shape {
             Self::Pair => "pair",
             Self::Fanin => "fanin",
             Self::Fanout => "fanout",
+            Self::Share { .. } => "share",
         }
     }
 
@@ -29,7 +30,11 @@ impl Shape {
 
     /// How many subscribers there are if the many are `count`.
     pub(super) fn subscribers(self, count: u32) -> u32 {
-        if self == Self::Fanin { 1 } else { count }
+        match self {
+            Self::Pair | Self::Fanout => count,
+            Self::Fanin => 1,
+            Self::Share { members } => members,
+        }
     }
 
     /// How many subscribers each message has if the many are `count`.
@@ -41,7 +46,16 @@ impl Shape {
     pub(super) fn topic(self, index: u32) -> String {
         match self {
             Self::Pair => format!("bench/pair/{index}"),
-            Self::Fanin | Self::Fanout => format!("bench/{}", self.name()),
+            Self::Fanin | Self::Fanout | Self::Share { .. } => format!("bench/{}", self.name()),
+        }
+    }
+
+    /// What subscriber `index` subscribes to.
+    pub(super) fn filter(self, index: u32) -> String {
+        let topic = self.topic(index);
+        match self {
+            Self::Pair | Self::Fanin | Self::Fanout => topic,
+            Self::Share { .. } => format!("$share/bench/{topic}"),
         }
     }
 
@@ -50,7 +64,7 @@ impl Shape {
     pub(super) fn lane(self, publisher: usize, subscriber: usize) -> Option<usize> {
         match self {
             Self::Pair => (publisher == subscriber).then_some(publisher),
-            Self::Fanin => Some(publisher),
+            Self::Fanin | Self::Share { .. } => Some(publisher),
             Self::Fanout => (publisher == 0).then_some(subscriber),
         }
     }

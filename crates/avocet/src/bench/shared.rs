@@ -9,7 +9,7 @@ use super::{
     lane::Faults,
     latency::Latencies,
     load::Load,
-    outcome::{Costs, Latency, Outcome},
+    outcome::{Costs, Outcome},
     processes::Parts,
 };
 
@@ -22,8 +22,8 @@ pub(super) fn run(load: &Load, processes: u32) -> anyhow::Result<Outcome> {
     let found: Option<Vec<Found>> = results.iter().map(Found::from_json).collect();
     let found = merged(&found.context("a process found nothing")?);
     let Found { costs, latencies, faults } = found;
-    let latency = Latency::of(&latencies);
-    Ok(Outcome { load: load.clone(), costs, latency, latencies, faults })
+    let (load, latency) = (load.clone(), latencies.spread());
+    Ok(Outcome { load, costs, latency, latencies, punctuality: None, faults })
 }
 
 /// What one process has found, for the one that merges.

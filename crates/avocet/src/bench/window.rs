@@ -34,7 +34,7 @@ impl Slot {
 pub(super) struct Unexpected;
 
 impl Window {
-    /// `size` is at most [`WINDOW_MAX`].
+    /// `size` is at most [`WINDOW_MAX`]. Without receivers it holds what is not yet acknowledged.
     pub(super) fn new(size: u16, receivers: u32, is_acknowledged: bool) -> Self {
         let slots = usize::from(size.clamp(1, WINDOW_MAX)).next_power_of_two();
         Self {
@@ -45,6 +45,11 @@ impl Window {
             receivers,
             is_acknowledged,
         }
+    }
+
+    /// Lets no more than `size` be outstanding.
+    pub(super) fn limit(&mut self, size: u16) {
+        self.size = self.size.min(size.into());
     }
 
     /// Whether another message may be sent.
@@ -61,6 +66,19 @@ impl Window {
     /// Whether nothing is outstanding.
     pub(super) fn is_idle(&self) -> bool {
         self.first == self.next
+    }
+
+    /// What the broker has not acknowledged: sequence numbers and packet identifiers, oldest first.
+    pub(super) fn unacknowledged(&self) -> impl Iterator<Item = (u64, u16)> {
+        let numbers = (self.first..self.next).map(|sequence| (sequence, self.slot(sequence)));
+        let due = numbers.filter(|(_, slot)| self.slots[*slot].is_acknowledgement_due);
+        due.map(|(sequence, slot)| (sequence, slot as u16 + 1))
+    }
+
+    /// Deliveries that are missing.
+    pub(super) fn undelivered(&self) -> u64 {
+        let slots = (self.first..self.next).map(|sequence| self.slots[self.slot(sequence)]);
+        slots.map(|slot| u64::from(slot.receivers_left)).sum()
     }
 
     #[inline]
@@ -80,6 +98,9 @@ impl Window {
             is_acknowledgement_due: self.is_acknowledged,
         };
         self.next += 1;
+        if self.receivers == 0 {
+            self.advance();
+        }
         (sequence, slot as u16 + 1)
     }
 
@@ -95,6 +116,12 @@ impl Window {
         let sent_at = slot.sent_at;
         self.advance();
         Ok(sent_at)
+    }
+
+    /// Whether the broker has yet to acknowledge it.
+    pub(super) fn is_awaited(&self, packet_id: u16) -> bool {
+        let slot = usize::from(packet_id).checked_sub(1).and_then(|slot| self.slots.get(slot));
+        slot.is_some_and(|slot| slot.is_acknowledgement_due)
     }
 
     /// The broker has taken it over.

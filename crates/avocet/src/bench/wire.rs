@@ -111,5 +111,8 @@ pub(super) fn acknowledged(frame: &Frame<'_>) -> Result<([u8; 2], u8), Malformed
     Ok((*id, rest.first().copied().unwrap_or(0)))
 }
 
+/// Asks the broker for a PINGRESP.
+pub(super) const PINGREQ: [u8; 2] = [12 << 4, 0];
+
 #[cfg(test)]
 mod tests;

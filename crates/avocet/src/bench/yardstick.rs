@@ -13,7 +13,7 @@ use self::table::Table;
 use super::{
     args::{seconds, window},
     child::{Children, Serving},
-    load::{self, Load, Until},
+    load::{self, Load, Rate, Until},
     outcome::Outcome,
     processes::Role,
     shape::Shape,
@@ -150,6 +150,7 @@ fn measure(
         password: None,
         pid: Some(serving.pid),
         window: scenario.window,
+        rate: Rate::Unlimited,
         payload_bytes: PAYLOAD_BYTES,
         qos,
         version: ProtocolVersion::V3_1_1,

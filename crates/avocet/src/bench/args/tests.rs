@@ -10,18 +10,24 @@ struct Bench {
 }
 
 fn load(line: &str) -> Result<Load, clap::Error> {
-    let load = match Bench::try_parse_from(line.split(' '))?.command {
-        BenchCommand::Pair(args) => args.load.load(Shape::Pair, args.pairs),
-        BenchCommand::Fanin(args) => args.load.load(Shape::Fanin, args.publishers),
-        BenchCommand::Fanout(args) => args.load.load(Shape::Fanout, args.subscribers),
+    Ok(asked(line)?.unwrap())
+}
+
+fn asked(line: &str) -> Result<Result<Load, Failure>, clap::Error> {
+    Ok(match Bench::try_parse_from(line.split(' '))?.command {
+        BenchCommand::Pair(args) => args.load(),
+        BenchCommand::Fanin(args) => args.load(),
+        BenchCommand::Fanout(args) => args.load(),
+        BenchCommand::Share(args) => args.load(),
+        BenchCommand::Latency(args) => args.load(),
+        BenchCommand::Order(args) => args.load(),
         BenchCommand::Connect(_)
         | BenchCommand::Idle(_)
         | BenchCommand::Retained(_)
         | BenchCommand::Subscribe(_)
         | BenchCommand::Relay(_)
         | BenchCommand::Yardstick(_) => panic!("{line} is no load"),
-    };
-    Ok(load.unwrap())
+    })
 }
 
 #[test]
@@ -48,6 +54,40 @@ fn shapes_have_their_sides() {
     assert_eq!(sides("bench pair"), (50, 50));
     assert_eq!(sides("bench fanin --publishers 9"), (9, 1));
     assert_eq!(sides("bench fanout --subscribers 9"), (1, 9));
+    assert_eq!(sides("bench share"), (10, 10));
+    assert_eq!(sides("bench share --publishers 3 --subscribers 4"), (3, 4));
+    assert_eq!(sides("bench latency --pairs 9"), (9, 9));
+}
+
+#[test]
+fn rates_are_of_closed_loops_or_of_the_open_one() {
+    let rate = |line| load(line).unwrap().rate;
+    assert_eq!(rate("bench fanin"), Rate::Unlimited);
+    assert_eq!(rate("bench fanin --rate 7"), Rate::Most(7));
+    assert_eq!(rate("bench latency"), Rate::Open(2000));
+    assert_eq!(rate("bench latency --rate 7"), Rate::Open(7));
+}
+
+#[test]
+fn order_is_about_what_may_not_be_lost() {
+    let qos = |line| load(line).unwrap().qos;
+    assert_eq!(qos("bench order"), QoS::AtLeastOnce);
+    assert_eq!(qos("bench order --qos 2 --every 9 --publishers-too"), QoS::ExactlyOnce);
+    assert_eq!(qos("bench pair"), QoS::AtMostOnce);
+}
+
+#[test]
+fn what_makes_no_sense_together_is_wrong_usage() {
+    let lines = [
+        "bench order --qos 0",
+        "bench order --rate 9",
+        "bench order --fastlane",
+        "bench latency --window 9",
+        "bench share --publishers 50000 --subscribers 50000",
+    ];
+    for line in lines {
+        assert!(matches!(asked(line).unwrap(), Err(Failure::Usage(_))), "{line}");
+    }
 }
 
 #[test]
@@ -70,6 +110,8 @@ fn nonsense_is_wrong_usage() {
         "bench retained --processes 2",
         "bench retained --qos 3",
         "bench subscribe --mix none",
+        "bench pair --rate 0",
+        "bench order --every 0",
         "bench",
     ];
     for line in lines {

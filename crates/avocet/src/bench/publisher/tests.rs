@@ -17,6 +17,7 @@ fn load(version: ProtocolVersion, qos: QoS) -> Load {
         password: None,
         pid: None,
         window: 2,
+        rate: Rate::Unlimited,
         payload_bytes: 16,
         qos,
         version,

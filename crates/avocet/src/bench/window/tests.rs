@@ -70,3 +70,40 @@ fn packet_ids_are_used_again_and_never_zero() {
     assert_eq!(ids.last(), Some(WINDOW_MAX));
     assert!(!largest.is_open());
 }
+
+#[test]
+fn what_nobody_receives_is_complete_when_it_is_acknowledged_or_sent() {
+    let mut unacknowledged = Window::new(1, 0, false);
+    for sequence in 0..3 {
+        assert_eq!(unacknowledged.send(0).0, sequence);
+        assert!(unacknowledged.is_open() && unacknowledged.is_idle());
+    }
+    let mut acknowledged = Window::new(1, 0, true);
+    acknowledged.send(0);
+    assert!(!acknowledged.is_open());
+    acknowledged.handle_acknowledgement(1).unwrap();
+    assert!(acknowledged.is_open());
+}
+
+#[test]
+fn undelivered_messages_are_counted_for_each_receiver() {
+    let mut window = Window::new(4, 2, false);
+    for _ in 0..3 {
+        window.send(0);
+    }
+    window.handle_delivery(1).unwrap();
+    assert_eq!(window.undelivered(), 5);
+}
+
+#[test]
+fn unacknowledged_messages_are_known_in_their_order() {
+    let mut window = Window::new(4, 1, true);
+    for _ in 0..3 {
+        window.send(0);
+    }
+    window.handle_acknowledgement(2).unwrap();
+    window.handle_delivery(0).unwrap();
+    assert_eq!(window.unacknowledged().collect::<Vec<_>>(), [(0, 1), (2, 3)]);
+    window.limit(3);
+    assert!(!window.is_open());
+}

@@ -1,0 +1,113 @@
+//! What was found, for people and for scripts.
+
+use std::fmt;
+
+use serde_json::json;
+
+use super::{
+    checker::{Faults, Findings},
+    engine::Cut,
+};
+use crate::bench::{
+    load::Load,
+    outcome::{Costs, round, version_name},
+};
+
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) load: Load,
+    pub(super) every: u64,
+    pub(super) costs: Costs,
+    pub(super) cut: Cut,
+    pub(super) findings: Findings,
+}
+
+impl Outcome {
+    /// Whether nothing happened that is not allowed, and messages came.
+    pub(super) fn is_good(&self) -> bool {
+        self.findings.faults.is_none() && self.costs.delivered > 0
+    }
+
+    pub(super) fn to_json(&self) -> serde_json::Value {
+        let Self { load, every, costs, cut, findings } = self;
+        let faults = &findings.faults;
+        json!({
+            "scenario": "order",
+            "publishers": load.publishers(),
+            "subscribers": load.subscribers(),
+            "window": load.window,
+            "payload_bytes": load.payload_bytes,
+            "qos": load.qos.bits(),
+            "mqtt": version_name(load.version),
+            "every": every,
+            "seconds": round(costs.elapsed.as_secs_f64()),
+            "delivered": costs.delivered,
+            "messages_per_second": costs.rate().round(),
+            "broker_cpu_us_per_message": costs.broker_us().map(round),
+            "own_cpu_us_per_message": round(costs.own_us()),
+            "others_busy_processors": round(costs.others_busy()),
+            "publishers_cut": cut.publishers,
+            "subscribers_cut": cut.subscribers,
+            "redelivered": findings.redelivered,
+            "published_again": findings.published_again,
+            "lost": faults.lost,
+            "doubled": faults.doubled,
+            "doubled_without_dup": faults.doubled_without_dup,
+            "out_of_order": faults.out_of_order,
+            "sessions_missing": faults.sessions_missing,
+            "sessions_unexpected": faults.sessions_unexpected,
+            "unacknowledged": faults.unacknowledged,
+            "unexpected": faults.unexpected,
+            "refused": faults.refused,
+        })
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { load, every, costs, cut, findings } = self;
+        let (from, to, window) = (load.publishers(), load.subscribers(), load.window);
+        let (version, qos, bytes) =
+            (version_name(load.version), load.qos.bits(), load.payload_bytes);
+        write!(f, "order: {from} to {to}, window {window}, QoS {qos}, {bytes} bytes, ")?;
+        writeln!(f, "MQTT {version}, cut every {every}")?;
+        let (delivered, seconds) = (costs.delivered, costs.elapsed.as_secs_f64());
+        let rate = costs.rate();
+        writeln!(f, "  delivered   {delivered} in {seconds:.2} s, {rate:.0} messages/s")?;
+        if let Some(us) = costs.broker_us() {
+            writeln!(f, "  broker      {us:.3} us of processor time for a message")?;
+        }
+        let Cut { publishers, subscribers } = cut;
+        writeln!(f, "  cut off     {publishers} publishers, {subscribers} subscribers")?;
+        let Findings { redelivered, published_again, faults } = findings;
+        writeln!(
+            f,
+            "  allowed     {redelivered} sent again with DUP, {published_again} that were \
+             published again"
+        )?;
+        if faults.is_none() { Ok(()) } else { faults.fmt(f) }
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { lost, doubled, doubled_without_dup, out_of_order, .. } = self;
+        let Self { sessions_missing, sessions_unexpected, unacknowledged, .. } = self;
+        let Self { unexpected, refused, .. } = self;
+        writeln!(
+            f,
+            "  WRONG       {lost} lost, {doubled} doubled, {doubled_without_dup} doubled without \
+             DUP, {out_of_order} out of order,"
+        )?;
+        writeln!(
+            f,
+            "              {sessions_missing} sessions missing, {sessions_unexpected} sessions \
+             unexpected,"
+        )?;
+        writeln!(
+            f,
+            "              {unacknowledged} never acknowledged, {unexpected} unexpected, \
+             {refused} refused"
+        )
+    }
+}
