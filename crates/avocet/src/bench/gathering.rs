@@ -101,7 +101,7 @@ pub(super) fn to_json(name: &str, gathering: &Gathering<'_>, arrivals: &Arrivals
         "failed": arrivals.failed(),
         "failures": arrivals.failures,
         "connects_per_second": arrivals.rate.round(),
-        "connack_latency_us": spread::to_json(&arrivals.latencies),
+        "connack_latency_us": arrivals.latencies.spread().map(spread::to_json),
     })
 }
 
@@ -115,7 +115,7 @@ pub(super) fn to_text(name: &str, gathering: &Gathering<'_>, arrivals: &Arrivals
     let mut text = format!("{name}: {count} connections{processes}, MQTT {version}\n");
     let (connected, rate) = (arrivals.connected, arrivals.rate);
     text.push_str(&format!("  connected   {connected}, {rate:.0} connects/s\n"));
-    let latency = spread::to_text(&arrivals.latencies);
+    let latency = spread::to_text(arrivals.latencies.spread());
     text.push_str(&format!("  CONNACK     {latency}\n"));
     for (kind, count) in &arrivals.failures {
         text.push_str(&format!("  FAILED      {count}: {kind}\n"));

@@ -10,6 +10,7 @@ use super::{
     latency::{Latencies, Spread},
     load::{Load, Rate},
     pace::Punctuality,
+    spread,
 };
 
 /// The result of one run.
@@ -97,8 +98,8 @@ impl Outcome {
             "broker_cpu_us_per_message": costs.broker_us().map(round),
             "own_cpu_us_per_message": round(costs.own_us()),
             "others_busy_processors": round(costs.others_busy()),
-            "latency_us": latency.map(spread_json),
-            "late_us": late.map(spread_json),
+            "latency_us": latency.map(spread::to_json),
+            "late_us": late.map(spread::to_json),
             "held_back": punctuality.map(|punctuality| punctuality.held_back),
             "lost": faults.lost,
             "doubled": faults.doubled,
@@ -115,19 +116,6 @@ fn rate(load: &Load) -> Option<u32> {
         Rate::Unlimited => None,
         Rate::Most(rate) | Rate::Open(rate) => Some(rate),
     }
-}
-
-fn spread_json(spread: Spread) -> serde_json::Value {
-    let us = |nanoseconds: u64| round(nanoseconds as f64 / 1e3);
-    json!({
-        "min": us(spread.min),
-        "median": us(spread.median),
-        "p90": us(spread.p90),
-        "p99": us(spread.p99),
-        "p999": us(spread.p999),
-        "p9999": us(spread.p9999),
-        "max": us(spread.max),
-    })
 }
 
 /// To four digits after the point.
@@ -158,11 +146,8 @@ impl fmt::Display for Outcome {
         }
         let (own, others) = (costs.own_us(), costs.others_busy());
         writeln!(f, "  this tool   {own:.3} us; others kept {others:.2} processors busy")?;
-        if let Some(Spread { min, median, p90, p99, p999, p9999, max }) = latency {
-            let [min, median, p90, p99] = [min, median, p90, p99].map(us);
-            let [p999, p9999, max] = [p999, p9999, max].map(us);
-            writeln!(f, "  latency     min {min}, median {median}, p90 {p90}, p99 {p99},")?;
-            writeln!(f, "              p99.9 {p999}, p99.99 {p9999}, max {max} us")?;
+        if latency.is_some() {
+            writeln!(f, "  latency     {}", spread::to_text(*latency))?;
         }
         if let Some(Punctuality { late: Some(late), held_back }) = punctuality {
             let (median, p99, max) = (us(&late.median), us(&late.p99), us(&late.max));

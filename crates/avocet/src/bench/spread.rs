@@ -2,33 +2,32 @@
 
 use serde_json::{Value, json};
 
-use super::{latency::Latencies, outcome::round};
+use super::{latency::Spread, outcome::round};
 
-const PERCENTILES: [(&str, f64); 5] =
-    [("median", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)];
-
-/// Microseconds; null if there are none.
-pub(super) fn to_json(latencies: &Latencies) -> Value {
-    let Some(min) = latencies.min() else { return Value::Null };
-    let mut spread = json!({ "min": micros(min) });
-    for (name, share) in PERCENTILES {
-        spread[name] = json!(latencies.percentile(share).map(micros));
-    }
-    spread
+/// Microseconds.
+pub(super) fn to_json(spread: Spread) -> Value {
+    let Spread { min, median, p90, p99, p999, p9999, max } = spread;
+    let us = |nanoseconds: u64| round(nanoseconds as f64 / 1e3);
+    json!({
+        "min": us(min),
+        "median": us(median),
+        "p90": us(p90),
+        "p99": us(p99),
+        "p999": us(p999),
+        "p9999": us(p9999),
+        "max": us(max),
+    })
 }
 
-/// A line without its end.
-pub(super) fn to_text(latencies: &Latencies) -> String {
-    let Some(min) = latencies.min() else { return "none".to_owned() };
-    let mut text = format!("min {:.0} us", micros(min));
-    for (name, share) in PERCENTILES {
-        if let Some(value) = latencies.percentile(share) {
-            text.push_str(&format!(", {name} {:.0} us", micros(value)));
-        }
-    }
-    text
-}
-
-fn micros(nanoseconds: u64) -> f64 {
-    round(nanoseconds as f64 / 1e3)
+/// Microseconds, without the end of the line.
+pub(super) fn to_text(spread: Option<Spread>) -> String {
+    let Some(Spread { min, median, p90, p99, p999, p9999, max }) = spread else {
+        return "none".to_owned();
+    };
+    let us = |nanoseconds: u64| format!("{:.0}", nanoseconds as f64 / 1e3);
+    let [min, median, p90, p99] = [min, median, p90, p99].map(us);
+    let [p999, p9999, max] = [p999, p9999, max].map(us);
+    format!(
+        "min {min}, median {median}, p90 {p90}, p99 {p99}, p99.9 {p999}, p99.99 {p9999}, max {max} us"
+    )
 }

@@ -154,7 +154,7 @@ impl Stretch {
         });
         told[format!("{what}_per_second")] = json!(self.used.per_second(self.count).round());
         if self.latencies.min().is_some() {
-            told["latency_us"] = spread::to_json(&self.latencies);
+            told["latency_us"] = json!(self.latencies.spread().map(spread::to_json));
         }
         told
     }
@@ -165,7 +165,7 @@ impl Stretch {
         let broker = broker.map_or_else(String::new, |us| format!(", broker {us:.3} us each"));
         let mut text = format!("  {name:<11} {rate:.0} {what}/s{broker}, this tool {own:.3} us\n");
         if self.latencies.min().is_some() {
-            text.push_str(&format!("              {}\n", spread::to_text(&self.latencies)));
+            text.push_str(&format!("              {}\n", spread::to_text(self.latencies.spread())));
         }
         text
     }
