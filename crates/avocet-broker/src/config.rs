@@ -85,8 +85,8 @@ settings! {
     pub struct MqttConfig {
         /// The largest packet a client may send.
         pub max_packet_size: Size = Size::mebibytes(1), in Size::bytes(128)..=Size::mebibytes(256),
-        /// The largest CONNECT, will and password included, if `max_packet_size` is not lower. It is
-        /// kept until it is whole, of clients that are not let in yet.
+        /// The largest CONNECT, will and password included, if `max_packet_size` is not lower. It
+        /// is kept until it is whole, of clients that are not let in yet.
         pub max_connect_size: Size = Size::kibibytes(256),
             in Size::bytes(128)..=Size::mebibytes(256),
         /// QoS 1 and 2 messages in flight to one client, whatever its Receive Maximum.

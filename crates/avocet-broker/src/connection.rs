@@ -528,7 +528,8 @@ impl Connection {
             }
         }
         debug!(
-            listener = self.listening.name, peer = %self.peer(), reason = %refusal.reason, detail = refusal.detail,
+            listener = self.listening.name, peer = %self.peer(), reason = %refusal.reason,
+            detail = refusal.detail,
             "Refused a client."
         );
         self.closed = Some(CloseReason::Server { reason: refusal.reason, detail: refusal.detail });

@@ -26,8 +26,8 @@ use crate::{Accepted, Arrival, Layer, LayerError, Peer, PipeEnd, QuicOptions, Tl
 const PIPE_BYTES: usize = 64 * 1024;
 /// Bytes of a stream that a client may send ahead, and that are kept until it has them.
 const WINDOW_BYTES: u32 = 256 * 1024;
-/// Connections that are not accepted yet: in their handshake, without a stream, or waiting for their
-/// turn.
+/// Connections that are not accepted yet: in their handshake, without a stream, or waiting for
+/// their turn.
 const PENDING_MAX: usize = 1024;
 /// From so many on, a client has to show that it can be reached at the address it sends from.
 const UNVALIDATED_MAX: usize = 64;
