@@ -1,5 +1,5 @@
-//! What lies around a connection's bytes: what comes is taken out of it, and its answers are written
-//! here until CONNECT, when the mailbox takes it over.
+//! What lies around a connection's bytes: what comes is taken out of it, and its answers are
+//! written here until CONNECT, when the mailbox takes it over.
 
 use std::{
     io,
