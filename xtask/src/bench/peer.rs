@@ -29,6 +29,9 @@ pub(super) struct Peer {
     command: Vec<String>,
     #[serde(default)]
     config: String,
+    /// What the file with it is called.
+    #[serde(default = "usual_name")]
+    config_name: String,
     /// More files in its folder.
     #[serde(default)]
     files: BTreeMap<String, String>,
@@ -43,6 +46,10 @@ pub(super) struct Peer {
 
 fn usual_seconds() -> u64 {
     15
+}
+
+fn usual_name() -> String {
+    "broker.conf".to_owned()
 }
 
 #[derive(Deserialize)]
@@ -78,6 +85,7 @@ impl Peer {
             version: vec![executable, "--version".to_owned()],
             command: start.into_iter().chain(arguments).collect(),
             config: String::new(),
+            config_name: usual_name(),
             files: BTreeMap::new(),
             environment: BTreeMap::new(),
             lacks: BTreeMap::new(),
@@ -165,7 +173,7 @@ fn launch(peer: &Peer, folder: &Path) -> Result<(Child, u16)> {
     }
     fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
     let ports = free_ports()?;
-    let config = folder.join("broker.conf");
+    let config = folder.join(&peer.config_name);
     let fill = |text: &str| {
         let mut text = in_peers(text)
             .replace("{dir}", &folder.display().to_string())

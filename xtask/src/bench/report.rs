@@ -67,7 +67,8 @@ impl Report {
             text.push('\n');
         }
         text.push_str(&format!(
-            "\nMedians of {rounds} rounds of {seconds} seconds.\n\
+            "\nMedians of {rounds} rounds, each of {seconds} s where a row is a matter of time; \
+             the last two rows once, with a fresh broker.\n\
              Everything else on the machine kept {} processors busy meanwhile (median), at most \
              {}.\n",
             shown(median(self.others.clone())),

@@ -42,6 +42,8 @@ fn link(connection: Connection) -> anyhow::Result<Link> {
 /// A CONNECT for a session that ends with the connection.
 pub(super) fn connect(load: &Load, client_id: &str) -> Connect {
     let mut connect = Connect::new(load.version, client_id);
+    // No pings are sent, and some brokers refuse zero.
+    connect.keep_alive = u16::MAX;
     connect.username = load.username.clone();
     connect.password = load.password.as_ref().map(|password| password.clone().into_bytes());
     connect
