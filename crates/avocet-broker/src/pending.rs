@@ -154,4 +154,4 @@ fn write_pieces(
 
 #[cfg(test)]
 #[cfg(not(feature = "interleavings"))]
-mod tests;
+pub(crate) mod tests;

@@ -1,9 +1,9 @@
-use std::{io::Read, net::TcpStream, sync::Arc, time::Instant};
+use std::{io::Read, net::TcpStream, sync::Arc};
 
-use avocet_mqtt::{ApplicationMessage, Publish, Transit};
 use avocet_net::{ClientWrapping, Listener, Place, WebSocketOptions, WebSocketRequest, Wrapping};
 
 use super::*;
+use crate::pending::tests::filled;
 
 /// A connection in WebSocket frames, whose client does not read until the test does.
 struct Ends {
@@ -40,27 +40,10 @@ impl Ends {
     }
 }
 
-fn message(byte: u8, length: usize) -> Arc<ApplicationMessage> {
-    let payload = vec![byte; length];
-    let publish = Publish::new("t", &payload);
-    Arc::clone(Transit::new(&publish, Instant::now()).share())
-}
-
 #[tokio::test]
 async fn everything_comes_out_in_order_however_the_system_cuts_it() {
     let mut ends = Ends::open().await;
-    let mut pending = Pending::default();
-    let mut expected = Vec::new();
-    for round in 0..40_u8 {
-        let small = [round; 100];
-        pending.buffer().extend_from_slice(&small);
-        expected.extend_from_slice(&small);
-        if round % 3 > 0 {
-            let length = 500_000 + usize::from(round);
-            pending.append_payload(message(round, length));
-            expected.extend(std::iter::repeat_n(round, length));
-        }
-    }
+    let (mut pending, expected) = filled(500_000);
     let (mut received, mut blocked) = (Vec::new(), 0);
     while received.len() < expected.len() {
         let (count, result) = ends.envelope.write(&mut pending, &ends.wire);

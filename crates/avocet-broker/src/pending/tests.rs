@@ -19,9 +19,9 @@ fn message(byte: u8, length: usize) -> Arc<ApplicationMessage> {
     Arc::clone(Transit::new(&publish, std::time::Instant::now()).share())
 }
 
-#[tokio::test]
-async fn buffer_and_payloads_come_out_in_order_however_the_system_cuts_them() {
-    let (mut reader, wire) = pair().await;
+/// Small bytes, with payloads of this length and a little more between them; and all of it as it is
+/// to come out.
+pub(crate) fn filled(length: usize) -> (Pending, Vec<u8>) {
     let mut pending = Pending::default();
     let mut expected = Vec::new();
     for round in 0..40_u8 {
@@ -29,11 +29,18 @@ async fn buffer_and_payloads_come_out_in_order_however_the_system_cuts_them() {
         pending.buffer().extend_from_slice(&small);
         expected.extend_from_slice(&small);
         if round % 3 > 0 {
-            let length = 700_000 + usize::from(round);
+            let length = length + usize::from(round);
             pending.append_payload(message(round, length));
             expected.extend(std::iter::repeat_n(round, length));
         }
     }
+    (pending, expected)
+}
+
+#[tokio::test]
+async fn buffer_and_payloads_come_out_in_order_however_the_system_cuts_them() {
+    let (mut reader, wire) = pair().await;
+    let (mut pending, expected) = filled(700_000);
     assert_eq!(pending.len(), expected.len());
     let mut received = Vec::new();
     let mut blocked = 0;
