@@ -7,7 +7,9 @@ use clap::{Args, builder::RangedU64ValueParser};
 
 use super::{
     args::{seconds, version},
+    crowd::Crowd,
     dial::Dialer,
+    limits,
     outcome::version_name,
     source::SourceArgs,
 };
@@ -63,6 +65,14 @@ impl BrokerArgs {
         connect.username = self.username.clone();
         connect.password = self.password.as_ref().map(|password| password.clone().into_bytes());
         Ok(Dialer::new(target, self.source.sources()?, connect, first)?)
+    }
+
+    /// So many clients, none of them connected, and all of them of this process.
+    pub(super) fn crowd(&self, clients: u64) -> Result<Crowd, Failure> {
+        limits::open_files(clients)?;
+        let dialer = self.dialer(0)?;
+        dialer.check_ports(clients)?;
+        Ok(Crowd::new(dialer, self.patience).map_err(anyhow::Error::from)?)
     }
 
     /// The version's name.

@@ -16,7 +16,6 @@ use super::{
     crowd::Crowd,
     feeder::{Feed, Feeder},
     gauge::{Gauge, Used},
-    limits,
     memory::{Held, bytes_each},
     outcome::round,
     subscriber::{Filters, Subscriber},
@@ -94,10 +93,7 @@ struct Outcome {
 /// Runs the scenario.
 pub(super) fn run(args: &RetainedArgs) -> Result<ExitCode, Failure> {
     let clients = args.subscribers + u64::from(args.publishers);
-    limits::open_files(clients)?;
-    let dialer = args.broker.dialer(0)?;
-    dialer.check_ports(clients)?;
-    let mut crowd = Crowd::new(dialer, args.broker.patience).map_err(anyhow::Error::from)?;
+    let mut crowd = args.broker.crowd(clients)?;
     let outcome = measure(args, &mut crowd)?;
     crowd.leave()?;
     let told = if args.broker.json {

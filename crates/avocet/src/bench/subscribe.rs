@@ -13,7 +13,6 @@ use super::{
     feeder::{Feed, Feeder},
     gauge::{Gauge, Used},
     latency::Latencies,
-    limits,
     memory::{Held, bytes_each},
     outcome::round,
     spread,
@@ -83,10 +82,7 @@ struct Outcome {
 /// Runs the scenario.
 pub(super) fn run(args: &SubscribeArgs) -> Result<ExitCode, Failure> {
     let clients = args.clients + u64::from(args.publishers);
-    limits::open_files(clients)?;
-    let dialer = args.broker.dialer(0)?;
-    dialer.check_ports(clients)?;
-    let mut crowd = Crowd::new(dialer, args.broker.patience).map_err(anyhow::Error::from)?;
+    let mut crowd = args.broker.crowd(clients)?;
     let outcome = measure(args, &mut crowd)?;
     crowd.leave()?;
     let told = if args.broker.json {
