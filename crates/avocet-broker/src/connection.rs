@@ -10,32 +10,30 @@ mod last_words;
 
 use std::{
     collections::VecDeque,
-    future::{Future, poll_fn},
+    io::ErrorKind,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
-    rc::Rc,
     sync::{Arc, atomic::Ordering},
-    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
 use avocet_mqtt::{Codec, DecodeError, Packet, ProtocolVersion, ReasonCode, codec};
-use avocet_net::{Layer, Layers};
+use avocet_net::{Layer, Layers, Readiness};
 use avocet_session::{Actions, Admission, CloseReason, Refusal, Stop, handshake};
-use tokio::task::yield_now;
-use tracing::{debug, warn};
+use tracing::debug;
 
+use self::last_words::LastWords;
 use crate::{
     batch::Work,
     broker::Listening,
     envelope::Envelope,
+    inbox::Key,
     leave,
     mailbox::{FlushList, Inner, Mailbox},
     metrics::{End, Metrics},
     open::{self, Entrance, Opening},
     output::Flushed,
     publish::Backlog,
-    shard::{Accepted, Shard},
+    shard::Shard,
     subscribe::Fed,
     wheel::Watch,
     wire::{BLOCKED, CHANGED, CLOSING, DETACHED, Wire},
@@ -47,16 +45,38 @@ const LINGER: Duration = Duration::from_secs(5);
 /// Bytes that are kept of all clients that are not let in yet.
 const UNADMITTED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// What a connection's task waits for.
+/// What a turn came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Nothing more can be done before the socket is ready, or somebody calls.
+    Wait,
+    /// There is more to do; others come first.
+    Again,
+    /// The connection is over.
+    Over,
+}
+
+/// How far a connection came in its turn.
+enum Step {
+    Wait,
+    Again,
+    End(Ending),
+}
+
+/// What there is to be done with a socket.
 enum Event {
     /// So many bytes are in the shard's buffer.
     Read(usize),
     /// Output that was blocked is written.
     Drained,
-    /// There is more to write; others come first.
-    Turn,
-    /// It is over.
-    End(Ending),
+    /// Nothing, or nothing now.
+    Step(Step),
+}
+
+impl From<Ending> for Event {
+    fn from(ending: Ending) -> Self {
+        Self::Step(Step::End(ending))
+    }
 }
 
 /// Why a connection is over.
@@ -76,147 +96,199 @@ enum Ending {
     Panicked,
 }
 
-struct Connection {
-    shard: Rc<Shard>,
+/// A connection from its first byte to its last.
+#[derive(Debug)]
+pub(crate) struct Connection {
     wire: Arc<Wire>,
     listening: Arc<Listening>,
     /// What lies around the bytes: here until CONNECT, then in the mailbox.
     envelope: Option<Box<Envelope>>,
-    is_enveloped: bool,
-    /// Nothing more can be read, and why.
-    dried_up: Option<Ending>,
-    /// What it adds to the node's count.
-    unadmitted_bytes: u32,
-    codec: Codec,
-    /// Bytes of a packet that is not wholly there, or that have to wait.
-    rest: Vec<u8>,
-    watch: Rc<Watch>,
     /// Set by CONNECT.
     mailbox: Option<Mailbox>,
-    /// A client that waits for its older connection to go.
+    /// A client that has not been given its session yet.
     entering: Option<Box<Admission>>,
-    backlog: VecDeque<Backlog>,
+    /// What a wide fan-out left to do.
+    #[expect(clippy::box_collection, reason = "rare, and an idle connection is to be small")]
+    backlog: Option<Box<VecDeque<Backlog>>>,
+    /// Bytes of a packet that is not wholly there, or that have to wait.
+    rest: Vec<u8>,
+    closed: Option<CloseReason>,
+    codec: Codec,
+    watch: Watch,
+    /// What it adds to the node's count.
+    unadmitted_bytes: u32,
+    /// Nothing more can be read, and why.
+    dried_up: Option<Ending>,
+    /// The client is gone, and what it has said before is read.
+    last_words: Option<LastWords>,
+    /// What is known of the socket: that it may be read or written without having to wait, and that
+    /// the client sends no more.
+    is_readable: bool,
+    is_writable: bool,
+    is_finished: bool,
+    /// It is among those who are to have a turn.
+    pub(crate) is_queued: bool,
+    is_enveloped: bool,
+    /// The client waits for its older connection to go, which has been told.
+    is_heir: bool,
+    /// A page of retained messages was sent in the last turn.
+    has_fed: bool,
     /// The client does not read its answers: nothing more is taken from it until it does.
     paused: bool,
-    closed: Option<CloseReason>,
     /// It is closing and has a bounded time for it.
     lingering: bool,
-}
-
-/// Serves a connection from its first byte to its last.
-pub(crate) async fn run(shard: Rc<Shard>, accepted: Accepted) {
-    let age = accepted.stream.age();
-    match accepted.stream.own() {
-        Ok(socket) => serve(shard, Arc::new(Wire::new(socket)), accepted.listening, age).await,
-        Err(error) => warn!(%error, "Cannot serve a connection."),
-    }
-}
-
-/// [`run`] for a socket that has its owner, of a connection that has been there for so long.
-pub(crate) async fn serve(
-    shard: Rc<Shard>,
-    wire: Arc<Wire>,
-    listening: Arc<Listening>,
-    age: Duration,
-) {
-    let patience = listening.connect_timeout.saturating_sub(age);
-    let layers = Layers::accept(&listening.wrapping);
-    let mut connection = Connection {
-        is_enveloped: layers.is_some(),
-        envelope: layers.map(|layers| Box::new(Envelope::new(layers))),
-        dried_up: None,
-        unadmitted_bytes: 0,
-        codec: Codec::new(shard.shared.options.connect_bytes_max),
-        watch: shard.wheel.watch(patience, Instant::now()),
-        listening,
-        shard,
-        wire,
-        rest: Vec::new(),
-        mailbox: None,
-        backlog: VecDeque::new(),
-        entering: None,
-        paused: false,
-        closed: None,
-        lingering: false,
-    };
-    let ending = connection.serve_guarded().await;
-    connection.finish(ending);
+    /// Nothing was heard for too long.
+    is_overdue: bool,
 }
 
 impl Connection {
-    /// A bug of ours ends this one connection, and the metrics say so.
-    async fn serve_guarded(&mut self) -> Ending {
-        let ending = {
-            let mut serving = pin!(self.serve_to_the_end());
-            poll_fn(|cx| {
-                let polled = catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(cx)));
-                polled.unwrap_or(Poll::Ready(Ending::Panicked))
-            })
-            .await
+    /// A connection that has been there for so long.
+    pub(crate) fn new(
+        shard: &Shard,
+        wire: Arc<Wire>,
+        listening: Arc<Listening>,
+        age: Duration,
+    ) -> Self {
+        let patience = listening.connect_timeout.saturating_sub(age);
+        let layers = Layers::accept(&listening.wrapping);
+        Self {
+            is_enveloped: layers.is_some(),
+            envelope: layers.map(|layers| Box::new(Envelope::new(layers))),
+            watch: shard.wheel.watch(wire.key(), patience, Instant::now()),
+            codec: Codec::new(shard.shared.options.connect_bytes_max),
+            listening,
+            wire,
+            mailbox: None,
+            entering: None,
+            backlog: None,
+            rest: Vec::new(),
+            closed: None,
+            unadmitted_bytes: 0,
+            dried_up: None,
+            last_words: None,
+            is_readable: false,
+            is_writable: false,
+            is_finished: false,
+            is_queued: false,
+            is_heir: false,
+            has_fed: false,
+            paused: false,
+            lingering: false,
+            is_overdue: false,
+        }
+    }
+
+    /// Its name on its shard.
+    pub(crate) fn key(&self) -> Key {
+        self.wire.key()
+    }
+
+    pub(crate) fn listening(&self) -> &Listening {
+        &self.listening
+    }
+
+    /// What the system says of its socket.
+    pub(crate) fn note(&mut self, readiness: Readiness) {
+        self.is_readable |= readiness.readable;
+        self.is_writable |= readiness.writable;
+        self.is_finished |= readiness.finished;
+    }
+
+    /// Looks whether the client has been silent for too long, which its next turn sees to.
+    pub(crate) fn look_at_watch(&mut self, shard: &Shard, now: Instant) -> bool {
+        self.is_overdue |= shard.wheel.is_over(&mut self.watch, self.wire.key(), now);
+        self.is_overdue
+    }
+
+    /// Ends the stream as it is.
+    pub(crate) fn shut_down(&self) {
+        self.wire.socket.shutdown();
+    }
+
+    /// Does what there is to do, as far as that is fair to others. A bug of ours ends this one
+    /// connection, and the metrics say so.
+    pub(crate) fn turn(&mut self, shard: &Shard) -> Turn {
+        self.wire.answer();
+        let stepped = catch_unwind(AssertUnwindSafe(|| match self.last_words {
+            None => self.serve(shard),
+            Some(last_words) => self.take_last_words(shard, last_words),
+        }));
+        let ending = match stepped {
+            Ok(Step::Wait) => return Turn::Wait,
+            Ok(Step::Again) => return Turn::Again,
+            Ok(Step::End(ending @ (Ending::Lost | Ending::Closed)))
+                if self.closed.is_none() && self.last_words.is_none() =>
+            {
+                self.last_words = Some(LastWords::of(ending));
+                return Turn::Again;
+            }
+            Ok(Step::End(ending)) => ending,
+            Err(_) => Ending::Panicked,
         };
+        let panicked = || Metrics::add(&shard.shared.metrics.connections_panicked, 1);
         if matches!(ending, Ending::Panicked) {
-            Metrics::add(&self.shard.shared.metrics.connections_panicked, 1);
+            panicked();
         }
-        ending
+        if catch_unwind(AssertUnwindSafe(|| self.finish(shard, ending))).is_err() {
+            panicked();
+        }
+        self.wire.socket.shutdown();
+        Turn::Over
     }
 
-    async fn serve_to_the_end(&mut self) -> Ending {
-        let ending = self.serve().await;
-        if self.closed.is_none() && matches!(ending, Ending::Lost | Ending::Closed) {
-            self.take_last_words().await;
-        }
-        ending
-    }
-
-    async fn serve(&mut self) -> Ending {
+    fn serve(&mut self, shard: &Shard) -> Step {
+        let mut has_read = false;
         loop {
-            while !self.backlog.is_empty() {
-                self.work_off();
-                yield_now().await;
+            if self.backlog.is_some() {
+                self.work_off(shard);
+                return Step::Again;
             }
             if self.wire.signals() & DETACHED != 0 {
-                return Ending::Detached;
+                return Step::End(Ending::Detached);
             }
             if let Some(admission) = self.entering.take() {
-                self.enter(*admission);
-                if self.entering.is_some() && !self.wait_for_change().await {
-                    return Ending::Silent;
-                }
-                yield_now().await;
-                continue;
+                return self.try_to_enter(shard, admission);
             }
-            let fed = self.feed();
-            if fed {
-                yield_now().await;
+            if !self.has_fed && self.feed(shard) {
+                // What the client sends is looked at before the next page.
+                self.has_fed = true;
+                return Step::Again;
             }
-            if self.paused && self.flush_as_owner() == Flushed::Empty {
+            let has_fed = std::mem::take(&mut self.has_fed);
+            if self.paused && self.flush_as_owner(shard) == Flushed::Empty {
                 self.paused = false;
             }
             if !self.rest.is_empty() && !self.paused && self.holds_packet() {
-                let (shard, now) = (Rc::clone(&self.shard), Instant::now());
-                shard.now.set(now);
-                shard.with_flush_list(|list| self.take_rest(now, list));
+                shard.with_flush_list(|list| self.take_rest(shard, shard.now.get(), list));
                 continue;
             }
-            let event = poll_fn(|cx| match self.poll_event(cx) {
-                Poll::Ready(event) => Poll::Ready(Some(event)),
-                // There is more to feed: what the client sends is looked at in between.
-                Poll::Pending if fed => Poll::Ready(None),
-                Poll::Pending => Poll::Pending,
-            });
-            match event.await {
-                None => {}
-                Some(Event::Read(count)) => self.take_read(count),
-                Some(Event::Drained) => self.paused = false,
-                Some(Event::Turn) => yield_now().await,
-                Some(Event::End(ending)) => return ending,
+            match self.look_at_socket(shard, &mut has_read) {
+                Event::Read(count) => self.take_read(shard, count),
+                Event::Drained => self.paused = false,
+                Event::Step(Step::Wait) if has_fed => return Step::Again,
+                Event::Step(step) => return step,
             }
+        }
+    }
+
+    /// Asks for the client's session, unless its older connection has not gone yet.
+    fn try_to_enter(&mut self, shard: &Shard, admission: Box<Admission>) -> Step {
+        if self.is_heir && self.wire.signals() & CHANGED == 0 {
+            self.entering = Some(admission);
+        } else {
+            self.enter(shard, *admission);
+            self.is_heir = self.entering.is_some();
+        }
+        match self.is_heir {
+            true if self.is_overdue => Step::End(Ending::Silent),
+            true => Step::Wait,
+            false => Step::Again,
         }
     }
 
     /// Asks for the session of a client that may come in.
-    fn enter(&mut self, admission: Admission) {
-        let (shard, now) = (Rc::clone(&self.shard), Instant::now());
+    fn enter(&mut self, shard: &Shard, admission: Admission) {
+        let now = shard.now.get();
         self.wire.clear(CHANGED);
         shard.with_flush_list(|list| {
             let entrance = Entrance {
@@ -229,9 +301,9 @@ impl Connection {
             };
             match entrance.open(admission) {
                 Opening::Opened { mailbox, silence_max } => {
-                    shard.wheel.set(&self.watch, silence_max, now);
+                    shard.wheel.set(&mut self.watch, self.wire.key(), silence_max, now);
                     self.mailbox = Some(mailbox);
-                    self.count_unadmitted(0);
+                    self.count_unadmitted(shard, 0);
                     if let Some(version) = self.codec.version() {
                         let bytes_max = shard.shared.limits.packet_bytes_max.get();
                         self.codec = Codec::with_version(version, bytes_max);
@@ -244,27 +316,11 @@ impl Connection {
         });
     }
 
-    /// Waits until the session may be had. False if that takes too long.
-    async fn wait_for_change(&self) -> bool {
-        poll_fn(|cx| {
-            self.wire.own(cx.waker());
-            self.watch.own(cx.waker());
-            if self.watch.expired.get() {
-                Poll::Ready(false)
-            } else if self.wire.signals() & CHANGED != 0 {
-                Poll::Ready(true)
-            } else {
-                Poll::Pending
-            }
-        })
-        .await
-    }
-
     /// Sends some retained messages if the client takes them now; false if it has to be waited for,
     /// or there are none to send. It is asked again in the next turn, and what is waited for brings
     /// one about: acknowledgements, which are read, or room, after output that was blocked.
-    fn feed(&mut self) -> bool {
-        let Self { shard, mailbox: Some(mailbox), .. } = self else { return false };
+    fn feed(&mut self, shard: &Shard) -> bool {
+        let Some(mailbox) = &self.mailbox else { return false };
         let feed = {
             let mut inner = mailbox.lock();
             let Inner { link, feeds, .. } = &mut *inner;
@@ -274,7 +330,7 @@ impl Connection {
             }
             if link.output.has_room() { feeds.pop_front() } else { None }
         };
-        let now = Instant::now();
+        let now = shard.now.get();
         let Some(mut feed) = feed else {
             // Nobody would tell when the flusher has made room.
             return mailbox.flush_as_owner(&shard.shared, &self.wire, now) == Flushed::Empty;
@@ -287,62 +343,60 @@ impl Connection {
         fed != Fed::Nothing
     }
 
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        self.wire.own(cx.waker());
-        self.watch.own(cx.waker());
+    fn look_at_socket(&mut self, shard: &Shard, has_read: &mut bool) -> Event {
         loop {
             let signals = self.wire.signals();
-            self.linger(signals);
+            self.linger(shard, signals);
             if signals & DETACHED != 0 {
-                return Poll::Ready(Event::End(Ending::Detached));
+                return Ending::Detached.into();
             }
-            if self.watch.expired.get() {
+            if self.is_overdue {
                 let ending = if self.lingering { Ending::Closed } else { Ending::Silent };
-                return Poll::Ready(Event::End(ending));
+                return ending.into();
             }
             if signals & BLOCKED != 0 {
-                match self.wire.socket.poll_writable(cx) {
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(_)) => return Poll::Ready(Event::End(Ending::Lost)),
-                    Poll::Pending if self.may_read() => return self.poll_read(cx),
-                    Poll::Pending => return Poll::Pending,
+                if !self.is_writable {
+                    let may_read = self.may_read();
+                    return if may_read { self.read(shard, has_read) } else { Event::Step(Step::Wait) };
                 }
                 // The client takes bytes: that is a sign of life, whatever it cannot get through.
-                self.watch.heard_at.set(Instant::now());
-                match self.flush_as_owner() {
-                    Flushed::Empty => return Poll::Ready(Event::Drained),
-                    Flushed::More => return Poll::Ready(Event::Turn),
-                    Flushed::Blocked => self.wire.socket.forget_writable(),
-                    Flushed::Broken => return Poll::Ready(Event::End(Ending::Lost)),
+                shard.wheel.hear(&mut self.watch, shard.now.get());
+                match self.flush_as_owner(shard) {
+                    Flushed::Empty => return Event::Drained,
+                    Flushed::More => return Event::Step(Step::Again),
+                    Flushed::Blocked => self.is_writable = false,
+                    Flushed::Broken => return Ending::Lost.into(),
                 }
                 continue;
             }
-            match self.poll_answered(cx) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => return Poll::Ready(Event::End(Ending::Lost)),
-                Poll::Pending => return Poll::Pending,
+            match self.write_answers() {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    return Event::Step(Step::Wait);
+                }
+                Err(_) => return Ending::Lost.into(),
             }
             let by_us = matches!(self.closed, Some(CloseReason::Server { .. }));
-            if (by_us || signals & CLOSING != 0) && self.flush_as_owner() == Flushed::Blocked {
+            if (by_us || signals & CLOSING != 0) && self.flush_as_owner(shard) == Flushed::Blocked {
                 // The flusher had not come to the last word yet.
                 continue;
             }
             // [MQTT5-3.14.4-2]
             if signals & CLOSING != 0 || self.closed.is_some() {
-                return Poll::Ready(Event::End(Ending::Closed));
+                return Ending::Closed.into();
             }
             if self.paused {
-                return Poll::Ready(Event::Drained);
+                return Event::Drained;
             }
-            return self.poll_read(cx);
+            return self.read(shard, has_read);
         }
     }
 
     /// From the moment it is closing, a connection has a bounded time for its last bytes.
-    fn linger(&mut self, signals: u8) {
+    fn linger(&mut self, shard: &Shard, signals: u8) {
         if !self.lingering && (signals & CLOSING != 0 || self.closed.is_some()) {
             self.lingering = true;
-            self.shard.wheel.set(&self.watch, Some(LINGER), Instant::now());
+            shard.wheel.set(&mut self.watch, self.wire.key(), Some(LINGER), shard.now.get());
         }
     }
 
@@ -355,51 +409,64 @@ impl Connection {
         inner.link.as_ref().is_some_and(|link| link.closing.is_none() && link.output.has_room())
     }
 
-    fn poll_read(&self, cx: &mut Context<'_>) -> Poll<Event> {
+    /// Reads what is there; once in a turn.
+    fn read(&mut self, shard: &Shard, has_read: &mut bool) -> Event {
         if let Some(ending) = self.dried_up {
-            return Poll::Ready(Event::End(ending));
+            return ending.into();
         }
-        let mut buffer = self.shard.read_buffer.borrow_mut();
-        match ready!(self.wire.socket.poll_read(cx, &mut buffer)) {
-            Ok(0) | Err(_) => Poll::Ready(Event::End(Ending::Lost)),
-            Ok(count) => Poll::Ready(Event::Read(count)),
+        if !self.is_readable {
+            return Event::Step(Step::Wait);
+        }
+        if std::mem::replace(has_read, true) {
+            return Event::Step(Step::Again);
+        }
+        let mut buffer = shard.read_buffer.borrow_mut();
+        match self.wire.socket.read(&mut buffer) {
+            Ok(0) => Ending::Lost.into(),
+            Ok(count) => {
+                // If there was room for more than there was, the next news come with the next
+                // bytes: no call is spent on learning that there are none.
+                self.is_readable = count == buffer.len() || self.is_finished;
+                Event::Read(count)
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.is_readable = false;
+                Event::Step(Step::Wait)
+            }
+            Err(_) => Ending::Lost.into(),
         }
     }
 
-    fn flush_as_owner(&self) -> Flushed {
-        match &self.mailbox {
-            Some(mailbox) => mailbox.flush_as_owner(&self.shard.shared, &self.wire, Instant::now()),
-            None => Flushed::Empty,
-        }
+    fn flush_as_owner(&self, shard: &Shard) -> Flushed {
+        let Some(mailbox) = &self.mailbox else { return Flushed::Empty };
+        mailbox.flush_as_owner(&shard.shared, &self.wire, shard.now.get())
     }
 
-    fn take_read(&mut self, count: usize) {
-        let now = Instant::now();
-        let shard = Rc::clone(&self.shard);
-        shard.now.set(now);
+    fn take_read(&mut self, shard: &Shard, count: usize) {
+        let now = shard.now.get();
         shard.with_flush_list(|list| {
             list.tally.bytes_received += count as u64;
             if self.is_enveloped {
                 let mut plain = shard.plain_buffer.borrow_mut();
                 plain.clear();
-                self.open_envelope(count, &mut plain, list);
-                self.take_plain(&plain, now, list);
+                self.open_envelope(shard, count, &mut plain, list);
+                self.take_plain(shard, &plain, now, list);
             } else {
-                self.take_plain(&shard.read_buffer.borrow()[..count], now, list);
+                self.take_plain(shard, &shard.read_buffer.borrow()[..count], now, list);
             }
         });
     }
 
-    fn take_plain(&mut self, bytes: &[u8], now: Instant, list: &mut FlushList) {
+    fn take_plain(&mut self, shard: &Shard, bytes: &[u8], now: Instant, list: &mut FlushList) {
         if bytes.is_empty() {
             return;
         }
         if self.rest.is_empty() {
-            let used = self.take(bytes, now, list);
-            self.keep(&bytes[used..]);
+            let used = self.take(shard, bytes, now, list);
+            self.keep(shard, &bytes[used..]);
         } else {
             self.rest.extend_from_slice(bytes);
-            self.take_rest(now, list);
+            self.take_rest(shard, now, list);
         }
     }
 
@@ -412,17 +479,17 @@ impl Connection {
         }
     }
 
-    fn take_rest(&mut self, now: Instant, list: &mut FlushList) {
+    fn take_rest(&mut self, shard: &Shard, now: Instant, list: &mut FlushList) {
         let rest = std::mem::take(&mut self.rest);
-        let used = self.take(&rest, now, list);
+        let used = self.take(shard, &rest, now, list);
         if used == 0 {
             self.rest = rest;
         } else {
-            self.keep(&rest[used..]);
+            self.keep(shard, &rest[used..]);
         }
     }
 
-    fn keep(&mut self, bytes: &[u8]) {
+    fn keep(&mut self, shard: &Shard, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
         }
@@ -430,13 +497,13 @@ impl Connection {
         self.rest.reserve_exact(frame.max(bytes.len()));
         self.rest.extend_from_slice(bytes);
         if self.mailbox.is_none() {
-            self.count_unadmitted(self.rest.capacity());
+            self.count_unadmitted(shard, self.rest.capacity());
         }
     }
 
     /// What is kept of clients that are not let in yet is bounded for all of them together.
-    fn count_unadmitted(&mut self, bytes: usize) {
-        let all = &self.shard.shared.unadmitted_bytes;
+    fn count_unadmitted(&mut self, shard: &Shard, bytes: usize) {
+        let all = &shard.shared.unadmitted_bytes;
         let before = all.fetch_add(bytes, Ordering::Relaxed);
         all.fetch_sub(self.unadmitted_bytes as usize, Ordering::Relaxed);
         self.unadmitted_bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
@@ -450,20 +517,26 @@ impl Connection {
 
     /// Handles the packets in `bytes` and tells how many bytes that took. Fewer than there are
     /// when a packet is not whole, or when the rest has to wait.
-    fn take(&mut self, bytes: &[u8], now: Instant, list: &mut FlushList) -> usize {
+    fn take(
+        &mut self,
+        shard: &Shard,
+        bytes: &[u8],
+        now: Instant,
+        list: &mut FlushList,
+    ) -> usize {
         let mut used = 0;
         if self.entering.is_some() {
             return 0;
         }
         if self.mailbox.is_none() && self.closed.is_none() {
-            match self.take_connect(bytes, list) {
+            match self.take_connect(shard, bytes, list) {
                 Some(len) if self.closed.is_none() => return len,
                 Some(len) => used = len,
                 None => return 0,
             }
         }
-        while used < bytes.len() && self.closed.is_none() && self.backlog.is_empty() {
-            let (len, more) = self.take_batch(&bytes[used..], now, list);
+        while used < bytes.len() && self.closed.is_none() && self.backlog.is_none() {
+            let (len, more) = self.take_batch(shard, &bytes[used..], now, list);
             used += len;
             if !more || len == 0 {
                 break;
@@ -471,21 +544,26 @@ impl Connection {
         }
         if used > 0 {
             // A whole packet came; bytes in dribbles are no sign of life.
-            self.watch.heard_at.set(now);
+            shard.wheel.hear(&mut self.watch, now);
         }
         // [MQTT3-3.1.4-5] [MQTT5-3.1.4-6]
         if self.closed.is_some() { bytes.len() } else { used }
     }
 
     /// The first packet.
-    fn take_connect(&mut self, bytes: &[u8], list: &mut FlushList) -> Option<usize> {
+    fn take_connect(
+        &mut self,
+        shard: &Shard,
+        bytes: &[u8],
+        list: &mut FlushList,
+    ) -> Option<usize> {
         let error = match self.codec.decode(bytes) {
             Ok(None) => return None,
             Ok(Some((Packet::Connect(connect), len))) => {
                 list.tally.packets_received[1] += 1;
                 let is_verified = self.wire.socket.is_verified()
                     || self.envelope.as_ref().is_some_and(|envelope| envelope.is_verified());
-                match open::admit(&self.shard.shared, &self.listening, connect, is_verified) {
+                match open::admit(&shard.shared, &self.listening, connect, is_verified) {
                     Ok(admission) => self.entering = Some(Box::new(admission)),
                     // [MQTT5-3.1.4-2]
                     Err(refusal) => self.refuse(&refusal),
@@ -495,13 +573,13 @@ impl Connection {
             Ok(Some(_)) => DecodeError::FirstPacketNotConnect,
             Err(error) => error,
         };
-        self.refuse_bytes(error);
+        self.refuse_bytes(shard, error);
         Some(bytes.len())
     }
 
     /// Bytes that are no CONNECT.
-    fn refuse_bytes(&mut self, error: DecodeError) {
-        Metrics::add(&self.shard.shared.metrics.packets_malformed, 1);
+    fn refuse_bytes(&mut self, shard: &Shard, error: DecodeError) {
+        Metrics::add(&shard.shared.metrics.packets_malformed, 1);
         let (refusal, is_told) = handshake::refuse_bytes(error, self.codec.version());
         if is_told {
             return self.refuse(&refusal);
@@ -537,8 +615,14 @@ impl Connection {
 
     /// Lets the session handle packets, as many as can be done together, then does what it asks.
     /// Tells how many bytes that took and whether there may be more to do.
-    fn take_batch(&mut self, bytes: &[u8], now: Instant, list: &mut FlushList) -> (usize, bool) {
-        let Self { shard, mailbox: Some(mailbox), codec, .. } = self else { return (0, false) };
+    fn take_batch(
+        &mut self,
+        shard: &Shard,
+        bytes: &[u8],
+        now: Instant,
+        list: &mut FlushList,
+    ) -> (usize, bool) {
+        let Self { mailbox: Some(mailbox), codec, .. } = self else { return (0, false) };
         let drops = &shard.shared.drops;
         let mut actions = Actions::default();
         let mut packets_received = list.tally.packets_received;
@@ -550,7 +634,9 @@ impl Connection {
         if !actions.inbound.is_empty() || actions.then.is_some() {
             let wire = &self.wire;
             let work = Work { shard, mailbox, wire, now };
-            self.closed = work.perform(&mut actions, &mut self.backlog, list);
+            let mut backlog = VecDeque::new();
+            self.closed = work.perform(&mut actions, &mut backlog, list);
+            self.backlog = (!backlog.is_empty()).then(|| Box::new(backlog));
         }
         // The session has another connection, or is over: nothing of this one counts any more.
         let Some(handled) = handled else { return (bytes.len(), false) };
@@ -569,24 +655,28 @@ impl Connection {
     }
 
     /// A slice of what a wide fan-out left to do.
-    fn work_off(&mut self) {
-        let Self { shard, mailbox: Some(mailbox), .. } = self else { return };
-        let now = Instant::now();
-        shard.now.set(now);
-        let work = Work { shard, mailbox, wire: &self.wire, now };
+    fn work_off(&mut self, shard: &Shard) {
+        let Self { mailbox: Some(mailbox), backlog: Some(backlog), wire, .. } = self else {
+            return;
+        };
+        let now = shard.now.get();
+        let work = Work { shard, mailbox, wire, now };
         shard.with_flush_list(|list| {
-            if let Some(Backlog::Run(run)) = self.backlog.front_mut()
+            if let Some(Backlog::Run(run)) = backlog.front_mut()
                 && !run.deliver_slice(&shard.shared, list, now)
             {
                 return;
             }
-            let close = match self.backlog.pop_front() {
-                Some(Backlog::Run(run)) => run.answer(&shard.shared, mailbox, work.wire, list),
+            let close = match backlog.pop_front() {
+                Some(Backlog::Run(run)) => run.answer(&shard.shared, mailbox, wire, list),
                 Some(Backlog::Action(action)) => work.perform_one(action, list),
                 None => None,
             };
             self.closed = self.closed.or(close);
         });
+        if self.backlog.as_ref().is_some_and(|backlog| backlog.is_empty()) {
+            self.backlog = None;
+        }
     }
 
     /// Why another turn has closed the connection, if one has: `CLOSING` does not say.
@@ -595,10 +685,10 @@ impl Connection {
         inner.link.as_ref().filter(|link| link.is(&self.wire))?.closing
     }
 
-    fn finish(mut self, ending: Ending) {
-        let shared = Arc::clone(&self.shard.shared);
-        let now = Instant::now();
-        self.count_unadmitted(0);
+    fn finish(&mut self, shard: &Shard, ending: Ending) {
+        let shared = &shard.shared;
+        let now = shard.now.get();
+        self.count_unadmitted(shard, 0);
         let mut closed = self.closed;
         if let Some(mailbox) = &self.mailbox {
             let last_word = match ending {
@@ -619,10 +709,10 @@ impl Connection {
                 }
                 let mut inner = mailbox.lock();
                 if inner.link.as_ref().is_some_and(|link| link.is(&self.wire)) {
-                    inner.close(&shared, mailbox.client_id(), reason, detail);
+                    inner.close(shared, mailbox.client_id(), reason, detail);
                 }
             } else {
-                mailbox.flush_as_owner(&shared, &self.wire, now);
+                mailbox.flush_as_owner(shared, &self.wire, now);
             }
             mailbox.say_goodbye(&self.wire);
             closed = closed.or_else(|| self.closed_by_others(mailbox));
@@ -637,8 +727,8 @@ impl Connection {
                 (Ending::Detached, None) => ReasonCode::SessionTakenOver.text(),
                 (Ending::Garbled(_) | Ending::Lost | Ending::Closed, None) => "connection lost",
             };
-            self.shard.with_flush_list(|list| {
-                leave::detach(&shared, list, mailbox, &self.wire, why, now);
+            shard.with_flush_list(|list| {
+                leave::detach(shared, list, mailbox, &self.wire, why, now);
             });
         }
         if let Some(envelope) = &mut self.envelope {
@@ -663,7 +753,6 @@ impl Connection {
             (Ending::Garbled(layer), None) => shared.metrics.ended_by(layer.into()),
             (Ending::Lost | Ending::Closed, None) => shared.metrics.ended_by(End::Lost),
         }
-        self.wire.socket.shutdown();
     }
 }
 

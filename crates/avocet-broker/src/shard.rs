@@ -1,38 +1,36 @@
-//! A shard: one thread, one runtime, and the connections that live on it.
+//! A shard: one thread, and the connections that live on it.
 //!
 //! A turn of a connection appends to the outputs of receivers, on whichever shard they live, and
-//! enters them on this shard's flush list. The flusher runs when all connections that were ready
-//! have had their turn, so that many publishers to one receiver cost one write. It writes a slice,
-//! then lets the reactor be asked again.
+//! enters them on this shard's flush list. The list is written when all connections that were ready
+//! have had their turn, so that many publishers to one receiver cost one write: a slice of it, then
+//! the system is asked again who is ready.
 
 use std::{
     cell::{Cell, RefCell},
-    future::poll_fn,
-    panic::{AssertUnwindSafe, catch_unwind},
-    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Poll, Waker},
     time::{Duration, Instant},
 };
 
+use avocet_net::Reactor;
 use avocet_router::RouteCache;
-use tokio::{runtime::LocalRuntime, sync::mpsc, task::yield_now, time};
-use tracing::error;
+use tokio::sync::mpsc;
+use tracing::{error, warn};
 
 use crate::{
     broker::{Listening, Shared},
-    connection,
+    driver::Driver,
+    inbox::{Bell, Inbox},
     mailbox::{FlushList, Mailbox},
     metrics::Metrics,
     stall::{self, Stall},
     wheel::{TICK, Wheel},
 };
 
-/// Receivers served before others get their turn: sockets written in one go, mailboxes filled in
-/// one go.
+/// How much is done before others are asked for: connections that have their turn, sockets written,
+/// mailboxes filled by one message.
 pub(crate) const SLICE: usize = 64;
 /// Bytes read from a socket in one go.
 const READ_BYTES: usize = 64 * 1024;
@@ -51,17 +49,28 @@ pub(crate) struct Accepted {
 /// What others hold of a shard.
 #[derive(Debug)]
 pub(crate) struct ShardHandle {
-    accepted: mpsc::Sender<Accepted>,
+    /// Gone before the shard is told to look for it.
+    accepted: Option<mpsc::Sender<Accepted>>,
+    inbox: Arc<Inbox>,
     /// Connections on it and on their way to it.
     pub(crate) load: Arc<AtomicUsize>,
 }
 
 impl ShardHandle {
     pub(crate) async fn hand_over(&self, accepted: Accepted) {
+        let Some(sender) = &self.accepted else { return };
         self.load.fetch_add(1, Ordering::Relaxed);
-        if self.accepted.send(accepted).await.is_err() {
+        if sender.send(accepted).await.is_err() {
             self.load.fetch_sub(1, Ordering::Relaxed);
         }
+        self.inbox.ring();
+    }
+}
+
+impl Drop for ShardHandle {
+    fn drop(&mut self) {
+        self.accepted = None;
+        self.inbox.ring();
     }
 }
 
@@ -74,17 +83,18 @@ pub(crate) struct Shard {
     /// What was in an envelope.
     pub(crate) plain_buffer: RefCell<Vec<u8>>,
     pub(crate) wheel: Wheel,
-    /// When the present turn began: a clock read for each turn, not for each use.
+    /// When the present round of turns began: the clock is not read for each use.
     pub(crate) now: Cell<Instant>,
-    flush_list: RefCell<FlushList>,
-    flusher: RefCell<Option<Waker>>,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) flush_list: RefCell<FlushList>,
     number: usize,
     dice: Cell<u64>,
 }
 
 impl Shard {
-    pub(crate) fn new(shared: Arc<Shared>, number: usize) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, inbox: Arc<Inbox>, number: usize) -> Self {
         Self {
+            inbox,
             shared,
             routes: RefCell::new(RouteCache::new(ROUTE_CACHE_ENTRIES)),
             read_buffer: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
@@ -92,17 +102,13 @@ impl Shard {
             wheel: Wheel::default(),
             now: Cell::new(Instant::now()),
             flush_list: RefCell::new(FlushList::default()),
-            flusher: RefCell::new(None),
             number,
             dice: Cell::new(number as u64),
         }
     }
 
-    /// Does something that may leave mailboxes to be flushed, and sees to it that they are, even
-    /// if it panics.
+    /// Does something that may leave mailboxes to be flushed.
     pub(crate) fn with_flush_list<R>(&self, work: impl FnOnce(&mut FlushList) -> R) -> R {
-        let was_empty = self.flush_list.borrow().mailboxes.is_empty();
-        let _waking = was_empty.then_some(Waking(self));
         work(&mut self.flush_list.borrow_mut())
     }
 
@@ -110,12 +116,6 @@ impl Shard {
         if late >= stall::LATE {
             Metrics::add(&self.shared.metrics.shard_stalls, 1);
             self.shared.stalls.note(Stall { late, shard: self.number });
-        }
-    }
-
-    fn wake_flusher(&self) {
-        if let Some(flusher) = &*self.flusher.borrow() {
-            flusher.wake_by_ref();
         }
     }
 
@@ -129,115 +129,64 @@ impl Shard {
     }
 }
 
-/// Wakes the flusher once the turn is over, if it left something to write.
-struct Waking<'s>(&'s Shard);
-
-impl Drop for Waking<'_> {
-    fn drop(&mut self) {
-        if !self.0.flush_list.borrow().mailboxes.is_empty() {
-            self.0.wake_flusher();
-        }
-    }
-}
-
 /// Starts a shard's thread. It ends when the handle is dropped, and its connections with it.
 ///
 /// # Errors
 ///
-/// The system gives no thread.
+/// The system gives no thread, or not what it takes to wait for sockets.
 pub(crate) fn start(shared: Arc<Shared>, number: usize) -> std::io::Result<ShardHandle> {
     let (sender, receiver) = mpsc::channel(ACCEPTED_MAX);
+    let reactor = Reactor::new()?;
+    let inbox = Arc::new(Inbox::new(reactor.waker()));
     let load = Arc::new(AtomicUsize::new(0));
-    let handle = ShardHandle { accepted: sender, load: Arc::clone(&load) };
+    let handle = ShardHandle {
+        accepted: Some(sender),
+        inbox: Arc::clone(&inbox),
+        load: Arc::clone(&load),
+    };
     std::thread::Builder::new().name(format!("shard-{number}")).spawn(move || {
-        let runtime = match LocalRuntime::new() {
-            Ok(runtime) => runtime,
-            Err(error) => return error!(%error, number, "Cannot start a shard."),
-        };
-        let shard = Shard::new(shared, number);
-        runtime.block_on(run(Rc::new(shard), receiver, load));
+        let driver = Driver::new(Shard::new(shared, inbox, number), load);
+        run(driver, reactor, receiver);
     })?;
     Ok(handle)
 }
 
-async fn run(shard: Rc<Shard>, mut accepted: mpsc::Receiver<Accepted>, load: Arc<AtomicUsize>) {
-    tokio::task::spawn_local(run_flusher(Rc::clone(&shard)));
-    tokio::task::spawn_local(run_wheel(Rc::clone(&shard)));
-    while let Some(accepted) = accepted.recv().await {
-        let shard = Rc::clone(&shard);
-        let load = Arc::clone(&load);
-        let listening = Arc::clone(&accepted.listening);
-        tokio::task::spawn_local(async move {
-            let _leaving = Leaving { load, listening, shared: Arc::clone(&shard.shared) };
-            connection::run(shard, accepted).await;
-        });
-    }
-}
-
-/// Counts a connection out, however its task ends.
-struct Leaving {
-    load: Arc<AtomicUsize>,
-    listening: Arc<Listening>,
-    shared: Arc<Shared>,
-}
-
-impl Drop for Leaving {
-    fn drop(&mut self) {
-        self.load.fetch_sub(1, Ordering::Relaxed);
-        self.listening.connections.fetch_sub(1, Ordering::Relaxed);
-        self.shared.metrics.connections.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-pub(crate) async fn run_flusher(shard: Rc<Shard>) {
-    let mut slice = Vec::with_capacity(SLICE);
+fn run(mut driver: Driver, mut reactor: Reactor, mut accepted: mpsc::Receiver<Accepted>) {
+    let mut tick_at = Instant::now() + TICK;
     loop {
-        poll_fn(|cx| {
-            if !shard.flush_list.borrow().mailboxes.is_empty() {
-                return Poll::Ready(());
-            }
-            shard.flusher.borrow_mut().get_or_insert_with(|| cx.waker().clone());
-            Poll::Pending
-        })
-        .await;
-        let mut tally;
-        let more = {
-            let mut list = shard.flush_list.borrow_mut();
-            let count = list.mailboxes.len().min(SLICE);
-            slice.extend(list.mailboxes.drain(..count));
-            tally = std::mem::take(&mut list.tally);
-            !list.mailboxes.is_empty()
-        };
-        let now = shard.now.get();
-        for mailbox in slice.drain(..) {
-            let flush = || mailbox.flush(&shard.shared, &mut tally, now);
-            if catch_unwind(AssertUnwindSafe(flush)).is_err() {
-                Metrics::add(&shard.shared.metrics.connections_panicked, 1);
-            }
-        }
-        shard.shared.metrics.take(&mut tally);
-        if more {
-            yield_now().await;
-        }
-    }
-}
-
-async fn run_wheel(shard: Rc<Shard>) {
-    /// Ticks between two looks for answers that are stale: they keep ended mailboxes alive.
-    const SWEEP_TICKS: u32 = 60;
-    let mut ticks = 0_u32;
-    let mut interval = time::interval(TICK);
-    interval.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
-    loop {
-        let due = interval.tick().await.into_std();
+        let may_sleep = driver.may_sleep() && accepted.is_empty() && !accepted.is_closed();
         let now = Instant::now();
-        shard.note_late(now.saturating_duration_since(due));
-        shard.wheel.tick(now);
-        ticks = ticks.wrapping_add(1);
-        if ticks.is_multiple_of(SWEEP_TICKS) {
-            shard.routes.borrow_mut().sweep(&shard.shared.router);
+        let rest = if may_sleep { tick_at.saturating_duration_since(now) } else { Duration::ZERO };
+        let ready = reactor.wait(rest, |key, readiness| driver.note(key, readiness));
+        if let Err(error) = ready {
+            return error!(%error, "A shard cannot wait for its sockets.");
         }
-        // Turns that left nothing to write have counted all the same.
-        shard.with_flush_list(|list| shard.shared.metrics.take(&mut list.tally));
+        let now = Instant::now();
+        driver.shard().now.set(now);
+        loop {
+            match accepted.try_recv() {
+                Ok(accepted) => serve(&mut driver, &reactor, accepted),
+                Err(mpsc::error::TryRecvError::Empty) => break,
+                Err(mpsc::error::TryRecvError::Disconnected) => return,
+            }
+        }
+        driver.take_turns();
+        if now >= tick_at {
+            driver.shard().note_late(now - tick_at);
+            driver.tick(now);
+            tick_at = now + TICK;
+        }
+    }
+}
+
+fn serve(driver: &mut Driver, reactor: &Reactor, accepted: Accepted) {
+    let Accepted { stream, listening } = accepted;
+    let (age, socket, key) = (stream.age(), stream.into_socket(), driver.key());
+    let bell = || Bell::waker(&driver.shard().inbox, key);
+    let watched = reactor.watch(&socket, key as usize, bell);
+    driver.serve(key, socket, listening, age);
+    if let Err(error) = watched {
+        warn!(%error, "Cannot serve a connection.");
+        driver.end(key);
     }
 }

@@ -1,13 +1,16 @@
-//! One client's socket as other threads see it: they may write to it, and wake its owner.
+//! One client's socket as other threads see it: they may write to it, and call its owner.
 
-use std::{sync::atomic::Ordering, task::Waker};
+use std::sync::{Arc, atomic::Ordering};
 
 #[cfg(not(all(test, feature = "interleavings")))]
 use avocet_net::Socket;
 
 #[cfg(all(test, feature = "interleavings"))]
 use crate::simulation::Socket;
-use crate::sync::{AtomicU8, OnceLock};
+use crate::{
+    inbox::{Call, Inbox, Key},
+    sync::AtomicU8,
+};
 
 /// The system took less than there was: from now on only the owner writes.
 pub(crate) const BLOCKED: u8 = 1;
@@ -17,36 +20,53 @@ pub(crate) const CLOSING: u8 = 2;
 pub(crate) const DETACHED: u8 = 4;
 /// Something has changed about the session that it waits for: ask for it again.
 pub(crate) const CHANGED: u8 = 8;
+/// The owner has been called and has not answered yet.
+const CALLED: u8 = 16;
 
-/// A socket, what its owner has to look after, and how to wake it. The descriptor lives as long as
+/// A socket, what its owner has to look after, and how to call it. The descriptor lives as long as
 /// anyone may write to it, so that its number never names another client's connection.
 #[derive(Debug)]
 pub(crate) struct Wire {
     pub(crate) socket: Socket,
+    inbox: Arc<Inbox>,
+    key: Key,
     signals: AtomicU8,
-    owner: OnceLock<Waker>,
 }
 
 impl Wire {
-    pub(crate) fn new(socket: impl Into<Socket>) -> Self {
-        Self { socket: socket.into(), signals: AtomicU8::new(0), owner: OnceLock::new() }
+    /// `key` names the connection on the shard that has this inbox.
+    pub(crate) fn new(socket: Socket, inbox: &Arc<Inbox>, key: Key) -> Self {
+        Self { socket, inbox: Arc::clone(inbox), key, signals: AtomicU8::new(0) }
     }
 
-    /// To be called by the owner's task, whose waker does not change.
-    pub(crate) fn own(&self, waker: &Waker) {
-        self.owner.get_or_init(|| waker.clone());
+    /// One whose owner does not listen, for tests.
+    #[cfg(test)]
+    #[cfg(not(feature = "interleavings"))]
+    pub(crate) fn unheard(accepted: avocet_net::Accepted) -> Self {
+        let inbox = Inbox::new(std::task::Waker::noop().clone());
+        Self::new(accepted.into_socket(), &Arc::new(inbox), 0)
+    }
+
+    /// Names the connection on its shard.
+    pub(crate) fn key(&self) -> Key {
+        self.key
     }
 
     /// Tells the owner. Called under the mailbox's lock.
     pub(crate) fn signal(&self, what: u8) {
-        self.signals.fetch_or(what, Ordering::Release);
-        if let Some(waker) = self.owner.get() {
-            waker.wake_by_ref();
+        let before = self.signals.fetch_or(what | CALLED, Ordering::AcqRel);
+        if before & CALLED == 0 {
+            self.inbox.call(Call::Signalled(self.key));
         }
     }
 
+    /// The owner is about to look at the signals: whoever signals from now on calls again.
+    pub(crate) fn answer(&self) {
+        self.clear(CALLED);
+    }
+
     pub(crate) fn clear(&self, what: u8) {
-        self.signals.fetch_and(!what, Ordering::Release);
+        self.signals.fetch_and(!what, Ordering::AcqRel);
     }
 
     pub(crate) fn signals(&self) -> u8 {

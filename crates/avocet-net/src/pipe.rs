@@ -5,7 +5,7 @@ use std::{
     collections::VecDeque,
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll, Waker, ready},
 };
 
@@ -22,6 +22,8 @@ pub struct PipeEnd {
     /// Who is at the other end.
     peer: Peer,
     is_verified: bool,
+    /// To be woken when there is something to read, or room, that was not there before.
+    watcher: OnceLock<Waker>,
 }
 
 /// Both ends of a stream that holds at most `capacity` bytes in each direction; each is told who
@@ -29,13 +31,8 @@ pub struct PipeEnd {
 #[must_use]
 pub fn pipe(capacity: usize, peers: [Peer; 2]) -> (PipeEnd, PipeEnd) {
     let [one, other] = [Arc::new(Direction::new(capacity)), Arc::new(Direction::new(capacity))];
-    let first = PipeEnd {
-        inward: Arc::clone(&one),
-        outward: Arc::clone(&other),
-        peer: peers[0],
-        is_verified: false,
-    };
-    (first, PipeEnd { inward: other, outward: one, peer: peers[1], is_verified: false })
+    let first = PipeEnd::new(&one, &other, peers[0]);
+    (first, PipeEnd::new(&other, &one, peers[1]))
 }
 
 /// Bytes on their way in one direction. Holds no buffer while there are none.
@@ -63,9 +60,11 @@ impl Direction {
         Self { capacity: capacity.max(1), state: Mutex::default() }
     }
 
-    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    /// Who has read all there is leaves the watcher, to be woken by what comes, and be it the end.
+    fn read(&self, buffer: &mut [u8], watcher: Option<&Waker>) -> io::Result<usize> {
         let mut state = self.state.lock();
         if state.bytes.is_empty() && !state.finished {
+            state.reader = watcher.cloned().or(state.reader.take());
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let count = state.bytes.len().min(buffer.len());
@@ -73,13 +72,20 @@ impl Direction {
         let first = front.len().min(count);
         buffer[..first].copy_from_slice(&front[..first]);
         buffer[first..count].copy_from_slice(&back[..count - first]);
+        let mut reader = None;
         if count == state.bytes.len() {
             state.bytes = VecDeque::new();
+            if state.finished && count > 0 {
+                reader = watcher.cloned();
+            } else {
+                state.reader = watcher.cloned();
+            }
         } else {
             state.bytes.drain(..count);
         }
         let writer = if count > 0 { state.writer.take() } else { None };
         drop(state);
+        wake(reader);
         wake(writer);
         Ok(count)
     }
@@ -92,10 +98,15 @@ impl Direction {
                 return Poll::Pending;
             }
         }
-        Poll::Ready(self.read(buffer))
+        Poll::Ready(self.read(buffer, None))
     }
 
-    fn write(&self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
+    /// Who finds too little room leaves the watcher.
+    fn write(
+        &self,
+        pieces: &[io::IoSlice<'_>],
+        watcher: Option<&Waker>,
+    ) -> io::Result<usize> {
         let mut state = self.state.lock();
         if state.abandoned || state.finished {
             return Err(io::ErrorKind::BrokenPipe.into());
@@ -108,7 +119,11 @@ impl Direction {
             room -= count;
             taken += count;
         }
-        if taken == 0 && pieces.iter().any(|piece| !piece.is_empty()) {
+        let wanted = pieces.iter().map(|piece| piece.len()).sum();
+        if taken < wanted && watcher.is_some() {
+            state.writer = watcher.cloned();
+        }
+        if taken == 0 && wanted > 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let reader = state.reader.take();
@@ -170,6 +185,11 @@ fn wake(waker: Option<Waker>) {
 }
 
 impl PipeEnd {
+    fn new(inward: &Arc<Direction>, outward: &Arc<Direction>, peer: Peer) -> Self {
+        let (inward, outward) = (Arc::clone(inward), Arc::clone(outward));
+        Self { inward, outward, peer, is_verified: false, watcher: OnceLock::new() }
+    }
+
     /// Who is at the other end.
     #[must_use]
     pub fn peer(&self) -> Peer {
@@ -187,24 +207,18 @@ impl PipeEnd {
         self.is_verified
     }
 
-    pub(crate) fn poll_receive(
-        &self,
-        cx: &Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        self.inward.poll_read(cx, buffer)
+    /// From now on this waker is woken when there is something to read where there was nothing,
+    /// or room where there was none; and at once.
+    pub(crate) fn watch(&self, waker: Waker) {
+        self.watcher.get_or_init(|| waker).wake_by_ref();
     }
 
     pub(crate) fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.inward.read(buffer)
+        self.inward.read(buffer, self.watcher.get())
     }
 
     pub(crate) fn send(&self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        self.outward.write(pieces)
-    }
-
-    pub(crate) fn poll_writable(&self, cx: &Context<'_>) -> Poll<()> {
-        self.outward.poll_writable(cx)
+        self.outward.write(pieces, self.watcher.get())
     }
 
     /// Waits until the other end has ended the stream. What it wrote before can still be read.
@@ -245,7 +259,7 @@ impl AsyncWrite for &PipeEnd {
     ) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.outward.poll_writable(cx));
-            match self.outward.write(&[io::IoSlice::new(bytes)]) {
+            match self.outward.write(&[io::IoSlice::new(bytes)], None) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return Poll::Ready(result),
             }

@@ -1,27 +1,23 @@
 //! What lies around a connection's bytes: what comes is taken out of it, and its answers are
 //! written here until CONNECT, when the mailbox takes it over.
 
-use std::{
-    io,
-    rc::Rc,
-    task::{Context, Poll, ready},
-};
+use std::io;
 
 use avocet_net::{Incoming, Peer};
 use tracing::debug;
 
 use super::{Connection, Ending};
-use crate::mailbox::FlushList;
+use crate::{mailbox::FlushList, shard::Shard};
 
 impl Connection {
     /// Takes what was read out of its envelope: what it carries is appended to `plain`.
     pub(super) fn open_envelope(
         &mut self,
+        shard: &Shard,
         count: usize,
         plain: &mut Vec<u8>,
         list: &mut FlushList,
     ) {
-        let shard = Rc::clone(&self.shard);
         let bytes = &mut shard.read_buffer.borrow_mut()[..count];
         let opened = match (&self.mailbox, &mut self.envelope) {
             (Some(mailbox), _) => mailbox.open_envelope(&self.wire, bytes, plain, list),
@@ -53,17 +49,16 @@ impl Connection {
     }
 
     /// Writes what the handshakes before CONNECT want written.
-    pub(super) fn poll_answered(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(envelope) = &mut self.envelope else { return Poll::Ready(Ok(())) };
-        while envelope.waiting() > 0 {
-            ready!(self.wire.socket.poll_writable(cx))?;
-            match envelope.write_sealed(&self.wire).1 {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.wire.socket.forget_writable();
-                }
-                result => result?,
-            }
+    pub(super) fn write_answers(&mut self) -> io::Result<()> {
+        let Some(envelope) = &mut self.envelope else { return Ok(()) };
+        if envelope.waiting() == 0 {
+            return Ok(());
         }
-        Poll::Ready(Ok(()))
+        if !self.is_writable {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let written = envelope.write_sealed(&self.wire).1;
+        self.is_writable = written.is_ok();
+        written
     }
 }

@@ -1,12 +1,18 @@
-use std::cell::Cell;
+use std::{
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    sync::atomic::AtomicUsize,
+    task::Waker,
+};
 
 use avocet_mqtt::Connect;
-use avocet_net::{Listener, Peer, Place};
+use avocet_net::{Accepted, Peer, Reactor};
 use avocet_session::handshake;
-use tokio::{net::TcpStream, runtime::LocalRuntime, task::spawn_local, time::timeout};
 
 use super::*;
-use crate::{ListenerOptions, Options, broker::Shared, metrics::Tally, shard};
+use crate::{
+    ListenerOptions, Options, broker::Shared, driver::Driver, inbox::Inbox, metrics::Tally,
+};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -18,12 +24,18 @@ fn listening() -> Arc<Listening> {
     Arc::new(Listening::small(ListenerOptions::small()))
 }
 
+fn shard() -> Shard {
+    let inbox = Arc::new(Inbox::new(Waker::noop().clone()));
+    Shard::new(shared(), inbox, 0)
+}
+
 /// Both ends of a connection.
-async fn pair(listener: &mut Listener) -> (TcpStream, Arc<Wire>) {
-    let address = listener.address().ip().unwrap();
-    let client = TcpStream::connect(address);
-    let (client, accepted) = tokio::join!(client, listener.accept());
-    (client.unwrap(), Arc::new(Wire::new(accepted.unwrap().stream().unwrap().own().unwrap())))
+fn pair() -> (TcpStream, Accepted) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (stream, _) = listener.accept().unwrap();
+    stream.set_nonblocking(true).unwrap();
+    (client, stream.into())
 }
 
 /// An open session whose connection nobody serves, as on a shard that is busy with others.
@@ -41,81 +53,66 @@ fn open(shard: &Shard, wire: &Arc<Wire>) -> Mailbox {
     }
 }
 
-/// What the system does for a shard, with a look at how often a connection has a turn.
-fn serve_counted(shard: &Rc<Shard>, wire: Arc<Wire>) -> Rc<Cell<usize>> {
-    let turns = Rc::new(Cell::new(0));
-    let mut serving = Box::pin(serve(Rc::clone(shard), wire, listening(), Duration::ZERO));
-    let counted = {
-        let turns = Rc::clone(&turns);
-        poll_fn(move |cx| {
-            turns.set(turns.get() + 1);
-            serving.as_mut().poll(cx)
-        })
-    };
-    drop(spawn_local(counted));
-    drop(spawn_local(shard::run_flusher(Rc::clone(shard))));
-    turns
-}
-
 #[test]
 fn connection_that_waits_for_an_older_one_has_no_turn_until_that_goes() {
-    LocalRuntime::new().unwrap().block_on(async {
-        let mut listener = Listener::bind(&Place::tcp("127.0.0.1:0"), None).unwrap();
-        let shard = Rc::new(Shard::new(shared(), 0));
-        let (_older_client, older) = pair(&mut listener).await;
-        let mailbox = open(&shard, &older);
-        let (client, newer) = pair(&mut listener).await;
-        let turns = serve_counted(&shard, newer);
-        let mut bytes = Vec::new();
-        let connect = Packet::Connect(Box::new(Connect::new(ProtocolVersion::V5, "c")));
-        codec::encode(ProtocolVersion::V5, &connect, &mut bytes);
-        client.writable().await.unwrap();
-        assert_eq!(client.try_write(&bytes).unwrap(), bytes.len());
-        let told = async {
-            while older.signals() & DETACHED == 0 {
-                yield_now().await;
-            }
-        };
-        timeout(DEADLINE, told).await.expect("the older one is told to go");
-        let before = turns.get();
-        for _ in 0..1000 {
-            yield_now().await;
-        }
-        assert!(turns.get() <= before + 2, "{} turns while it waits", turns.get() - before);
-        shard.with_flush_list(|list| {
-            leave::detach(&shard.shared, list, &mailbox, &older, "gone", Instant::now());
-        });
-        timeout(DEADLINE, client.readable()).await.expect("it is woken").unwrap();
-        let mut first = [0];
-        assert_eq!((client.try_read(&mut first).unwrap(), first), (1, [0x20]), "no CONNACK");
+    let mut reactor = Reactor::new().unwrap();
+    let mut driver = Driver::new(shard(), Arc::new(AtomicUsize::new(1)));
+    let (_older_client, older) = pair();
+    let older = Arc::new(Wire::unheard(older));
+    let mailbox = open(driver.shard(), &older);
+    let (mut client, newer) = pair();
+    let (socket, key) = (newer.into_socket(), driver.key());
+    reactor.watch(&socket, key as usize, || unreachable!("it is no pipe")).unwrap();
+    driver.serve(key, socket, listening(), Duration::ZERO);
+    let mut bytes = Vec::new();
+    let connect = Packet::Connect(Box::new(Connect::new(ProtocolVersion::V5, "c")));
+    codec::encode(ProtocolVersion::V5, &connect, &mut bytes);
+    client.write_all(&bytes).unwrap();
+    while older.signals() & DETACHED == 0 {
+        reactor.wait(DEADLINE, |key, readiness| driver.note(key, readiness)).unwrap();
+        driver.take_turns();
+    }
+    for _ in 0..2 {
+        driver.take_turns();
+    }
+    assert!(driver.may_sleep(), "it has a turn while it waits");
+    driver.shard().with_flush_list(|list| {
+        let shared = &driver.shard().shared;
+        leave::detach(shared, list, &mailbox, &older, "gone", Instant::now());
     });
+    assert!(!driver.may_sleep(), "it is not called");
+    for _ in 0..4 {
+        driver.take_turns();
+    }
+    client.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut first = [0];
+    client.read_exact(&mut first).unwrap();
+    assert_eq!(first, [0x20], "no CONNACK");
 }
 
 #[test]
 fn broken_connection_takes_no_message_from_its_session() {
-    LocalRuntime::new().unwrap().block_on(async {
-        let mut listener = Listener::bind(&Place::tcp("127.0.0.1:0"), None).unwrap();
-        let shard = Rc::new(Shard::new(shared(), 0));
-        let (client, wire) = pair(&mut listener).await;
-        let mailbox = open(&shard, &wire);
-        drop(client);
-        let broken = async {
-            let mut tally = Tally::default();
-            let mut write = || {
-                let mut inner = mailbox.lock();
-                let output = &mut inner.link.as_mut().unwrap().output;
-                assert!(output.has_room());
-                output.append(&Packet::Pingresp, &mut tally);
-                let flushed = output.flush(&wire, false, &mut tally);
-                (flushed == Flushed::Broken).then(|| (output.waiting(), output.has_room()))
-            };
-            loop {
-                match write() {
-                    Some(found) => return found,
-                    None => yield_now().await,
-                }
-            }
-        };
-        assert_eq!(timeout(DEADLINE, broken).await, Ok((0, false)));
-    });
+    let shard = shard();
+    let (client, accepted) = pair();
+    let wire = Arc::new(Wire::unheard(accepted));
+    let mailbox = open(&shard, &wire);
+    drop(client);
+    let mut tally = Tally::default();
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        assert!(Instant::now() < deadline, "the system takes what nobody reads");
+        let mut inner = mailbox.lock();
+        let output = &mut inner.link.as_mut().unwrap().output;
+        assert!(output.has_room());
+        output.append(&Packet::Pingresp, &mut tally);
+        if output.flush(&wire, false, &mut tally) == Flushed::Broken {
+            assert_eq!((output.waiting(), output.has_room()), (0, false));
+            break;
+        }
+    }
+}
+
+#[test]
+fn connection_is_small() {
+    assert_eq!(size_of::<Connection>(), 144);
 }

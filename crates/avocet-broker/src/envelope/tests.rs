@@ -25,7 +25,7 @@ impl Ends {
 
         let mut listener = Listener::bind(&Place::tcp("127.0.0.1:0"), None).unwrap();
         let reader = TcpStream::connect(listener.address().ip().unwrap()).unwrap();
-        let wire = Wire::new(listener.accept().await.unwrap().stream().unwrap().own().unwrap());
+        let wire = Wire::unheard(listener.accept().await.unwrap().stream().unwrap());
         envelope.open(&mut said, &mut Vec::new()).unwrap();
         assert!(envelope.waiting() > 0, "the request is answered");
         Self { envelope, wire, client, reader }

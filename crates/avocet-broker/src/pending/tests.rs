@@ -10,7 +10,7 @@ async fn pair() -> (TcpStream, Wire) {
     let mut listener = avocet_net::Listener::bind(&Place::tcp("127.0.0.1:0"), None).unwrap();
     let reader = TcpStream::connect(listener.address().ip().unwrap()).unwrap();
     let accepted = listener.accept().await.unwrap().stream().unwrap();
-    (reader, Wire::new(accepted.own().unwrap()))
+    (reader, Wire::unheard(accepted))
 }
 
 fn message(byte: u8, length: usize) -> Arc<ApplicationMessage> {

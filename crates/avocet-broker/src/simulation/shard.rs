@@ -1,14 +1,12 @@
-//! A thread that runs connections, each when it is woken, and between their turns asks the reactor.
+//! A thread that gives a connection its turns, and between them asks the reactor.
 
 use std::{
-    future::{Future, poll_fn},
-    pin::Pin,
-    rc::Rc,
+    future::poll_fn,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    task::{Context, Poll, Wake, Waker},
+    task::{Poll, Wake, Waker},
     time::Duration,
 };
 
@@ -22,9 +20,9 @@ use super::stream::{Socket, Stream};
 use crate::{
     ListenerOptions,
     broker::{Listening, Shared},
-    connection,
-    shard::{self, Shard},
-    wire::Wire,
+    driver::Driver,
+    inbox::Inbox,
+    shard::Shard,
 };
 
 /// Serves a connection until it is over and all of the shard's output is flushed.
@@ -34,47 +32,42 @@ pub(super) fn serve(shared: &Arc<Shared>, stream: &Arc<Stream>) -> JoinHandle<()
 }
 
 fn run(shared: Arc<Shared>, socket: Socket, is_framed: bool) {
-    let thread = Arc::new(OnceLock::new());
-    let shard = Rc::new(Shard::new(shared, 0));
-    let wire = Arc::new(Wire::new(socket.clone()));
-    let mut connection = Task::new(
-        &thread,
-        connection::serve(Rc::clone(&shard), wire, Arc::new(listening(is_framed)), Duration::ZERO),
-    );
-    let mut flusher = Task::new(&thread, shard::run_flusher(shard));
+    let sleeper = Arc::new(Sleeper::default());
+    let inbox = Arc::new(Inbox::new(Arc::clone(&sleeper).into()));
+    let load = Arc::new(AtomicUsize::new(1));
+    let mut driver = Driver::new(Shard::new(shared, inbox, 0), Arc::clone(&load));
+    let key = driver.key();
+    driver.serve(key, socket.clone(), Arc::new(listening(is_framed)), Duration::ZERO);
     block_on(poll_fn(|cx| {
-        let waker = thread.get_or_init(|| cx.waker().clone());
+        sleeper.thread.get_or_init(|| cx.waker().clone());
         loop {
-            socket.react(waker);
-            let ran = connection.run() | flusher.run();
-            if !ran {
-                return if connection.is_over() { Poll::Ready(()) } else { Poll::Pending };
+            if let Some(readiness) = socket.react(cx.waker()) {
+                driver.note(key as usize, readiness);
             }
-            if connection.is_woken() {
-                // It waits for another thread, or has more to do than fits into a turn.
-                thread::yield_now();
+            if driver.may_sleep() {
+                let is_over = load.load(Ordering::Relaxed) == 0;
+                let is_woken = sleeper.woken.swap(false, Ordering::AcqRel);
+                match (is_over, is_woken) {
+                    (true, _) => return Poll::Ready(()),
+                    (false, true) => {}
+                    (false, false) => return Poll::Pending,
+                }
             }
+            driver.take_turns();
+            // It waits for another thread, or has more to do than fits into a turn.
+            thread::yield_now();
         }
     }));
 }
 
-fn listening(is_framed: bool) -> Listening {
-    let websocket = is_framed.then(WebSocketOptions::default);
-    let options = ListenerOptions { websocket, ..ListenerOptions::small() };
-    Listening::small(options)
-}
-
-struct Task {
-    future: Option<Pin<Box<dyn Future<Output = ()>>>>,
-    woken: Arc<Woken>,
-}
-
-struct Woken {
+/// What the inbox wakes.
+#[derive(Default)]
+struct Sleeper {
     woken: AtomicBool,
-    thread: Arc<OnceLock<Waker>>,
+    thread: OnceLock<Waker>,
 }
 
-impl Wake for Woken {
+impl Wake for Sleeper {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -87,30 +80,8 @@ impl Wake for Woken {
     }
 }
 
-impl Task {
-    fn new(thread: &Arc<OnceLock<Waker>>, future: impl Future<Output = ()> + 'static) -> Self {
-        let woken = Woken { woken: AtomicBool::new(true), thread: Arc::clone(thread) };
-        Self { future: Some(Box::pin(future)), woken: Arc::new(woken) }
-    }
-
-    fn is_over(&self) -> bool {
-        self.future.is_none()
-    }
-
-    fn is_woken(&self) -> bool {
-        self.woken.woken.load(Ordering::Acquire)
-    }
-
-    /// Runs it if it was woken. False if it was not.
-    fn run(&mut self) -> bool {
-        let Some(future) = &mut self.future else { return false };
-        if !self.woken.woken.swap(false, Ordering::AcqRel) {
-            return false;
-        }
-        let waker = Waker::from(Arc::clone(&self.woken));
-        if future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
-            self.future = None;
-        }
-        true
-    }
+fn listening(is_framed: bool) -> Listening {
+    let websocket = is_framed.then(WebSocketOptions::default);
+    let options = ListenerOptions { websocket, ..ListenerOptions::small() };
+    Listening::small(options)
 }

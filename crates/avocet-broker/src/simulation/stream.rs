@@ -9,10 +9,10 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::Waker,
 };
 
-use avocet_net::Peer;
+use avocet_net::{Peer, Readiness};
 use shuttle::{
     rand::{Rng, thread_rng},
     sync::{Condvar, Mutex, MutexGuard},
@@ -198,44 +198,6 @@ impl State {
 #[derive(Clone, Debug)]
 pub(crate) struct Socket {
     stream: Arc<Stream>,
-    readiness: Arc<Readiness>,
-}
-
-/// What the runtime knows.
-#[derive(Debug, Default)]
-struct Readiness {
-    readable: Interest,
-    writable: Interest,
-}
-
-/// Never held while others may run.
-#[derive(Debug, Default)]
-struct Interest(parking_lot::Mutex<(bool, Option<Waker>)>);
-
-impl Interest {
-    fn poll(&self, cx: &Context<'_>) -> Poll<()> {
-        let (ready, waker) = &mut *self.0.lock();
-        if *ready {
-            return Poll::Ready(());
-        }
-        *waker = Some(cx.waker().clone());
-        Poll::Pending
-    }
-
-    fn set(&self) {
-        let waker = {
-            let (ready, waker) = &mut *self.0.lock();
-            *ready = true;
-            waker.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    fn forget(&self) {
-        self.0.lock().0 = false;
-    }
 }
 
 impl From<avocet_net::Socket> for Socket {
@@ -246,59 +208,23 @@ impl From<avocet_net::Socket> for Socket {
 
 impl Socket {
     pub(super) fn new(stream: &Arc<Stream>) -> Self {
-        Self { stream: Arc::clone(stream), readiness: Arc::default() }
+        Self { stream: Arc::clone(stream) }
     }
 
-    /// The reactor's part: what has happened becomes readiness.
-    pub(super) fn react(&self, reactor: &Waker) {
+    /// The reactor's part: what has happened since it was last asked.
+    pub(super) fn react(&self, reactor: &Waker) -> Option<Readiness> {
         self.stream.reactor.get_or_init(|| reactor.clone());
         if !self.stream.edge.swap(false, Ordering::AcqRel) {
-            return;
+            return None;
         }
-        let (readable, writable) = {
-            let state = self.stream.lock();
-            (state.is_readable(), state.is_writable())
-        };
-        if readable {
-            self.readiness.readable.set();
-        }
-        if writable {
-            self.readiness.writable.set();
-        }
+        let state = self.stream.lock();
+        let finished = state.client != End::Open || state.shut_down;
+        let (readable, writable) = (state.is_readable(), state.is_writable());
+        Some(Readiness { readable, writable, finished })
     }
 
-    pub(crate) fn poll_read(
-        &self,
-        cx: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        while self.readiness.readable.poll(cx).is_ready() {
-            let result = self.owned().read(buffer);
-            match &result {
-                Ok(count) if *count == buffer.len() || *count == 0 => {}
-                Ok(_) => self.readiness.readable.forget(),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.readiness.readable.forget();
-                    continue;
-                }
-                Err(_) => {}
-            }
-            return Poll::Ready(result);
-        }
-        Poll::Pending
-    }
-
-    pub(crate) fn read_left(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.owned().read(buffer)
-    }
-
-    pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.owned();
-        self.readiness.writable.poll(cx).map(Ok)
-    }
-
-    pub(crate) fn forget_writable(&self) {
-        self.readiness.writable.forget();
     }
 
     pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {

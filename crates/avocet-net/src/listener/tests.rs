@@ -40,7 +40,7 @@ async fn unix_socket_has_its_rights_and_goes_with_its_listener() {
     assert_eq!(listener.address().path(), Some(&*path));
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o620);
     let _client = std::os::unix::net::UnixStream::connect(&path).unwrap();
-    let socket = listener.accept().await.unwrap().stream().unwrap().own().unwrap();
+    let socket = listener.accept().await.unwrap().stream().unwrap().into_socket();
     assert_eq!(socket.peer(), Peer::Local);
     drop(listener);
     assert!(!path.exists());

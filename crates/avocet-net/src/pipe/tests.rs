@@ -1,4 +1,8 @@
-use std::{future::poll_fn, io::ErrorKind, task::Waker};
+use std::{
+    io::ErrorKind,
+    sync::atomic::{AtomicBool, Ordering},
+    task::Wake,
+};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -10,7 +14,7 @@ const PEERS: [Peer; 2] = [Peer::Local, Peer::Unknown];
 #[tokio::test]
 async fn bytes_come_in_order_and_no_more_than_there_is_room_for() {
     let (end, far) = pipe(10, PEERS);
-    let socket = Accepted::from(end).own().unwrap();
+    let socket = Accepted::from(end).into_socket();
     assert_eq!(socket.peer(), Peer::Local);
     assert_eq!(socket.write(b"0123456").unwrap(), 7);
     let pieces = [io::IoSlice::new(b"78"), io::IoSlice::new(b"9ab")];
@@ -19,39 +23,60 @@ async fn bytes_come_in_order_and_no_more_than_there_is_room_for() {
     let mut bytes = [0; 4];
     (&far).read_exact(&mut bytes).await.unwrap();
     assert_eq!(&bytes, b"0123");
-    poll_fn(|cx| socket.poll_writable(cx)).await.unwrap();
     assert_eq!(socket.write(b"abcdef").unwrap(), 4);
     let mut bytes = [0; 10];
     (&far).read_exact(&mut bytes).await.unwrap();
     assert_eq!(&bytes, b"456789abcd");
 }
 
-#[tokio::test]
-async fn reader_and_writer_wait_for_each_other() {
-    let (end, far) = pipe(3, PEERS);
-    let socket = Accepted::from(end).own().unwrap();
-    let sent: Vec<u8> = (0..=255).cycle().take(10_000).collect();
-    let expected = sent.clone();
-    let writing = tokio::spawn(async move { (&far).write_all(&sent).await.map(|()| far) });
-    let mut received: Vec<u8> = Vec::new();
-    let mut buffer = [0; 7];
-    while received.len() < expected.len() {
-        let count = poll_fn(|cx| socket.poll_read(cx, &mut buffer)).await.unwrap();
-        received.extend(&buffer[..count]);
+/// Remembers that it was woken.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Woken {
+    fn take(&self) -> bool {
+        self.0.swap(false, Ordering::AcqRel)
     }
-    assert!(received == expected, "the stream differs");
-    drop(writing.await.unwrap().unwrap());
-    assert_eq!(poll_fn(|cx| socket.poll_read(cx, &mut buffer)).await.unwrap(), 0);
-    assert_eq!(socket.write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+#[tokio::test]
+async fn watcher_is_woken_once_for_what_was_not_there_before() {
+    let (end, far) = pipe(3, PEERS);
+    let woken = Arc::new(Woken::default());
+    end.watch(Arc::clone(&woken).into());
+    assert!(woken.take(), "what is there already is told at once");
+    let mut buffer = [0; 7];
+    assert_eq!(end.receive(&mut buffer).unwrap_err().kind(), ErrorKind::WouldBlock);
+    (&far).write_all(b"ab").await.unwrap();
+    assert!(woken.take());
+    (&far).write_all(b"c").await.unwrap();
+    assert!(!woken.take(), "it knows of something it has not read");
+    assert_eq!(end.receive(&mut buffer).unwrap(), 3);
+    (&far).write_all(b"d").await.unwrap();
+    assert!(woken.take());
+    assert_eq!(end.send(&[io::IoSlice::new(b"wxyz")]).unwrap(), 3);
+    assert!(!woken.take());
+    (&far).read_exact(&mut [0; 1]).await.unwrap();
+    assert!(woken.take(), "there is room");
+    assert_eq!(end.receive(&mut buffer).unwrap(), 1);
+    drop(far);
+    assert!(woken.take());
+    assert_eq!(end.receive(&mut buffer).unwrap(), 0);
+    assert_eq!(end.send(&[io::IoSlice::new(b"x")]).unwrap_err().kind(), ErrorKind::BrokenPipe);
 }
 
 #[tokio::test]
 async fn shutdown_leaves_what_was_written_and_wakes_who_waits() {
     let (end, far) = pipe(100, PEERS);
-    let socket = Accepted::from(end).own().unwrap();
+    let socket = Accepted::from(end).into_socket();
     socket.write(b"last").unwrap();
-    let cx = &mut Context::from_waker(Waker::noop());
-    assert!(socket.poll_read(cx, &mut [0; 4]).is_pending());
+    assert_eq!(socket.read(&mut [0; 4]).unwrap_err().kind(), ErrorKind::WouldBlock);
     (&far).write_all(b"unread").await.unwrap();
     socket.shutdown();
     let mut bytes = Vec::new();
