@@ -53,7 +53,7 @@ impl Work<'_> {
                 let mut inner = self.mailbox.lock();
                 for feed in subscribed.feeds {
                     // Whoever subscribes again has what is retained sent anew, not twice.
-                    inner.feeds.retain(|old| !old.is_of(feed.filter()));
+                    inner.feeds.forget(feed.filter());
                     inner.feeds.push_back(feed);
                 }
                 subscribed.close
@@ -64,7 +64,7 @@ impl Work<'_> {
                 // [MQTT3-3.10.4-2] [MQTT5-3.10.4-2]
                 for text in &request.filters {
                     if let Ok(filter) = Filter::parse(text) {
-                        self.mailbox.lock().feeds.retain(|feed| !feed.is_of(&filter));
+                        self.mailbox.lock().feeds.forget(&filter);
                     }
                 }
                 subscribe::unsubscribe(shared, list, client, request);

@@ -357,7 +357,11 @@ impl Connection {
             if signals & BLOCKED != 0 {
                 if !self.is_writable {
                     let may_read = self.may_read();
-                    return if may_read { self.read(shard, has_read) } else { Event::Step(Step::Wait) };
+                    return if may_read {
+                        self.read(shard, has_read)
+                    } else {
+                        Event::Step(Step::Wait)
+                    };
                 }
                 // The client takes bytes: that is a sign of life, whatever it cannot get through.
                 shard.wheel.hear(&mut self.watch, shard.now.get());
@@ -517,13 +521,7 @@ impl Connection {
 
     /// Handles the packets in `bytes` and tells how many bytes that took. Fewer than there are
     /// when a packet is not whole, or when the rest has to wait.
-    fn take(
-        &mut self,
-        shard: &Shard,
-        bytes: &[u8],
-        now: Instant,
-        list: &mut FlushList,
-    ) -> usize {
+    fn take(&mut self, shard: &Shard, bytes: &[u8], now: Instant, list: &mut FlushList) -> usize {
         let mut used = 0;
         if self.entering.is_some() {
             return 0;
@@ -551,12 +549,7 @@ impl Connection {
     }
 
     /// The first packet.
-    fn take_connect(
-        &mut self,
-        shard: &Shard,
-        bytes: &[u8],
-        list: &mut FlushList,
-    ) -> Option<usize> {
+    fn take_connect(&mut self, shard: &Shard, bytes: &[u8], list: &mut FlushList) -> Option<usize> {
         let error = match self.codec.decode(bytes) {
             Ok(None) => return None,
             Ok(Some((Packet::Connect(connect), len))) => {

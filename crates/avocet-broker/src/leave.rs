@@ -15,7 +15,9 @@ use crate::{
     deliver::Way,
     mailbox::{FlushList, Inner, Mailbox},
     metrics::Tally,
-    publish, sys,
+    publish,
+    subscribe::Feeds,
+    sys,
     timers::{self, Timer, TimerKey},
     wire::{DETACHED, Wire},
 };
@@ -111,7 +113,7 @@ fn set_timer(shared: &Shared, mailbox: &Mailbox, epoch: u64, at: Instant, timer:
         let mut inner = mailbox.lock();
         let stands = inner.epoch == epoch;
         if stands {
-            inner.timers.push(key);
+            inner.timers.get_or_insert_default().push(key);
         }
         stands
     };
@@ -175,7 +177,7 @@ pub(crate) fn end_session(
 /// Nothing may be put into the mailbox any more; what waited is dropped or given back.
 pub(crate) fn end(shared: &Shared, mailbox: &Mailbox, inner: &mut Inner) -> Ended {
     inner.ended = true;
-    inner.feeds.clear();
+    inner.feeds = Feeds::default();
     mailbox.set_ended();
     inner.epoch += 1;
     if let Some(link) = inner.link.take() {
@@ -190,7 +192,7 @@ pub(crate) fn end(shared: &Shared, mailbox: &Mailbox, inner: &mut Inner) -> Ende
         inner.with_exit(&shared.drops, mailbox.client_id(), tally, |session, exit| {
             session.end(exit)
         });
-    Ended { filters, undelivered, timers: std::mem::take(&mut inner.timers) }
+    Ended { filters, undelivered, timers: inner.timers.take().map_or_else(Vec::new, |it| *it) }
 }
 
 /// What follows from a session's end: its subscriptions go, its will is published, shared work is

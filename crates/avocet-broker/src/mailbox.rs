@@ -4,7 +4,6 @@
 //! lets go; so a client subscribed to its own topic cannot lock itself out.
 
 use std::{
-    collections::VecDeque,
     fmt,
     sync::{
         Arc,
@@ -23,7 +22,7 @@ use crate::{
     drops::Drops,
     metrics::Tally,
     output::{Exit, Flushed, Output},
-    subscribe::Feed,
+    subscribe::Feeds,
     sync::{Mutex, MutexGuard},
     timers::TimerKey,
     wire::{BLOCKED, CHANGED, CLOSING, Wire},
@@ -73,13 +72,14 @@ pub(crate) struct Inner {
     /// Its first connection is about to be attached.
     pub(crate) reserved: bool,
     /// Retained messages on their way to the client.
-    pub(crate) feeds: VecDeque<Feed>,
+    pub(crate) feeds: Feeds,
     /// The will of a connection that is gone, until its delay is over.
     pub(crate) will: Option<Box<Will>>,
     /// Counts comings and goings, so that a timer set in between knows it is stale.
     pub(crate) epoch: u64,
     /// Timers set when the last connection ended; void once the client is back.
-    pub(crate) timers: Vec<TimerKey>,
+    #[expect(clippy::box_collection, reason = "a session with a connection is to be small")]
+    pub(crate) timers: Option<Box<Vec<TimerKey>>>,
     /// Connections of the same client that wait for this one to go.
     #[expect(clippy::box_collection, reason = "rare, and an idle session is to be small")]
     heirs: Option<Box<Vec<Arc<Wire>>>>,
@@ -121,10 +121,10 @@ impl Mailbox {
             link: None,
             ended: false,
             reserved: true,
-            feeds: VecDeque::new(),
+            feeds: Feeds::default(),
             will: None,
             epoch: 0,
-            timers: Vec::new(),
+            timers: None,
             heirs: None,
         };
         Self(Arc::new(Seat {

@@ -129,11 +129,13 @@ impl Entrance<'_> {
     ) -> Opening {
         // The client is back before its will's delay was over ([MQTT5-3.1.3-9]).
         inner.will = None;
-        let timers = std::mem::take(&mut inner.timers);
+        let timers = inner.timers.take();
         // [MQTT3-3.2.2-2] [MQTT5-3.2.2-3]
         self.attach(mailbox, &mut inner, admission, true);
         drop(inner);
-        self.shared.timers.cancel(&timers);
+        if let Some(timers) = timers {
+            self.shared.timers.cancel(&timers);
+        }
         subscribe::collect_shared(self.shared, self.list, mailbox, self.now);
         self.opened(mailbox.clone())
     }
@@ -170,13 +172,9 @@ impl Entrance<'_> {
         admission: Admission,
         session_present: bool,
     ) {
-        let packet_bytes_max = admission
-            .connect
-            .maximum_packet_size
-            .map_or(usize::MAX, |n| usize::try_from(n.get()).unwrap_or(usize::MAX));
         let mut output = Output::new(
             admission.connect.version,
-            packet_bytes_max,
+            admission.connect.maximum_packet_size,
             Arc::clone(&self.shared.limits),
             self.envelope.take_if(|envelope| !envelope.is_gone()),
         );

@@ -4,7 +4,7 @@
 //! so there is one writer at a time. When the system takes less than there is, the output is
 //! blocked, and from then on only the connection's owner writes.
 
-use std::{io, sync::Arc};
+use std::{io, num::NonZeroU32, sync::Arc};
 
 use avocet_mqtt::{
     AckKind, ApplicationMessage, Frames, Packet, PacketId, ProtocolVersion, Publish, QoS, codec,
@@ -25,7 +25,7 @@ pub(crate) struct Output {
     envelope: Option<Box<Envelope>>,
     version: ProtocolVersion,
     /// The largest packet the client takes.
-    packet_bytes_max: usize,
+    packet_bytes_max: Option<NonZeroU32>,
     /// On somebody's flush list.
     pub(crate) queued: bool,
     blocked: bool,
@@ -51,7 +51,7 @@ pub(crate) enum Flushed {
 impl Output {
     pub(crate) fn new(
         version: ProtocolVersion,
-        packet_bytes_max: usize,
+        packet_bytes_max: Option<NonZeroU32>,
         limits: Arc<Limits>,
         envelope: Option<Box<Envelope>>,
     ) -> Self {
@@ -152,8 +152,7 @@ impl Output {
         tally: &mut Tally,
     ) -> Result<(), DropReason> {
         self.check_room()?;
-        if self.packet_bytes_max < usize::MAX
-            && codec::publish_len(self.version, publish) > self.packet_bytes_max
+        if self.packet_bytes_max.is_some() && !self.fits(codec::publish_len(self.version, publish))
         {
             return Err(DropReason::PacketTooLarge);
         }
@@ -233,7 +232,13 @@ impl Output {
     /// Whether the client can be sent these with QoS 0 as they came, the longest included.
     #[inline]
     pub(crate) fn takes(&self, frames: &Frames<'_>) -> bool {
-        frames.is_for(self.version, QoS::AtMostOnce) && frames.longest() <= self.packet_bytes_max
+        frames.is_for(self.version, QoS::AtMostOnce) && self.fits(frames.longest())
+    }
+
+    /// Whether the client takes packets of so many bytes.
+    #[inline]
+    fn fits(&self, bytes: usize) -> bool {
+        self.packet_bytes_max.is_none_or(|max| bytes as u64 <= u64::from(max.get()))
     }
 
     #[cfg(all(test, feature = "interleavings"))]

@@ -20,9 +20,15 @@ pub(crate) struct Pending {
     bytes: Vec<u8>,
     /// How many of `bytes` are written.
     written: usize,
-    #[expect(clippy::box_collection, reason = "rare, and an idle connection is to be small")]
-    large: Option<Box<VecDeque<Large>>>,
-    large_bytes: usize,
+    large: Option<Box<Payloads>>,
+}
+
+/// Large payloads, which few connections have at any time.
+#[derive(Debug, Default)]
+struct Payloads {
+    queue: VecDeque<Large>,
+    /// How many bytes of them are not written.
+    bytes: usize,
 }
 
 /// A payload that stands behind the first `at` bytes of the buffer.
@@ -37,7 +43,8 @@ impl Pending {
     /// How many bytes there are.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len() - self.written + self.large_bytes
+        let large = self.large.as_ref().map_or(0, |large| large.bytes);
+        self.bytes.len() - self.written + large
     }
 
     /// Where to append, with a buffer of this thread's if there was none.
@@ -51,9 +58,9 @@ impl Pending {
 
     /// Puts a message's payload behind what was appended so far.
     pub(crate) fn append_payload(&mut self, message: Arc<ApplicationMessage>) {
-        self.large_bytes += message.payload().len();
-        let large = Large { at: self.bytes.len(), message, written: 0 };
-        self.large.get_or_insert_default().push_back(large);
+        let large = self.large.get_or_insert_default();
+        large.bytes += message.payload().len();
+        large.queue.push_back(Large { at: self.bytes.len(), message, written: 0 });
     }
 
     /// Writes until all is written or the system takes no more. Tells how many bytes it took.
@@ -62,7 +69,7 @@ impl Pending {
         while self.len() > 0 {
             let written = match &self.large {
                 None => wire.socket.write(&self.bytes[self.written..]),
-                Some(large) => write_pieces(&self.bytes, self.written, large, wire),
+                Some(large) => write_pieces(&self.bytes, self.written, &large.queue, wire),
             };
             match written {
                 Ok(count) => {
@@ -81,7 +88,7 @@ impl Pending {
 
     /// The first bytes, as many as lie together; empty only if there are none.
     pub(crate) fn front(&self) -> &[u8] {
-        match self.large.as_ref().and_then(|large| large.front()) {
+        match self.large.as_ref().and_then(|large| large.queue.front()) {
             Some(large) if large.at > self.written => &self.bytes[self.written..large.at],
             Some(large) => &large.message.payload()[large.written..],
             None => &self.bytes[self.written..],
@@ -90,20 +97,20 @@ impl Pending {
 
     /// So many of the first bytes are written.
     pub(crate) fn advance(&mut self, mut count: usize) {
-        while let Some(large) = self.large.as_mut().and_then(|large| large.front_mut()) {
+        while let Some(payloads) = &mut self.large
+            && let Some(large) = payloads.queue.front_mut()
+        {
             let before = count.min(large.at - self.written);
             self.written += before;
             let left = large.message.payload().len() - large.written;
             let within = (count - before).min(left);
             large.written += within;
-            self.large_bytes -= within;
+            payloads.bytes -= within;
             count -= before + within;
             if within < left {
                 return;
             }
-            if let Some(large) = &mut self.large {
-                large.pop_front();
-            }
+            payloads.queue.pop_front();
         }
         self.large = None;
         self.written += count;
@@ -116,7 +123,7 @@ impl Pending {
             return;
         }
         self.bytes.drain(..self.written);
-        for large in self.large.iter_mut().flat_map(|large| large.iter_mut()) {
+        for large in self.large.iter_mut().flat_map(|large| large.queue.iter_mut()) {
             large.at -= self.written;
         }
         self.written = 0;
@@ -126,7 +133,6 @@ impl Pending {
     pub(crate) fn release(&mut self) {
         self.written = 0;
         self.large = None;
-        self.large_bytes = 0;
         buffers::give_back(std::mem::take(&mut self.bytes));
     }
 }

@@ -139,11 +139,8 @@ pub(crate) fn start(shared: Arc<Shared>, number: usize) -> std::io::Result<Shard
     let reactor = Reactor::new()?;
     let inbox = Arc::new(Inbox::new(reactor.waker()));
     let load = Arc::new(AtomicUsize::new(0));
-    let handle = ShardHandle {
-        accepted: Some(sender),
-        inbox: Arc::clone(&inbox),
-        load: Arc::clone(&load),
-    };
+    let handle =
+        ShardHandle { accepted: Some(sender), inbox: Arc::clone(&inbox), load: Arc::clone(&load) };
     std::thread::Builder::new().name(format!("shard-{number}")).spawn(move || {
         let driver = Driver::new(Shard::new(shared, inbox, number), load);
         run(driver, reactor, receiver);

@@ -1,7 +1,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE: filters go into the router and out of it, and what is retained goes
 //! to who asks for it (sections 3.8, 3.10, 3.3.1.3).
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use avocet_mqtt::{
     QoS, ReasonCode, Subscribe, Subscription, SubscriptionIdentifier, SubscriptionOptions, Transit,
@@ -26,6 +26,44 @@ pub(crate) struct Feed {
     options: SubscriptionOptions,
     identifier: Option<SubscriptionIdentifier>,
     cursor: Option<Cursor>,
+}
+
+/// Those of one session, in the order in which they were asked for. Most have none.
+#[derive(Debug, Default)]
+#[expect(clippy::box_collection, reason = "rare, and an idle session is to be small")]
+pub(crate) struct Feeds(Option<Box<VecDeque<Feed>>>);
+
+impl Feeds {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    pub(crate) fn push_back(&mut self, feed: Feed) {
+        self.0.get_or_insert_default().push_back(feed);
+    }
+
+    pub(crate) fn push_front(&mut self, feed: Feed) {
+        self.0.get_or_insert_default().push_front(feed);
+    }
+
+    pub(crate) fn pop_front(&mut self) -> Option<Feed> {
+        let feed = self.0.as_mut()?.pop_front();
+        self.release();
+        feed
+    }
+
+    /// Forgets what a filter has brought.
+    pub(crate) fn forget(&mut self, filter: &Filter) {
+        if let Some(feeds) = &mut self.0 {
+            feeds.retain(|feed| !feed.is_of(filter));
+            self.release();
+        }
+    }
+
+    /// Holds nothing while there is none.
+    fn release(&mut self) {
+        self.0.take_if(|feeds| feeds.is_empty());
+    }
 }
 
 /// How far a feed came.

@@ -102,11 +102,7 @@ impl Direction {
     }
 
     /// Who finds too little room leaves the watcher.
-    fn write(
-        &self,
-        pieces: &[io::IoSlice<'_>],
-        watcher: Option<&Waker>,
-    ) -> io::Result<usize> {
+    fn write(&self, pieces: &[io::IoSlice<'_>], watcher: Option<&Waker>) -> io::Result<usize> {
         let mut state = self.state.lock();
         if state.abandoned || state.finished {
             return Err(io::ErrorKind::BrokenPipe.into());

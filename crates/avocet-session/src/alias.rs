@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 #[derive(Debug)]
 pub(crate) struct InboundAliases {
     maximum: u16,
-    topics: HashMap<NonZeroU16, Arc<str>>,
+    topics: Option<Box<HashMap<NonZeroU16, Arc<str>>>>,
 }
 
 /// Why an alias cannot be used.
@@ -21,17 +21,18 @@ pub(crate) enum InvalidAlias {
 
 impl InboundAliases {
     pub(crate) fn new(maximum: u16) -> Self {
-        Self { maximum, topics: HashMap::new() }
+        Self { maximum, topics: None }
     }
 
     /// Notes the topic for an alias, replacing an older one.
     pub(crate) fn set(&mut self, alias: NonZeroU16, topic: &str) -> Result<(), InvalidAlias> {
         self.check(alias)?;
-        match self.topics.get_mut(&alias) {
+        let topics = self.topics.get_or_insert_default();
+        match topics.get_mut(&alias) {
             Some(old) if **old == *topic => {}
             Some(old) => *old = Arc::from(topic),
             None => {
-                self.topics.insert(alias, Arc::from(topic));
+                topics.insert(alias, Arc::from(topic));
             }
         }
         Ok(())
@@ -40,7 +41,8 @@ impl InboundAliases {
     /// The topic an alias stands for.
     pub(crate) fn topic(&self, alias: NonZeroU16) -> Result<Arc<str>, InvalidAlias> {
         self.check(alias)?;
-        self.topics.get(&alias).cloned().ok_or(InvalidAlias::Unknown)
+        let topic = self.topics.as_ref().and_then(|topics| topics.get(&alias));
+        topic.cloned().ok_or(InvalidAlias::Unknown)
     }
 
     /// [MQTT5-3.2.2-17] [MQTT5-3.2.2-18]
@@ -54,7 +56,7 @@ impl InboundAliases {
 #[derive(Debug)]
 pub(crate) struct OutboundAliases {
     maximum: u16,
-    aliases: HashMap<Box<str>, NonZeroU16>,
+    aliases: Option<Box<HashMap<Box<str>, NonZeroU16>>>,
 }
 
 /// How to name a topic in a PUBLISH.
@@ -70,7 +72,7 @@ pub(crate) enum Naming {
 
 impl OutboundAliases {
     pub(crate) fn new(maximum: u16) -> Self {
-        Self { maximum, aliases: HashMap::new() }
+        Self { maximum, aliases: None }
     }
 
     /// Whether the client allows any.
@@ -81,14 +83,15 @@ impl OutboundAliases {
 
     /// How to name this topic now. With `Introduce` the caller has to send it.
     pub(crate) fn name(&mut self, topic: &str) -> Naming {
-        if let Some(&alias) = self.aliases.get(topic) {
+        let aliases = self.aliases.get_or_insert_default();
+        if let Some(&alias) = aliases.get(topic) {
             return Naming::Alias(alias);
         }
         // [MQTT5-3.3.2-11]
-        let next = u16::try_from(self.aliases.len() + 1).ok().filter(|n| *n <= self.maximum);
+        let next = u16::try_from(aliases.len() + 1).ok().filter(|n| *n <= self.maximum);
         match next.and_then(NonZeroU16::new) {
             Some(alias) => {
-                self.aliases.insert(Box::from(topic), alias); // [MQTT5-3.1.2-26]
+                aliases.insert(Box::from(topic), alias); // [MQTT5-3.1.2-26]
                 Naming::Introduce(alias)
             }
             None => Naming::Topic,

@@ -6,6 +6,9 @@ use avocet_mqtt::{Ack, AckKind, Packet, PacketId, ProtocolVersion, QoS, ReasonCo
 
 use crate::{CloseReason, Outlet, Session};
 
+/// An answer of our own, after so many of the broker's.
+type Early = (u64, PacketId, QoS, ReasonCode);
+
 /// What the connection still owes its client. The broker answers in order; what the session can
 /// answer alone waits until the broker is done with all that came before.
 #[derive(Debug, Default)]
@@ -15,8 +18,9 @@ pub(crate) struct Answers {
     /// Messages handed to the broker, and those it has answered.
     handed: u64,
     answered: u64,
-    /// Answers of our own, each after so many of the broker's.
-    early: VecDeque<(u64, PacketId, QoS, ReasonCode)>,
+    /// What waits for those.
+    #[expect(clippy::box_collection, reason = "rare, and an idle session is to be small")]
+    early: Option<Box<VecDeque<Early>>>,
 }
 
 impl Answers {
@@ -28,7 +32,7 @@ impl Answers {
 
     /// Answers that wait for the broker's.
     pub(crate) fn waiting(&self) -> usize {
-        self.early.len()
+        self.early.as_ref().map_or(0, |early| early.len())
     }
 
     /// The broker has answered. False if no message of this connection can be meant.
@@ -39,8 +43,11 @@ impl Answers {
     }
 
     fn next_early(&mut self) -> Option<(PacketId, QoS, ReasonCode)> {
-        let (_, id, qos, reason) =
-            self.early.pop_front_if(|(after, ..)| *after <= self.answered)?;
+        let early = self.early.as_mut()?;
+        let (_, id, qos, reason) = early.pop_front_if(|(after, ..)| *after <= self.answered)?;
+        if early.is_empty() {
+            self.early = None;
+        }
         Some((id, qos, reason))
     }
 }
@@ -68,7 +75,7 @@ impl Session {
             if !connection.answers.note() {
                 continue;
             }
-            let has_early = !connection.answers.early.is_empty();
+            let has_early = connection.answers.early.is_some();
             if reason == ReasonCode::QuotaExceeded && connection.version < ProtocolVersion::V5 {
                 // [MQTT3-4.8.0-2]
                 // 3.1.1 cannot say no; without an acknowledgement the client keeps the message.
@@ -95,7 +102,7 @@ impl Session {
         let Self { connection, received, .. } = self;
         let Some(connection) = connection.as_mut().filter(|it| it.takes_all_acks()) else { return };
         let answers = &mut connection.answers;
-        if !answers.early.is_empty() {
+        if answers.early.is_some() {
             return;
         }
         let owed = usize::try_from(answers.handed - answers.answered).unwrap_or(usize::MAX);
@@ -145,7 +152,8 @@ impl Session {
         let Some(connection) = &mut self.connection else { return };
         let answers = &mut connection.answers;
         if answers.answered < answers.handed {
-            answers.early.push_back((answers.handed, id, qos, reason));
+            let early = answers.early.get_or_insert_default();
+            early.push_back((answers.handed, id, qos, reason));
         } else {
             self.answer(id, qos, reason, out);
         }

@@ -1,6 +1,6 @@
 //! What a session knows of the connection it has: it ends with it.
 
-use std::time::Duration;
+use std::num::NonZeroU32;
 
 use avocet_mqtt::{Frames, ProtocolVersion, QoS, Will};
 
@@ -19,11 +19,11 @@ pub(crate) struct Connection {
     /// The client's Receive Maximum, or ours if that is lower.
     pub(crate) window: u16,
     /// Bytes of the largest packet the client takes.
-    pub(crate) packet_bytes_max: Option<usize>,
+    pub(crate) packet_bytes_max: Option<NonZeroU32>,
     /// The client wants reason strings.
     pub(crate) problem_information: bool,
-    /// One and a half keep alive intervals; `None`: the client may be silent for ever.
-    pub(crate) silence_max: Option<Duration>,
+    /// Seconds; 0: the client may be silent for ever.
+    pub(crate) keep_alive: u16,
     pub(crate) inbound_aliases: InboundAliases,
     pub(crate) outbound_aliases: OutboundAliases,
     pub(crate) answers: Answers,
@@ -57,7 +57,13 @@ impl Connection {
             && frames.is_for(self.version, qos)
             && !self.outbound_aliases.in_use()
             && self.mountpoint.is_none()
-            && self.packet_bytes_max.is_none_or(|max| frames.longest() <= max) // [MQTT5-3.1.2-24]
+            && self.packet_bytes_max().is_none_or(|max| frames.longest() <= max) // [MQTT5-3.1.2-24]
+    }
+
+    /// Bytes of the largest packet the client takes.
+    #[inline]
+    pub(crate) fn packet_bytes_max(&self) -> Option<usize> {
+        self.packet_bytes_max.map(|max| usize::try_from(max.get()).unwrap_or(usize::MAX))
     }
 
     /// Whether acknowledgements may be sent without a look at each.

@@ -7,7 +7,7 @@ use std::{collections::VecDeque, iter::Peekable, sync::Arc};
 
 use avocet_mqtt::{Frame, Frames, PacketId, QoS, SubscriptionIdentifier, Transit, message::Shape};
 
-use crate::{Limits, log::Log, waiting::Waiting};
+use crate::{Limits, log::Log, seldom::Empty, waiting::Waiting};
 
 /// How many identifiers there are: 1 to 65,535.
 const IDS: usize = 65_535;
@@ -118,9 +118,22 @@ pub(crate) enum Mismatch {
 
 impl Default for Inflight {
     fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Empty for Inflight {
+    fn empty() -> &'static Self {
+        static EMPTY: Inflight = Inflight::new();
+        &EMPTY
+    }
+}
+
+impl Inflight {
+    const fn new() -> Self {
         Self {
             ring: VecDeque::new(),
-            log: Log::default(),
+            log: Log::new(),
             first_id: 1,
             count: 0,
             outstanding: 0,
@@ -129,9 +142,7 @@ impl Default for Inflight {
             charged: 0,
         }
     }
-}
 
-impl Inflight {
     pub(crate) fn len(&self) -> usize {
         self.count
     }

@@ -31,6 +31,7 @@ mod outbound;
 mod outbox;
 mod outlet;
 mod received;
+mod seldom;
 mod session;
 mod subscriptions;
 mod waiting;

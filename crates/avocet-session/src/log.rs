@@ -7,7 +7,7 @@ const MOVED_MIN: usize = 4096;
 const KEPT_MAX: usize = 4096;
 
 /// Bytes that are added at the end and given up at the front.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Log {
     bytes: Vec<u8>,
     /// How many of `bytes` are given up.
@@ -17,6 +17,11 @@ pub(crate) struct Log {
 }
 
 impl Log {
+    /// No bytes.
+    pub(crate) const fn new() -> Self {
+        Self { bytes: Vec::new(), gone: 0, base: 0 }
+    }
+
     /// How many there are.
     #[inline]
     pub(crate) fn len(&self) -> usize {

@@ -191,7 +191,8 @@ impl Session {
         let Some(connection) = self.connection.as_mut().filter(|c| c.is_open()) else { return };
         let window = connection.window;
         while out.has_room() {
-            let Some((id, again)) = self.inflight.resend(window) else { break };
+            let again = self.inflight.held().and_then(|inflight| inflight.resend(window));
+            let Some((id, again)) = again else { break };
             let delivery = send_again(connection, id, &again, now, out);
             if delivery == Delivery::Dropped {
                 self.inflight.discard(id); // [MQTT5-3.1.2-25]
@@ -234,9 +235,14 @@ impl Session {
     }
 
     fn take_shared_if(&mut self, wanted: impl Fn(&str) -> bool) -> Vec<Undelivered> {
-        let mut taken = self.inflight.drain_shared(&wanted);
-        taken.extend(self.outbox.drain_shared(&self.limits, &wanted));
-        self.inflight.charge(&self.limits);
+        let mut taken = Vec::new();
+        if let Some(inflight) = self.inflight.held() {
+            taken = inflight.drain_shared(&wanted);
+            inflight.charge(&self.limits);
+        }
+        if let Some(outbox) = self.outbox.held() {
+            taken.extend(outbox.drain_shared(&self.limits, &wanted));
+        }
         let undelivered = |waiting: Waiting| {
             let subscription = Arc::clone(waiting.shared()?);
             Some(Undelivered { subscription, message: waiting.message })
@@ -245,7 +251,9 @@ impl Session {
     }
 
     pub(crate) fn drop_waiting<O: Outlet>(&mut self, out: &mut O) {
-        for waiting in self.inflight.drain().chain(self.outbox.drain(&self.limits)) {
+        let sent = self.inflight.held().map(|inflight| inflight.drain());
+        let waiting = self.outbox.held().map(|outbox| outbox.drain(&self.limits));
+        for waiting in sent.into_iter().flatten().chain(waiting.into_iter().flatten()) {
             out.dropped(waiting.message.topic(), waiting.qos, DropReason::SessionEnded);
         }
     }
@@ -391,6 +399,6 @@ const ALIAS_BYTES: usize = 5;
 /// [MQTT5-3.1.2-24]
 fn fits(connection: &Connection, publish: &Publish<'_>, more: usize) -> bool {
     connection
-        .packet_bytes_max
+        .packet_bytes_max()
         .is_none_or(|max| codec::publish_len(connection.version, publish) + more <= max)
 }

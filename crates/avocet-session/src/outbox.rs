@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use avocet_mqtt::QoS;
 
-use crate::{Limits, QueueFull, waiting::Waiting};
+use crate::{Limits, QueueFull, seldom::Empty, waiting::Waiting};
 
 /// What an entry costs beside its message's bytes: this record, roughly.
 const ENTRY_BYTES: usize = 64;
@@ -34,6 +34,19 @@ pub(crate) enum Pushed {
     Queued,
     /// It does not: there is no room.
     Full(Waiting),
+}
+
+impl Empty for Outbox {
+    fn empty() -> &'static Self {
+        static EMPTY: Outbox = Outbox {
+            qos0: VecDeque::new(),
+            acknowledged: VecDeque::new(),
+            sequence: 0,
+            bytes: 0,
+            qos0_bytes: 0,
+        };
+        &EMPTY
+    }
 }
 
 impl Outbox {

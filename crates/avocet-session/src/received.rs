@@ -1,7 +1,11 @@
 //! QoS 2 packet identifiers that came in and are not released (method B of section 4.3.3).
 
+use std::sync::LazyLock;
+
 use avocet_mqtt::PacketId;
 use hashbrown::HashMap;
+
+use crate::seldom::Empty;
 
 /// How far an inbound QoS 2 message has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +40,13 @@ pub(crate) enum Arrival {
     StillRouting,
     /// It was routed; answer again.
     Again,
+}
+
+impl Empty for Received {
+    fn empty() -> &'static Self {
+        static EMPTY: LazyLock<Received> = LazyLock::new(Received::default);
+        &EMPTY
+    }
 }
 
 impl Received {

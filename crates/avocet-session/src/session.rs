@@ -18,6 +18,7 @@ use crate::{
     inflight::Inflight,
     outbox::Outbox,
     received::Received,
+    seldom::Seldom,
     subscriptions::{Held, Subscriptions},
 };
 
@@ -30,9 +31,9 @@ pub struct Session {
     /// Seconds to live without a connection; `u32::MAX` = for ever.
     pub(crate) expiry_interval: u32,
     pub(crate) subscriptions: Subscriptions,
-    pub(crate) inflight: Inflight,
-    pub(crate) received: Received,
-    pub(crate) outbox: Outbox,
+    pub(crate) inflight: Seldom<Inflight>,
+    pub(crate) received: Seldom<Received>,
+    pub(crate) outbox: Seldom<Outbox>,
     pub(crate) connection: Option<Box<Connection>>,
 }
 
@@ -56,9 +57,9 @@ impl Session {
             limits,
             expiry_interval: 0,
             subscriptions: Subscriptions::default(),
-            inflight: Inflight::default(),
-            received: Received::default(),
-            outbox: Outbox::default(),
+            inflight: Seldom::default(),
+            received: Seldom::default(),
+            outbox: Seldom::default(),
             connection: None,
         }
     }
@@ -110,7 +111,8 @@ impl Session {
     /// How long the client may be silent: one and a half times its keep alive.
     #[must_use]
     pub fn silence_max(&self) -> Option<Duration> {
-        self.connection.as_ref().and_then(|connection| connection.silence_max)
+        let keep_alive = self.connection.as_ref()?.keep_alive;
+        (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1500))
     }
 
     /// The filters subscribed, as they were sent or mounted.
@@ -169,19 +171,15 @@ impl Session {
         let connect = admission.connect;
         let inflight_max = self.limits.inflight_max.get();
         self.expiry_interval = admission.expiry_interval;
-        self.inflight.disconnected();
-        self.received.disconnected();
+        self.end_exchanges();
         self.connection = Some(Box::new(Connection {
             version: connect.version,
             bridge: connect.bridge,
             // [MQTT5-4.9.0-1]
             window: connect.receive_maximum.map_or(u16::MAX, |n| n.get()).min(inflight_max),
-            packet_bytes_max: connect
-                .maximum_packet_size
-                .map(|n| usize::try_from(n.get()).unwrap_or(usize::MAX)),
+            packet_bytes_max: connect.maximum_packet_size,
             problem_information: connect.request_problem_information,
-            silence_max: (admission.keep_alive > 0)
-                .then(|| Duration::from_millis(u64::from(admission.keep_alive) * 1500)),
+            keep_alive: admission.keep_alive,
             // [MQTT5-3.3.2-7]
             inbound_aliases: InboundAliases::new(self.limits.topic_alias_maximum),
             outbound_aliases: OutboundAliases::new(
@@ -198,7 +196,8 @@ impl Session {
         // [MQTT3-3.1.4-4] [MQTT5-3.1.4-5] [MQTT3-3.2.0-1]
         self.send_fitting(Packet::Connack(Box::new(connack)), out);
         if !self.limits.queue_qos0 {
-            for (_, waiting) in self.outbox.drain_qos0(&self.limits) {
+            let waiting = self.outbox.held().map(|outbox| outbox.drain_qos0(&self.limits));
+            for (_, waiting) in waiting.into_iter().flatten() {
                 out.dropped(waiting.message.topic(), waiting.qos, DropReason::Offline);
             }
         }
@@ -208,9 +207,10 @@ impl Session {
     /// The connection is gone. Tells what follows from it.
     pub fn detach(&mut self) -> Detached {
         let will = self.connection.take().and_then(|mut connection| connection.will.take());
-        self.inflight.disconnected();
-        self.received.disconnected();
-        self.outbox.shrink();
+        self.end_exchanges();
+        if let Some(outbox) = self.outbox.held() {
+            outbox.shrink();
+        }
         let expires_after = match self.expiry_interval {
             u32::MAX => None,
             seconds => Some(Duration::from_secs(u64::from(seconds))),
@@ -218,14 +218,26 @@ impl Session {
         Detached { will, expires_after, undelivered: self.take_shared() }
     }
 
+    /// What is exchanged with a connection ends with it.
+    fn end_exchanges(&mut self) {
+        if let Some(inflight) = self.inflight.held() {
+            inflight.disconnected();
+        }
+        if let Some(received) = self.received.held() {
+            received.disconnected();
+        }
+    }
+
     /// The session is over. Gives back what another member of a shared subscription should get;
     /// all else that waited is dropped.
     pub fn end<O: Outlet>(&mut self, out: &mut O) -> Vec<Undelivered> {
         let undelivered = self.take_shared();
         self.drop_waiting(out);
-        self.inflight.charge(&self.limits);
+        if let Some(inflight) = self.inflight.held() {
+            inflight.charge(&self.limits);
+        }
         self.subscriptions = Subscriptions::default();
-        self.received = Received::default();
+        self.received = Seldom::default();
         undelivered
     }
 
@@ -315,7 +327,7 @@ impl Session {
             return;
         }
         let version = connection.version;
-        if let Some(max) = connection.packet_bytes_max {
+        if let Some(max) = connection.packet_bytes_max() {
             let mut extras = [Extra::UserProperties, Extra::ReasonString].into_iter();
             while codec::encoded_len(version, &packet) > max {
                 let Some(extra) = extras.next() else { return };
@@ -330,8 +342,12 @@ impl Session {
 /// The budget is the node's: a session that is dropped without an end must not keep its share.
 impl Drop for Session {
     fn drop(&mut self) {
-        self.inflight.uncharge(&self.limits);
-        self.outbox.clear(&self.limits);
+        if let Some(inflight) = self.inflight.held() {
+            inflight.uncharge(&self.limits);
+        }
+        if let Some(outbox) = self.outbox.held() {
+            outbox.clear(&self.limits);
+        }
     }
 }
 

@@ -17,7 +17,8 @@ pub(crate) struct Held {
 #[derive(Debug)]
 pub(crate) enum Subscriptions {
     Few(Vec<(Box<str>, Held)>),
-    Many(HashMap<Box<str>, Held>),
+    /// Boxed: it is larger, and rare.
+    Many(Box<HashMap<Box<str>, Held>>),
 }
 
 impl Default for Subscriptions {
@@ -54,7 +55,7 @@ impl Subscriptions {
                     list.push((Box::from(filter), held));
                     return true;
                 }
-                let mut map: HashMap<_, _> = list.drain(..).collect();
+                let mut map: Box<HashMap<_, _>> = Box::new(list.drain(..).collect());
                 map.insert(Box::from(filter), held);
                 *self = Self::Many(map);
                 true

@@ -15,7 +15,7 @@ proptest! {
             0..300,
         ),
     ) {
-        let mut log = Log::default();
+        let mut log = Log::new();
         let mut kept: VecDeque<(u64, Vec<u8>)> = VecDeque::new();
         for (number, (length, gone, shrinks)) in steps.into_iter().enumerate() {
             let bytes = vec![u8::try_from(number % 251).unwrap(); length];
@@ -39,7 +39,7 @@ proptest! {
 
 #[test]
 fn large_buffer_is_given_back_when_it_runs_empty() {
-    let mut log = Log::default();
+    let mut log = Log::new();
     log.push(&[0; KEPT_MAX]);
     log.give_up(KEPT_MAX);
     assert_eq!((log.len(), log.bytes.capacity()), (0, KEPT_MAX));
@@ -50,7 +50,7 @@ fn large_buffer_is_given_back_when_it_runs_empty() {
 
 #[test]
 fn what_is_not_there_is_empty() {
-    let mut log = Log::default();
+    let mut log = Log::new();
     let position = log.push(b"abc");
     assert_eq!(log.get(position, 3), b"abc");
     assert_eq!(log.get(position + 1, 2), b"bc");

@@ -1,6 +1,7 @@
 //! A conversation with one session, and the exact list of what it brings about.
 
 use std::{
+    num::NonZeroU32,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -178,7 +179,8 @@ impl Script {
     /// What is sent of a packet to a client with this Maximum Packet Size; nothing is no bytes.
     pub(super) fn sends_within(&mut self, room: usize, packet: &Packet<'static>) -> Vec<u8> {
         let session = self.session.as_mut().expect("a session");
-        session.connection.as_mut().expect("a connection").packet_bytes_max = Some(room);
+        session.connection.as_mut().expect("a connection").packet_bytes_max =
+            u32::try_from(room).ok().and_then(NonZeroU32::new);
         self.wire.packet_bytes_max = room;
         self.wire.latest.clear();
         session.send_fitting(packet.clone(), &mut self.wire);
