@@ -38,7 +38,9 @@ impl Acceptor {
                 }
             }
             match listener.accept().await {
-                Ok(Arrival::Stream(stream)) => self.hand_over(stream).await,
+                Ok(Arrival::Stream(stream)) => {
+                    hand_over(&self.shared, &self.shards, &self.listening, stream).await;
+                }
                 Ok(Arrival::Failed { peer, error }) => {
                     let Self { shared, listening, .. } = &self;
                     Metrics::add(&shared.metrics.connections_accepted, 1);
@@ -53,21 +55,26 @@ impl Acceptor {
             }
         }
     }
+}
 
-    async fn hand_over(&self, stream: avocet_net::Accepted) {
-        let Self { shared, shards, listening, .. } = self;
-        Metrics::add(&shared.metrics.connections_accepted, 1);
-        if listening.connections.load(Ordering::Relaxed) >= listening.connections_max {
-            Metrics::add(&shared.metrics.connections_refused, 1);
-            debug!(listener = %listening.name, "Refused a connection: the listener is full.");
-            return stream.refuse();
-        }
-        let load = |shard: &&ShardHandle| shard.load.load(Ordering::Relaxed);
-        let Some(shard) = shards.iter().min_by_key(load) else { return };
-        listening.connections.fetch_add(1, Ordering::Relaxed);
-        Metrics::add(&shared.metrics.connections, 1);
-        shard.hand_over(Accepted { stream, listening: Arc::clone(listening) }).await;
+/// Gives a stream to the shard with the fewest, unless the listener is full.
+pub(crate) async fn hand_over(
+    shared: &Shared,
+    shards: &[ShardHandle],
+    listening: &Arc<Listening>,
+    stream: avocet_net::Accepted,
+) {
+    Metrics::add(&shared.metrics.connections_accepted, 1);
+    if listening.connections.load(Ordering::Relaxed) >= listening.connections_max {
+        Metrics::add(&shared.metrics.connections_refused, 1);
+        debug!(listener = %listening.name, "Refused a connection: the listener is full.");
+        return stream.refuse();
     }
+    let load = |shard: &&ShardHandle| shard.load.load(Ordering::Relaxed);
+    let Some(shard) = shards.iter().min_by_key(load) else { return };
+    listening.connections.fetch_add(1, Ordering::Relaxed);
+    Metrics::add(&shared.metrics.connections, 1);
+    shard.hand_over(Accepted { stream, listening: Arc::clone(listening) }).await;
 }
 
 /// Spreads connections over time. Those that come faster wait in the system's queue.

@@ -10,7 +10,9 @@ use std::{
 };
 
 use avocet_mqtt::ReasonCode;
-use avocet_net::{Address, ClientCertificate, Listener, Peer, TlsError, TlsServer, Wrapping};
+use avocet_net::{
+    Accepted, Address, ClientCertificate, Listener, Peer, TlsError, TlsServer, Wrapping,
+};
 use avocet_router::{ExclusiveClaims, Filter, Router, SubscriberId};
 use avocet_session::{Limits, MountpointTemplate, QueueFull};
 use tokio::{task::JoinHandle, time};
@@ -18,7 +20,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     Drops, ListenerOptions, MetricsSnapshot, Observer, Options,
-    accept::{Acceptor, Pace},
+    accept::{self, Acceptor, Pace},
     alarm::Alarms,
     mailbox::Mailbox,
     metrics::Metrics,
@@ -374,6 +376,17 @@ impl Broker {
     #[must_use]
     pub fn drops(&self) -> &Drops {
         &self.shared.drops
+    }
+
+    /// Serves a stream as if it had come to this listener, with its limits and layers, wherever it
+    /// is from: one end of an [`avocet_net::pipe()`] brings a client that lives in this process.
+    /// False: there is no such listener.
+    pub async fn serve(&self, listener: &str, stream: Accepted) -> bool {
+        let Some(listening) = self.listening.iter().find(|it| it.name == listener) else {
+            return false;
+        };
+        accept::hand_over(&self.shared, &self.shards, listening, stream).await;
+        true
     }
 
     /// Reads certificates, keys and revocation lists again. Who is connected stays connected; a

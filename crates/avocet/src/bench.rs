@@ -8,6 +8,7 @@
 //! - [`link`], [`wire`]: sockets and frames of the hot loops;
 //! - [`connect`], [`idle`], [`retained`], [`subscribe`]: scenarios of a [`crowd`], many clients on
 //!   one thread;
+//! - [`hold`]: clients without sockets, and a broker in the same process;
 //! - [`dial`], [`source`], [`limits`]: connections that nobody waits for, and how many can be;
 //! - [`feeder`], [`subscriber`]: what a crowd publishes and subscribes;
 //! - [`processes`], [`shared`]: a load that several processes share;
@@ -29,6 +30,7 @@ mod feeder;
 mod gathering;
 mod gauge;
 mod group;
+mod hold;
 mod idle;
 mod lane;
 mod latency;
@@ -63,6 +65,7 @@ use clap::Subcommand;
 use self::{
     args::{FaninArgs, FanoutArgs, LatencyArgs, OrderArgs, PairArgs, ShareArgs},
     connect::ConnectArgs,
+    hold::HoldArgs,
     idle::IdleArgs,
     load::Load,
     outcome::Outcome,
@@ -94,6 +97,9 @@ pub(crate) enum BenchCommand {
     Connect(ConnectArgs),
     /// Many clients that do nothing, and the memory they take.
     Idle(IdleArgs),
+    /// As many clients as memory holds, in this process and without sockets: what a broker of this
+    /// version takes for each.
+    Hold(HoldArgs),
     /// Many retained messages, and subscribers who are handed them.
     Retained(RetainedArgs),
     /// Many subscriptions, and what it costs to match them.
@@ -118,6 +124,7 @@ pub(crate) fn run(command: BenchCommand) -> ExitCode {
         BenchCommand::Order(args) => order::run(&args),
         BenchCommand::Connect(args) => connect::run(&args),
         BenchCommand::Idle(args) => idle::run(&args),
+        BenchCommand::Hold(args) => hold::run(&args).map_err(Failure::Other),
         BenchCommand::Retained(args) => retained::run(&args),
         BenchCommand::Subscribe(args) => subscribe::run(&args),
         BenchCommand::Relay(args) => {

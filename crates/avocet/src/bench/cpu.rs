@@ -10,11 +10,21 @@ const TICK_MILLISECONDS: u64 = 10;
 
 /// What all threads of a process have used, to the nanosecond. A thread that ended is not counted.
 pub(super) fn of_process(pid: u32) -> anyhow::Result<Duration> {
+    of_threads(pid, "")
+}
+
+/// What those threads of a process have used whose names begin like this.
+pub(super) fn of_threads(pid: u32, prefix: &str) -> anyhow::Result<Duration> {
     let folder = format!("/proc/{pid}/task");
     let mut nanoseconds = 0;
     for task in fs::read_dir(&folder).with_context(|| format!("cannot see process {pid}"))? {
+        let task = task?;
+        let is_meant = |name: String| name.starts_with(prefix);
+        if !fs::read_to_string(task.path().join("comm")).is_ok_and(is_meant) {
+            continue;
+        }
         // A thread may have ended since.
-        let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
+        let Ok(text) = fs::read_to_string(task.path().join("schedstat")) else { continue };
         nanoseconds += text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(0);
     }
     Ok(Duration::from_nanos(nanoseconds))

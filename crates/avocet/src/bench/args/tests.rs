@@ -22,6 +22,7 @@ fn asked(line: &str) -> Result<Result<Load, Failure>, clap::Error> {
         BenchCommand::Latency(args) => args.load(),
         BenchCommand::Order(args) => args.load(),
         BenchCommand::Connect(_)
+        | BenchCommand::Hold(_)
         | BenchCommand::Idle(_)
         | BenchCommand::Retained(_)
         | BenchCommand::Subscribe(_)
