@@ -25,8 +25,8 @@ use self::last_words::LastWords;
 use crate::{
     batch::Work,
     broker::Listening,
+    calls::Key,
     envelope::Envelope,
-    inbox::Key,
     leave,
     mailbox::{FlushList, Inner, Mailbox},
     metrics::{End, Metrics},

@@ -20,8 +20,8 @@ use avocet_net::Socket;
 use crate::simulation::Socket;
 use crate::{
     broker::Listening,
+    calls::{Call, Key},
     connection::{Connection, Turn},
-    inbox::{Call, Key},
     mailbox::Mailbox,
     metrics::Metrics,
     shard::{SLICE, Shard},
@@ -83,7 +83,7 @@ impl Driver {
         listening: Arc<Listening>,
         age: Duration,
     ) {
-        let wire = Wire::new(socket.into(), &self.shard.inbox, key);
+        let wire = Wire::new(socket.into(), &self.shard.calls, key);
         let connection = Connection::new(&self.shard, Arc::new(wire), listening, age);
         self.connections[key as usize] = Some(Box::new(connection));
         self.call(key);
@@ -104,7 +104,7 @@ impl Driver {
     pub(crate) fn may_sleep(&self) -> bool {
         self.ready.is_empty()
             && self.shard.flush_list.borrow().mailboxes.is_empty()
-            && self.shard.inbox.doze()
+            && self.shard.calls.doze()
     }
 
     /// Gives some of those who are ready one turn each, and writes a slice of what that has left:
@@ -157,7 +157,7 @@ impl Driver {
 
     fn take_calls(&mut self) {
         let mut calls = std::mem::take(&mut self.calls);
-        self.shard.inbox.take(&mut calls);
+        self.shard.calls.take(&mut calls);
         for call in calls.drain(..) {
             match call {
                 Call::Signalled(key) => self.call(key),

@@ -1,7 +1,8 @@
 //! The running broker. It owns sockets, tasks and time, and asks the pure crates what to do.
 //!
 //! The way of a message:
-//! - `shard`: a thread with a runtime of its own and the connections that live on it;
+//! - `shard`: a thread and the connections that live on it; `driver`: gives them their turns; `calls`:
+//!   how others ask for one;
 //! - `connection`: the owner of one socket: it reads, and writes what is left to it; `batch`: what
 //!   is done with the packets of one read;
 //! - `publish`: the publish path, from a decoded PUBLISH to its acknowledgement; `deliver`: its
@@ -31,13 +32,13 @@ mod alarm;
 mod batch;
 mod broker;
 mod buffers;
+mod calls;
 pub mod config;
 mod connection;
 mod deliver;
 mod driver;
 mod drops;
 mod envelope;
-mod inbox;
 mod leave;
 mod mailbox;
 mod metrics;

@@ -21,8 +21,8 @@ use tracing::{error, warn};
 
 use crate::{
     broker::{Listening, Shared},
+    calls::{Bell, Calls},
     driver::Driver,
-    inbox::{Bell, Inbox},
     mailbox::{FlushList, Mailbox},
     metrics::Metrics,
     stall::{self, Stall},
@@ -51,7 +51,7 @@ pub(crate) struct Accepted {
 pub(crate) struct ShardHandle {
     /// Gone before the shard is told to look for it.
     accepted: Option<mpsc::Sender<Accepted>>,
-    inbox: Arc<Inbox>,
+    calls: Arc<Calls>,
     /// Connections on it and on their way to it.
     pub(crate) load: Arc<AtomicUsize>,
 }
@@ -63,14 +63,14 @@ impl ShardHandle {
         if sender.send(accepted).await.is_err() {
             self.load.fetch_sub(1, Ordering::Relaxed);
         }
-        self.inbox.ring();
+        self.calls.ring();
     }
 }
 
 impl Drop for ShardHandle {
     fn drop(&mut self) {
         self.accepted = None;
-        self.inbox.ring();
+        self.calls.ring();
     }
 }
 
@@ -85,16 +85,16 @@ pub(crate) struct Shard {
     pub(crate) wheel: Wheel,
     /// When the present round of turns began: the clock is not read for each use.
     pub(crate) now: Cell<Instant>,
-    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) calls: Arc<Calls>,
     pub(crate) flush_list: RefCell<FlushList>,
     number: usize,
     dice: Cell<u64>,
 }
 
 impl Shard {
-    pub(crate) fn new(shared: Arc<Shared>, inbox: Arc<Inbox>, number: usize) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, calls: Arc<Calls>, number: usize) -> Self {
         Self {
-            inbox,
+            calls,
             shared,
             routes: RefCell::new(RouteCache::new(ROUTE_CACHE_ENTRIES)),
             read_buffer: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
@@ -137,12 +137,12 @@ impl Shard {
 pub(crate) fn start(shared: Arc<Shared>, number: usize) -> std::io::Result<ShardHandle> {
     let (sender, receiver) = mpsc::channel(ACCEPTED_MAX);
     let reactor = Reactor::new()?;
-    let inbox = Arc::new(Inbox::new(reactor.waker()));
+    let calls = Arc::new(Calls::new(reactor.waker()));
     let load = Arc::new(AtomicUsize::new(0));
     let handle =
-        ShardHandle { accepted: Some(sender), inbox: Arc::clone(&inbox), load: Arc::clone(&load) };
+        ShardHandle { accepted: Some(sender), calls: Arc::clone(&calls), load: Arc::clone(&load) };
     std::thread::Builder::new().name(format!("shard-{number}")).spawn(move || {
-        let driver = Driver::new(Shard::new(shared, inbox, number), load);
+        let driver = Driver::new(Shard::new(shared, calls, number), load);
         run(driver, reactor, receiver);
     })?;
     Ok(handle)
@@ -179,7 +179,7 @@ fn run(mut driver: Driver, mut reactor: Reactor, mut accepted: mpsc::Receiver<Ac
 fn serve(driver: &mut Driver, reactor: &Reactor, accepted: Accepted) {
     let Accepted { stream, listening } = accepted;
     let (age, socket, key) = (stream.age(), stream.into_socket(), driver.key());
-    let bell = || Bell::waker(&driver.shard().inbox, key);
+    let bell = || Bell::waker(&driver.shard().calls, key);
     let watched = reactor.watch(&socket, key as usize, bell);
     driver.serve(key, socket, listening, age);
     if let Err(error) = watched {

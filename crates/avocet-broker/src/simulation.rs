@@ -1,12 +1,12 @@
 //! The write path under a scheduler of tests: every lock, every signal and every call to the system
 //! is a place where another thread may come in between, and the schedule that fails is printed.
 //!
-//! The connections, their flushers, the publish path and what comes and goes are the product's.
+//! The connections, their driver, the publish path and what comes and goes are the product's.
 //! Simulated are what lies below and above:
 //!
-//! - `stream`: a socket with little room, what the runtime knows of its readiness, and the client's
+//! - `stream`: a socket with little room, what the reactor tells of it, and the client's
 //!   end of it;
-//! - `shard`: a thread that runs connections as the runtime does, each when it is woken;
+//! - `shard`: a thread that asks the reactor, has the driver give turns, and sleeps until it is called;
 //! - `client`: who reads and answers;
 //! - `tests`: what may happen, and what must hold.
 

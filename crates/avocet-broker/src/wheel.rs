@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::inbox::Key;
+use crate::calls::Key;
 
 /// How exact deadlines are kept.
 pub(crate) const TICK: Duration = Duration::from_millis(500);

@@ -8,7 +8,7 @@ use avocet_net::Socket;
 #[cfg(all(test, feature = "interleavings"))]
 use crate::simulation::Socket;
 use crate::{
-    inbox::{Call, Inbox, Key},
+    calls::{Call, Calls, Key},
     sync::AtomicU8,
 };
 
@@ -28,23 +28,23 @@ const CALLED: u8 = 16;
 #[derive(Debug)]
 pub(crate) struct Wire {
     pub(crate) socket: Socket,
-    inbox: Arc<Inbox>,
+    calls: Arc<Calls>,
     key: Key,
     signals: AtomicU8,
 }
 
 impl Wire {
-    /// `key` names the connection on the shard that has this inbox.
-    pub(crate) fn new(socket: Socket, inbox: &Arc<Inbox>, key: Key) -> Self {
-        Self { socket, inbox: Arc::clone(inbox), key, signals: AtomicU8::new(0) }
+    /// `key` names the connection on the shard that is called here.
+    pub(crate) fn new(socket: Socket, calls: &Arc<Calls>, key: Key) -> Self {
+        Self { socket, calls: Arc::clone(calls), key, signals: AtomicU8::new(0) }
     }
 
     /// One whose owner does not listen, for tests.
     #[cfg(test)]
     #[cfg(not(feature = "interleavings"))]
     pub(crate) fn unheard(accepted: avocet_net::Accepted) -> Self {
-        let inbox = Inbox::new(std::task::Waker::noop().clone());
-        Self::new(accepted.into_socket(), &Arc::new(inbox), 0)
+        let calls = Calls::new(std::task::Waker::noop().clone());
+        Self::new(accepted.into_socket(), &Arc::new(calls), 0)
     }
 
     /// Names the connection on its shard.
@@ -56,7 +56,7 @@ impl Wire {
     pub(crate) fn signal(&self, what: u8) {
         let before = self.signals.fetch_or(what | CALLED, Ordering::AcqRel);
         if before & CALLED == 0 {
-            self.inbox.call(Call::Signalled(self.key));
+            self.calls.call(Call::Signalled(self.key));
         }
     }
 

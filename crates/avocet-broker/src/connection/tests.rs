@@ -11,7 +11,7 @@ use avocet_session::handshake;
 
 use super::*;
 use crate::{
-    ListenerOptions, Options, broker::Shared, driver::Driver, inbox::Inbox, metrics::Tally,
+    ListenerOptions, Options, broker::Shared, calls::Calls, driver::Driver, metrics::Tally,
 };
 
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -25,8 +25,8 @@ fn listening() -> Arc<Listening> {
 }
 
 fn shard() -> Shard {
-    let inbox = Arc::new(Inbox::new(Waker::noop().clone()));
-    Shard::new(shared(), inbox, 0)
+    let calls = Arc::new(Calls::new(Waker::noop().clone()));
+    Shard::new(shared(), calls, 0)
 }
 
 /// Both ends of a connection.

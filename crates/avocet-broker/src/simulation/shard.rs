@@ -20,8 +20,8 @@ use super::stream::{Socket, Stream};
 use crate::{
     ListenerOptions,
     broker::{Listening, Shared},
+    calls::Calls,
     driver::Driver,
-    inbox::Inbox,
     shard::Shard,
 };
 
@@ -33,9 +33,9 @@ pub(super) fn serve(shared: &Arc<Shared>, stream: &Arc<Stream>) -> JoinHandle<()
 
 fn run(shared: Arc<Shared>, socket: Socket, is_framed: bool) {
     let sleeper = Arc::new(Sleeper::default());
-    let inbox = Arc::new(Inbox::new(Arc::clone(&sleeper).into()));
+    let calls = Arc::new(Calls::new(Arc::clone(&sleeper).into()));
     let load = Arc::new(AtomicUsize::new(1));
-    let mut driver = Driver::new(Shard::new(shared, inbox, 0), Arc::clone(&load));
+    let mut driver = Driver::new(Shard::new(shared, calls, 0), Arc::clone(&load));
     let key = driver.key();
     driver.serve(key, socket.clone(), Arc::new(listening(is_framed)), Duration::ZERO);
     block_on(poll_fn(|cx| {
@@ -60,7 +60,7 @@ fn run(shared: Arc<Shared>, socket: Socket, is_framed: bool) {
     }));
 }
 
-/// What the inbox wakes.
+/// What a call wakes.
 #[derive(Default)]
 struct Sleeper {
     woken: AtomicBool,

@@ -18,7 +18,7 @@ pub(crate) enum Call {
 
 /// The calls a shard has not answered yet: for each connection at most one of a kind, and one more
 /// for a stream that is ready in both directions.
-pub(crate) struct Inbox {
+pub(crate) struct Calls {
     state: Mutex<State>,
     /// Wakes the shard.
     waker: Waker,
@@ -30,13 +30,13 @@ struct State {
     asleep: bool,
 }
 
-impl fmt::Debug for Inbox {
+impl fmt::Debug for Calls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inbox").finish_non_exhaustive()
+        f.debug_struct("Calls").finish_non_exhaustive()
     }
 }
 
-impl Inbox {
+impl Calls {
     pub(crate) fn new(waker: Waker) -> Self {
         Self { state: Mutex::new(State { calls: Vec::new(), asleep: false }), waker }
     }
@@ -76,13 +76,13 @@ impl Inbox {
 
 /// Calls for one connection's stream.
 pub(crate) struct Bell {
-    inbox: Arc<Inbox>,
+    calls: Arc<Calls>,
     key: Key,
 }
 
 impl Bell {
-    pub(crate) fn waker(inbox: &Arc<Inbox>, key: Key) -> Waker {
-        Arc::new(Self { inbox: Arc::clone(inbox), key }).into()
+    pub(crate) fn waker(calls: &Arc<Calls>, key: Key) -> Waker {
+        Arc::new(Self { calls: Arc::clone(calls), key }).into()
     }
 }
 
@@ -92,6 +92,6 @@ impl Wake for Bell {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.inbox.call(Call::Ready(self.key));
+        self.calls.call(Call::Ready(self.key));
     }
 }
