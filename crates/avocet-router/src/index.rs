@@ -9,12 +9,14 @@
 //! (`crowd.rs`), which is walked as it is delivered.
 
 mod bucket;
+mod chunks;
 pub(crate) mod crowd;
 mod exact;
 mod interner;
 mod merge;
 mod route;
 mod slot;
+mod table;
 mod terminal;
 mod trie;
 
@@ -261,11 +263,14 @@ impl<S: Subscriber> Router<S> {
         let mut bucket = self.bucket(place).write();
         let terminal = bucket.find_mut(route)?;
         let result = change(terminal);
+        let mut empty = None;
         if terminal.is_empty() {
-            bucket.remove(route, &self.hashing);
+            empty = bucket.remove(route, &self.hashing);
             self.filters.fetch_sub(1, Ordering::Relaxed);
         }
         self.move_generation(place);
+        drop(bucket);
+        drop(empty);
         Some(result)
     }
 
