@@ -26,7 +26,7 @@ pub struct Destinations<S> {
 
 /// Where a slice begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Position(u64);
+pub struct Position(pub(crate) u64);
 
 /// Some of the receivers.
 #[derive(Debug)]
