@@ -81,22 +81,48 @@ impl<S: Subscriber> Throng<S> {
         let mut sources: SmallVec<[Walk<'_, S>; 2]> =
             self.crowds.iter().map(|crowd| crowd.walk(from)).collect();
         sources.push(Walk::of(&self.others, from));
-        let (mut plain, mut fastlane) = (Vec::new(), Vec::new());
-        for _ in 0..limit {
+        let mut part = Part { plain: Vec::with_capacity(limit), fastlane: Vec::new(), next: None };
+        let (mut plain, mut fastlane) = (SmallVec::new(), SmallVec::new());
+        for left in (0..=limit).rev() {
             let ids = sources.iter_mut().filter_map(|source| source.peek().map(|it| it.id));
             let Some(id) = ids.min() else { break };
+            if left == 0 {
+                part.next = Some(id);
+                break;
+            }
             for source in &mut sources {
                 while let Some(member) = source.peek().filter(|member| member.id == id) {
                     let is_fastlane = member.slot.marks().has(Marks::FASTLANE);
-                    if is_fastlane { &mut fastlane } else { &mut plain }.push(member.clone());
+                    if is_fastlane { &mut fastlane } else { &mut plain }.push(member.slot.clone());
                     source.next();
                 }
             }
+            receive(id, &mut plain, self.overlap, &mut part.plain);
+            receive(id, &mut fastlane, self.overlap, &mut part.fastlane);
         }
-        let next = sources.iter_mut().filter_map(|source| source.peek().map(|it| it.id)).min();
-        let plain = destinations(plain, self.overlap).into();
-        Part { plain, fastlane: destinations(fastlane, self.overlap).into(), next }
+        part
     }
+}
+
+/// What all subscriptions of one subscriber bring it.
+fn receive<S: Subscriber>(
+    id: SubscriberId,
+    slots: &mut SmallVec<[Slot<S>; 4]>,
+    overlap: Overlap,
+    found: &mut Vec<Destination<S>>,
+) {
+    if slots.is_empty() {
+        return;
+    }
+    if slots.len() > 1 {
+        slots.sort_unstable_by_key(|slot| slot.identifier);
+        if overlap == Overlap::PerSubscription {
+            let each = slots.drain(..).map(|slot| SmallVec::from_iter([slot]));
+            found.extend(each.filter_map(|mut slot| destination(id, &mut slot)));
+            return;
+        }
+    }
+    found.extend(destination(id, slots));
 }
 
 /// Some of a throng.
