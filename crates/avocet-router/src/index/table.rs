@@ -24,7 +24,7 @@ struct Segment {
 }
 
 /// Seven eighths of a power of two, which is what a segment takes without growing.
-const SEGMENT_MAX: usize = 1792;
+const SEGMENT_MAX: usize = 896;
 /// The directory grows no further than to one place for so many entries, should hashes be alike.
 const ENTRIES_PER_PLACE: usize = 64;
 

@@ -17,7 +17,8 @@ pub(crate) struct Trie<S> {
     /// The first is the root; an empty trie has none.
     nodes: Chunks<Node>,
     free_nodes: Chunks<u32>,
-    /// Children by (parent, level); what stands here is only the child, which knows both.
+    /// Children by parent and hash of the level; what stands here is only the child, which knows
+    /// both.
     edges: Table,
     terminals: Chunks<Terminal<S>>,
     free_terminals: Chunks<u32>,
@@ -74,7 +75,7 @@ impl<S: Subscriber> Trie<S> {
         }
         let mut node = ROOT;
         for level in &filter.levels {
-            node = match self.level_of(level).and_then(|level| self.child(node, level)) {
+            node = match self.child(node, level) {
                 Some(child) => child,
                 None => self.add_child(node, level, hashing),
             };
@@ -104,8 +105,6 @@ impl<S: Subscriber> Trie<S> {
 
     /// Every filter that matches the topic.
     pub(crate) fn for_each_match(&self, topic: &Route<'_>, mut visit: impl FnMut(&Terminal<S>)) {
-        // The numbers of the topic's levels here, as far as the walk has come.
-        let mut numbers: SmallVec<[Option<u32>; 16]> = SmallVec::new();
         // A stack of our own: a topic may have 65,535 levels.
         let mut ahead: SmallVec<[(u32, u32); 16]> = SmallVec::new();
         if !self.nodes.is_empty() {
@@ -114,7 +113,7 @@ impl<S: Subscriber> Trie<S> {
         while let Some((index, depth)) = ahead.pop() {
             let node = self.nodes[index];
             if node.children & HAS_HASH != 0
-                && let Some(child) = self.child(index, HASH)
+                && let Some(child) = self.wildcard(index, HASH)
             {
                 self.visit(child, &mut visit);
             }
@@ -126,16 +125,11 @@ impl<S: Subscriber> Trie<S> {
                 continue;
             }
             if node.children & HAS_PLUS != 0
-                && let Some(child) = self.child(index, PLUS)
+                && let Some(child) = self.wildcard(index, PLUS)
             {
                 ahead.push((child, depth + 1));
             }
-            if numbers.len() == depth as usize {
-                numbers.push(self.levels.find(level.text, level.hash));
-            }
-            if let Some(Some(number)) = numbers.get(depth as usize).copied()
-                && let Some(child) = self.child(index, number)
-            {
+            if let Some(child) = self.literal(index, level) {
                 ahead.push((child, depth + 1));
             }
         }
@@ -157,34 +151,45 @@ impl<S: Subscriber> Trie<S> {
         if self.nodes.is_empty() {
             return None;
         }
-        filter.levels.iter().try_fold(ROOT, |node, level| self.child(node, self.level_of(level)?))
+        filter.levels.iter().try_fold(ROOT, |node, level| self.child(node, level))
     }
 
-    fn level_of(&self, level: &Level<'_>) -> Option<u32> {
+    /// The child by a level of a filter.
+    fn child(&self, parent: u32, level: &Level<'_>) -> Option<u32> {
         if level.is_plus() {
-            Some(PLUS)
+            self.wildcard(parent, PLUS)
         } else if level.is_hash() {
-            Some(HASH)
+            self.wildcard(parent, HASH)
         } else {
-            self.levels.find(level.text, level.hash)
+            self.literal(parent, level)
         }
     }
 
-    fn child(&self, parent: u32, level: u32) -> Option<u32> {
+    fn wildcard(&self, parent: u32, level: u32) -> Option<u32> {
         let is_it = |&child: &u32| {
             let node = &self.nodes[child];
             node.parent == parent && node.level == level
         };
-        self.edges.find(edge_hash(parent, level), is_it)
+        self.edges.find(edge_hash(parent, level.into()), is_it)
+    }
+
+    /// The text is compared, not looked up first: a look-up in one table, not in two.
+    fn literal(&self, parent: u32, level: &Level<'_>) -> Option<u32> {
+        let is_it = |&child: &u32| {
+            let node = &self.nodes[child];
+            node.parent == parent && node.level < HASH && self.levels.get(node.level) == level.text
+        };
+        self.edges.find(edge_hash(parent, level.hash), is_it)
     }
 
     fn add_child(&mut self, parent: u32, level: &Level<'_>, hashing: &Hashing) -> u32 {
-        let (level, flag) = if level.is_plus() {
-            (PLUS, HAS_PLUS)
+        let rehash = |text: &[u8]| hashing.text(text);
+        let (level, hash, flag) = if level.is_plus() {
+            (PLUS, PLUS.into(), HAS_PLUS)
         } else if level.is_hash() {
-            (HASH, HAS_HASH)
+            (HASH, HASH.into(), HAS_HASH)
         } else {
-            (self.levels.intern(level.text, level.hash, |text| hashing.text(text)), 0)
+            (self.levels.intern(level.text, level.hash, rehash), level.hash, 0)
         };
         let node = Node::new(parent, level);
         let child = match self.free_nodes.pop() {
@@ -194,19 +199,19 @@ impl<S: Subscriber> Trie<S> {
             }
             None => self.nodes.push(node),
         };
-        let Self { nodes, edges, .. } = self;
+        let Self { nodes, edges, levels, .. } = self;
         nodes[parent].children += 1;
         nodes[parent].children |= flag;
-        edges.insert(edge_hash(parent, level), child, |&child| nodes[child].hash());
+        edges.insert(edge_hash(parent, hash), child, |&it| nodes[it].hash(levels, hashing));
         child
     }
 
     /// The parent.
     fn remove_child(&mut self, child: u32, hashing: &Hashing) -> u32 {
         let Node { parent, level, .. } = self.nodes[child];
-        let Self { nodes, edges, .. } = self;
-        let hash = edge_hash(parent, level);
-        edges.remove(hash, |&candidate| candidate == child, |&child| nodes[child].hash());
+        let Self { nodes, edges, levels, .. } = self;
+        let hash_of = |it: &u32| nodes[*it].hash(levels, hashing);
+        edges.remove(hash_of(&child), |&candidate| candidate == child, hash_of);
         self.free_nodes.push(child);
         let holder = &mut self.nodes[parent];
         holder.children -= 1;
@@ -226,8 +231,13 @@ impl Node {
         Self { parent, level, terminal: NONE, children: 0 }
     }
 
-    fn hash(&self) -> u64 {
-        edge_hash(self.parent, self.level)
+    /// Of the edge that leads to it.
+    fn hash(&self, levels: &Interner, hashing: &Hashing) -> u64 {
+        let level = match self.level {
+            PLUS | HASH => self.level.into(),
+            level => hashing.text(levels.get(level)),
+        };
+        edge_hash(self.parent, level)
     }
 
     fn is_idle(&self) -> bool {
@@ -235,6 +245,7 @@ impl Node {
     }
 }
 
-fn edge_hash(parent: u32, level: u32) -> u64 {
-    spread(u64::from(parent) << 32 | u64::from(level))
+/// The hash of the level, or the number of the wildcard.
+fn edge_hash(parent: u32, level: u64) -> u64 {
+    spread(u64::from(parent) ^ level.rotate_left(32))
 }
