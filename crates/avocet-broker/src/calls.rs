@@ -59,7 +59,7 @@ impl Calls {
         }
     }
 
-    /// Takes all calls; `calls` is empty. Who called the shard awake need not be followed by others.
+    /// Takes all calls; `calls` is empty. A shard that looks here is awake.
     pub(crate) fn take(&self, calls: &mut Vec<Call>) {
         let mut state = self.state.lock();
         state.asleep = false;

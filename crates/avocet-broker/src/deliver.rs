@@ -1,10 +1,10 @@
 //! Messages into the outputs and queues of their receivers. Each receiver is locked alone, once for
 //! all messages of a run.
 
-use std::{ops::Range, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use avocet_mqtt::{QoS, Run, SubscriptionIdentifier, Transit};
-use avocet_router::{Choice, Destination, Destinations, Filter, Group, Member, Subscriber};
+use avocet_router::{Choice, Destination, Filter, Group, Member, Slice, Subscriber};
 use avocet_session::{Delivery, DropReason, Messages, Mountpoint, Terms};
 
 use crate::{
@@ -54,24 +54,16 @@ impl Way<'_> {
     pub(crate) fn deliver<'t, 'm: 't>(
         &self,
         messages: impl Iterator<Item = &'t Messages<'m>> + Clone,
-        destinations: &Destinations<Mailbox>,
-        range: Range<usize>,
+        slice: &Slice<'_, Mailbox>,
         list: &mut FlushList,
     ) -> Refused {
-        let plain = destinations.plain.len();
         let mut refused = Refused(false);
-        for index in range {
-            if index < plain {
-                // [MQTT3-4.5.0-1] [MQTT5-4.5.0-1]
-                let destination = &destinations.plain[index];
-                refused.0 |= self.deliver_plain(messages.clone(), destination, list).0;
-            } else {
-                self.deliver_fastlane(
-                    messages.clone(),
-                    &destinations.fastlane[index - plain],
-                    list,
-                );
-            }
+        for destination in &*slice.plain {
+            // [MQTT3-4.5.0-1] [MQTT5-4.5.0-1]
+            refused.0 |= self.deliver_plain(messages.clone(), destination, list).0;
+        }
+        for destination in &*slice.fastlane {
+            self.deliver_fastlane(messages.clone(), destination, list);
         }
         refused
     }

@@ -1,8 +1,8 @@
 //! The running broker. It owns sockets, tasks and time, and asks the pure crates what to do.
 //!
 //! The way of a message:
-//! - `shard`: a thread and the connections that live on it; `driver`: gives them their turns; `calls`:
-//!   how others ask for one;
+//! - `shard`: a thread and the connections that live on it; `driver`: gives them their turns;
+//!   `calls`: how others ask for one;
 //! - `connection`: the owner of one socket: it reads, and writes what is left to it; `batch`: what
 //!   is done with the packets of one read;
 //! - `publish`: the publish path, from a decoded PUBLISH to its acknowledgement; `deliver`: its

@@ -14,7 +14,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use avocet_mqtt::{ApplicationMessage, PacketId, QoS, ReasonCode, Transit, topic};
-use avocet_router::{Destination, Destinations, Subscriber};
+use avocet_router::{Destination, Destinations, Position, Slice, Subscriber};
 use avocet_session::{Action, CloseReason, DropReason, Inbound, Messages, OwnedMessages};
 
 use crate::{
@@ -50,7 +50,10 @@ pub(crate) struct WideRun {
     from: Mailbox,
     messages: Vec<OwnedMessages>,
     destinations: Arc<Destinations<Mailbox>>,
-    next: usize,
+    /// The next slice of them: first each queue that may refuse is asked, then they are delivered.
+    next: Position,
+    /// Whether the queues are still being asked.
+    asks: bool,
     dice: u64,
     receipts: Vec<Receipts>,
     /// A queue among the many refused: the publisher keeps what it can.
@@ -157,9 +160,8 @@ impl Work<'_> {
         let Some(topic) = run.first().map(|inbound| inbound.messages.topic()) else { return };
         let mut routes = self.shard.routes.borrow_mut();
         let destinations = routes.lookup(&shared.router, topic);
-        let width = destinations.plain.len() + destinations.fastlane.len();
-        if width <= SLICE && !waits {
-            return self.deliver(run, destinations, width, list);
+        if destinations.width() <= SLICE && !waits {
+            return self.deliver(run, destinations, list);
         }
         let destinations = Arc::clone(destinations);
         drop(routes);
@@ -191,7 +193,6 @@ impl Work<'_> {
         &self,
         run: &mut [Inbound<'_>],
         destinations: &Destinations<Mailbox>,
-        width: usize,
         list: &mut FlushList,
     ) {
         let shared = &*self.shard.shared;
@@ -208,9 +209,9 @@ impl Work<'_> {
         }
         let way = Way { shared, from: Some(self.mailbox), now: self.now };
         if shared.refuses {
-            return self.deliver_or_refuse(&way, run, destinations, width, list);
+            return self.deliver_or_refuse(&way, run, destinations, list);
         }
-        way.deliver(messages_of(run), destinations, 0..width, list);
+        way.deliver(messages_of(run), &whole(destinations), list);
         if !destinations.groups.is_empty() {
             way.deliver_shared(messages_of(run), &destinations.groups, self.shard.dice(), list);
         }
@@ -222,16 +223,16 @@ impl Work<'_> {
         way: &Way<'_>,
         run: &mut [Inbound<'_>],
         destinations: &Destinations<Mailbox>,
-        width: usize,
         list: &mut FlushList,
     ) {
+        let receivers = whole(destinations);
         for inbound in run.iter_mut() {
             if inbound.reason.is_error() {
                 continue;
             }
             let one = std::iter::once(&inbound.messages);
-            let refused = would_refuse(way.shared, self.mailbox, &inbound.messages, destinations)
-                || way.deliver(one.clone(), destinations, 0..width, list) == Refused(true)
+            let refused = would_refuse(way.shared, self.mailbox, &inbound.messages, &receivers)
+                || way.deliver(one.clone(), &receivers, list) == Refused(true)
                 || way.deliver_shared(one, &destinations.groups, self.shard.dice(), list)
                     == Refused(true);
             if refused {
@@ -252,7 +253,8 @@ impl Work<'_> {
             from: self.mailbox.clone(),
             messages: messages.map(OwnedMessages::of).collect(),
             destinations,
-            next: 0,
+            next: Position::default(),
+            asks: self.shard.shared.refuses,
             dice: self.shard.dice(),
             receipts: run.iter().map(Receipts::of).collect(),
             refused: false,
@@ -269,28 +271,28 @@ impl Receipts {
 }
 
 impl WideRun {
-    /// Delivers to the next receivers. True when all have been served.
+    /// Delivers to the next receivers, or asks their queues. True when all have been served.
     pub(crate) fn deliver_slice(
         &mut self,
         shared: &Shared,
         list: &mut FlushList,
         now: Instant,
     ) -> bool {
-        let width = self.destinations.plain.len() + self.destinations.fastlane.len();
-        let end = (self.next + SLICE).min(width);
+        let slice = self.destinations.slice(self.next, SLICE);
         let messages: Vec<_> = self.messages.iter().map(OwnedMessages::borrow).collect();
-        if self.next == 0
-            && shared.refuses
-            && messages.iter().any(|it| would_refuse(shared, &self.from, it, &self.destinations))
-        {
-            self.refused = true;
-            return true;
+        if self.asks {
+            if messages.iter().any(|it| would_refuse(shared, &self.from, it, &slice)) {
+                self.refused = true;
+                return true;
+            }
+            self.asks = slice.next.is_some();
+            self.next = slice.next.unwrap_or_default();
+            return false;
         }
         let way = Way { shared, from: Some(&self.from), now };
-        let range = self.next..end;
-        self.refused |= way.deliver(messages.iter(), &self.destinations, range, list).0;
-        self.next = end;
-        if end < width {
+        self.refused |= way.deliver(messages.iter(), &slice, list).0;
+        if let Some(next) = slice.next {
+            self.next = next;
             return false;
         }
         let groups = &self.destinations.groups;
@@ -320,13 +322,18 @@ impl WideRun {
     }
 }
 
+/// The receivers of one turn, which are few.
+fn whole(destinations: &Destinations<Mailbox>) -> Slice<'_, Mailbox> {
+    destinations.slice(Position::default(), SLICE)
+}
+
 /// Whether a full queue would not take the message. Asked before anybody gets it, so that a
 /// publisher that repeats it does not double it for the others.
 fn would_refuse(
     shared: &Shared,
     from: &Mailbox,
     messages: &Messages<'_>,
-    destinations: &Destinations<Mailbox>,
+    receivers: &Slice<'_, Mailbox>,
 ) -> bool {
     // The session makes no runs where a queue may refuse.
     let Messages::One(transit, _) = messages else { return false };
@@ -339,7 +346,7 @@ fn would_refuse(
         terms.is_some_and(|terms| terms.qos > QoS::AtMostOnce)
             && destination.subscriber.lock().session.would_refuse(bytes)
     };
-    let refused = destinations.plain.iter().any(refuses);
+    let refused = receivers.plain.iter().any(refuses);
     if refused {
         let why = DropReason::Refused;
         shared.drops.note(from.client_id(), transit.topic(), transit.qos(), why);
@@ -362,11 +369,15 @@ pub(crate) fn publish_message(
         shared.drops.note(client_id, transit.topic(), transit.qos(), DropReason::QuotaExceeded);
     }
     let destinations = shared.router.matches(transit.topic());
-    let width = destinations.plain.len() + destinations.fastlane.len();
     let way = Way { shared, from, now };
     let messages = Messages::One(transit, None);
     let messages = std::iter::once(&messages);
-    way.deliver(messages.clone(), &destinations, 0..width, list);
+    let mut next = Some(Position::default());
+    while let Some(position) = next {
+        let slice = destinations.slice(position, SLICE);
+        way.deliver(messages.clone(), &slice, list);
+        next = slice.next;
+    }
     way.deliver_shared(messages, &destinations.groups, shared.dice(), list);
 }
 

@@ -6,7 +6,8 @@
 //!
 //! - `stream`: a socket with little room, what the reactor tells of it, and the client's
 //!   end of it;
-//! - `shard`: a thread that asks the reactor, has the driver give turns, and sleeps until it is called;
+//! - `shard`: a thread that asks the reactor, has the driver give turns, and sleeps until it is
+//!   called;
 //! - `client`: who reads and answers;
 //! - `tests`: what may happen, and what must hold.
 

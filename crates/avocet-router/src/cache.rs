@@ -16,7 +16,7 @@ pub const CACHED_TOPIC_BYTES_MAX: usize = 256;
 #[derive(Debug)]
 pub struct RouteCache<S> {
     sets: Box<[Set<S>]>,
-    /// The answer to the last topic that was too long to keep.
+    /// The last answer that was not to be kept.
     uncached: Arc<Destinations<S>>,
     victim: usize,
     /// Receivers in all answers kept.
@@ -109,7 +109,10 @@ impl<S: Subscriber> RouteCache<S> {
     ) -> &Arc<Destinations<S>> {
         let answer = router.answer(topic, hash);
         let receivers = width(&answer.destinations);
-        if topic.len() > CACHED_TOPIC_BYTES_MAX || receivers > RECEIVERS_MAX {
+        // What a throng is found with is little beside its delivery, and an answer that is kept
+        // makes each change of its lists copy some of them.
+        let is_throng = answer.destinations.is_throng();
+        if is_throng || topic.len() > CACHED_TOPIC_BYTES_MAX || receivers > RECEIVERS_MAX {
             self.uncached = answer.destinations;
             return &self.uncached;
         }

@@ -4,13 +4,19 @@
 //! a topic comes from four buckets at most: the one of its whole text, the one of filters that
 //! begin with a wildcard, and those of its first level and its first two levels. An answer stands
 //! while the generations of these stand. No lock is taken while another is held.
+//!
+//! A filter with many subscribers is not copied into an answer: the answer shares its list
+//! (`crowd.rs`), which is walked as it is delivered.
 
 mod bucket;
+mod chunks;
+pub(crate) mod crowd;
 mod exact;
 mod interner;
 mod merge;
 mod route;
 mod slot;
+mod table;
 mod terminal;
 mod trie;
 
@@ -22,8 +28,9 @@ use parking_lot::RwLock;
 
 use self::bucket::Bucket;
 use self::merge::Matched;
-pub(crate) use self::route::Place;
-use self::route::{Hashing, NOWHERE, PLACES, Route};
+pub(crate) use self::merge::Throng;
+pub(crate) use self::route::{Hashing, Place};
+use self::route::{NOWHERE, PLACES, Route};
 use self::slot::Slot;
 use self::terminal::Terminal;
 use crate::destination::Destinations;
@@ -80,10 +87,16 @@ pub struct Router<S> {
     generations: Box<[AtomicU64]>,
     hashing: Hashing,
     config: Config,
+    /// So many subscribers of one filter, and answers share its list.
+    crowd_min: usize,
     filters: AtomicUsize,
     subscriptions: AtomicUsize,
     groups: AtomicUsize,
 }
+
+/// From here on the list of a filter is shared: what a look-up copies under the bucket's lock is
+/// bounded by it, for each filter that matches.
+const CROWD_MIN: usize = 256;
 
 /// An answer, and what it needs to be recognised as stale.
 #[derive(Debug)]
@@ -110,6 +123,7 @@ impl<S: Subscriber> Router<S> {
             generations: (0..=PLACES).map(|_| AtomicU64::new(0)).collect(),
             hashing: Hashing::default(),
             config,
+            crowd_min: CROWD_MIN,
             filters: AtomicUsize::new(0),
             subscriptions: AtomicUsize::new(0),
             groups: AtomicUsize::new(0),
@@ -197,7 +211,7 @@ impl<S: Subscriber> Router<S> {
     pub(crate) fn answer(&self, topic: &str, hash: u64) -> Answer<S> {
         let route = Route::new(topic, hash, &self.hashing);
         let places = route.haunts();
-        let mut matched = Matched::new();
+        let mut matched = Matched::new(self.crowd_min);
         // Before the buckets are read: what changes meanwhile makes the answer stale, not wrong.
         let stamp = self.stamp(&places);
         for place in places.into_iter().filter(|&place| place != NOWHERE) {
@@ -249,11 +263,14 @@ impl<S: Subscriber> Router<S> {
         let mut bucket = self.bucket(place).write();
         let terminal = bucket.find_mut(route)?;
         let result = change(terminal);
+        let mut empty = None;
         if terminal.is_empty() {
-            bucket.remove(route, &self.hashing);
+            empty = bucket.remove(route, &self.hashing);
             self.filters.fetch_sub(1, Ordering::Relaxed);
         }
         self.move_generation(place);
+        drop(bucket);
+        drop(empty);
         Some(result)
     }
 

@@ -25,7 +25,7 @@ pub mod retained;
 pub mod subscriber;
 
 pub use cache::RouteCache;
-pub use destination::{Destination, Destinations, Own, Terms};
+pub use destination::{Destination, Destinations, Own, Position, Slice, Terms};
 pub use exclusive::ExclusiveClaims;
 pub use filter::{Filter, FilterError};
 pub use group::{Choice, Group, Member, Strategy};

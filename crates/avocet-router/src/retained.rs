@@ -3,20 +3,32 @@
 //! The topics lie in one ordered map. Levels that share a prefix lie together in it, so a filter is
 //! answered by leaping from one place where a match can be to the next: each leap costs what a
 //! step through a trie would, and the order of the map makes pages that need no snapshot.
+//!
+//! A filter that names a level behind a wildcard may have to leap over much that does not match.
+//! If few topics have that level, they are looked through instead (`levels.rs`), in the same order.
 
 mod leap;
+mod levels;
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use parking_lot::RwLock;
 
 use self::leap::{Step, step};
+use self::levels::Levels;
 
 /// For each topic one thing, such as its retained message.
 #[derive(Debug)]
 pub struct RetainedIndex<T> {
-    topics: RwLock<BTreeMap<Box<str>, T>>,
+    shelf: RwLock<Shelf<T>>,
+}
+
+#[derive(Debug)]
+struct Shelf<T> {
+    topics: BTreeMap<Arc<str>, T>,
+    levels: Levels,
 }
 
 /// Where the next page begins.
@@ -40,51 +52,57 @@ pub struct Page<T> {
     pub next: Option<Cursor>,
 }
 
-/// How many leaps a page may take for each thing it may hold: this bounds the time under the lock
-/// when a filter has much to pass by.
-const LEAPS_PER_FOUND: usize = 4;
+/// How much a page may pass by for each thing it may hold: this bounds the time under the lock.
+const MISSES_PER_FOUND: usize = 4;
 /// So that a page of one gets somewhere.
-const LEAPS_MIN: usize = 64;
+const MISSES_MIN: usize = 64;
 
 impl<T: Clone> RetainedIndex<T> {
     /// Nothing.
     #[must_use]
     pub fn new() -> Self {
-        Self { topics: RwLock::new(BTreeMap::new()) }
+        let (topics, levels) = (BTreeMap::new(), Levels::new());
+        Self { shelf: RwLock::new(Shelf { topics, levels }) }
     }
 
     /// What stood there before.
     pub fn insert(&self, topic: &str, thing: T) -> Option<T> {
-        self.topics.write().insert(topic.into(), thing)
+        let mut shelf = self.shelf.write();
+        if let Some(held) = shelf.topics.get_mut(topic) {
+            return Some(std::mem::replace(held, thing));
+        }
+        let topic: Arc<str> = topic.into();
+        shelf.levels.insert(&topic);
+        shelf.topics.insert(topic, thing)
     }
 
     /// What stood there.
     pub fn remove(&self, topic: &str) -> Option<T> {
-        self.topics.write().remove(topic)
+        self.shelf.write().remove(topic)
     }
 
     /// Takes away what a topic has, if it is what is meant: another may stand there meanwhile.
     pub fn remove_if(&self, topic: &str, is_meant: impl FnOnce(&T) -> bool) -> Option<T> {
-        let mut topics = self.topics.write();
-        if topics.get(topic).is_some_and(is_meant) { topics.remove(topic) } else { None }
+        let mut shelf = self.shelf.write();
+        if shelf.topics.get(topic).is_some_and(is_meant) { shelf.remove(topic) } else { None }
     }
 
     /// What stands there.
     #[must_use]
     pub fn get(&self, topic: &str) -> Option<T> {
-        self.topics.read().get(topic).cloned()
+        self.shelf.read().topics.get(topic).cloned()
     }
 
     /// How many topics.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.topics.read().len()
+        self.shelf.read().topics.len()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.topics.read().is_empty()
+        self.len() == 0
     }
 
     /// Up to `limit` things whose topics match a valid topic filter (without prefixes), from the
@@ -94,21 +112,69 @@ impl<T: Clone> RetainedIndex<T> {
     #[must_use]
     pub fn matching(&self, topic_filter: &str, after: Option<&Cursor>, limit: usize) -> Page<T> {
         let limit = limit.max(1);
-        let mut leaps = limit.saturating_mul(LEAPS_PER_FOUND).max(LEAPS_MIN);
+        let from = after.map_or_else(|| leap::first(topic_filter), |Cursor(from)| from.clone());
+        self.shelf.read().matching(topic_filter, from, limit)
+    }
+}
+
+impl<T: Clone> Shelf<T> {
+    fn remove(&mut self, topic: &str) -> Option<T> {
+        let removed = self.topics.remove(topic)?;
+        self.levels.remove(topic);
+        Some(removed)
+    }
+
+    fn matching(&self, topic_filter: &str, from: Box<str>, limit: usize) -> Page<T> {
+        let mut misses = limit.saturating_mul(MISSES_PER_FOUND).max(MISSES_MIN);
+        match self.levels.rarest(topic_filter) {
+            Some(few) => self.matching_of(few, topic_filter, &from, limit, &mut misses),
+            None => self.matching_of_all(topic_filter, from, limit, &mut misses),
+        }
+    }
+
+    fn matching_of(
+        &self,
+        few: &[Arc<str>],
+        topic_filter: &str,
+        from: &str,
+        limit: usize,
+        misses: &mut usize,
+    ) -> Page<T> {
         let mut found = Vec::new();
-        let mut from = after.map_or_else(|| leap::first(topic_filter), |Cursor(from)| from.clone());
-        let topics = self.topics.read();
-        let range = |from: &str| topics.range::<str, _>((Bound::Included(from), Bound::Unbounded));
+        let start = few.partition_point(|topic| **topic < *from);
+        for topic in &few[start..] {
+            if found.len() == limit || *misses == 0 {
+                return Page { found, next: Some(Cursor::at(topic)) };
+            }
+            if leap::is_match(topic_filter, topic) {
+                found.extend(self.topics.get(topic).cloned());
+            } else {
+                *misses -= 1;
+            }
+        }
+        Page { found, next: None }
+    }
+
+    fn matching_of_all(
+        &self,
+        topic_filter: &str,
+        mut from: Box<str>,
+        limit: usize,
+        misses: &mut usize,
+    ) -> Page<T> {
+        let mut found = Vec::new();
+        let range =
+            |from: &str| self.topics.range::<str, _>((Bound::Included(from), Bound::Unbounded));
         let mut ahead = range(&from);
         while let Some((topic, thing)) = ahead.next() {
-            if found.len() == limit || leaps == 0 {
-                return Page { found, next: Some(Cursor(topic.clone())) };
+            if found.len() == limit || *misses == 0 {
+                return Page { found, next: Some(Cursor::at(topic)) };
             }
             match step(topic_filter, topic) {
                 Step::Match => found.push(thing.clone()),
-                Step::Next => leaps -= 1,
+                Step::Next => *misses -= 1,
                 Step::Leap(to) => {
-                    leaps -= 1;
+                    *misses -= 1;
                     from = to.into();
                     ahead = range(&from);
                 }

@@ -9,6 +9,7 @@
 //! - [`connect`], [`idle`], [`retained`], [`subscribe`]: scenarios of a [`crowd`], many clients on
 //!   one thread;
 //! - [`hold`]: clients without sockets, and a broker in the same process;
+//! - [`index`]: what filters and retained topics cost, without a broker;
 //! - [`dial`], [`source`], [`limits`]: connections that nobody waits for, and how many can be;
 //! - [`feeder`], [`subscriber`]: what a crowd publishes and subscribes;
 //! - [`processes`], [`shared`]: a load that several processes share;
@@ -32,6 +33,7 @@ mod gauge;
 mod group;
 mod hold;
 mod idle;
+mod index;
 mod lane;
 mod latency;
 mod limits;
@@ -67,6 +69,7 @@ use self::{
     connect::ConnectArgs,
     hold::HoldArgs,
     idle::IdleArgs,
+    index::IndexArgs,
     load::Load,
     outcome::Outcome,
     processes::Role,
@@ -104,6 +107,8 @@ pub(crate) enum BenchCommand {
     Retained(RetainedArgs),
     /// Many subscriptions, and what it costs to match them.
     Subscribe(SubscribeArgs),
+    /// The index of filters and that of retained messages, in this process, without a broker.
+    Index(IndexArgs),
     /// The floor: bring bytes from publishers to subscribers and look at nothing else.
     ///
     /// Knows just enough MQTT for pair, fanin and fanout with QoS 0. When it serves, one line on
@@ -127,6 +132,7 @@ pub(crate) fn run(command: BenchCommand) -> ExitCode {
         BenchCommand::Hold(args) => hold::run(&args).map_err(Failure::Other),
         BenchCommand::Retained(args) => retained::run(&args),
         BenchCommand::Subscribe(args) => subscribe::run(&args),
+        BenchCommand::Index(args) => index::run(&args),
         BenchCommand::Relay(args) => {
             relay::run(&args).map(|()| ExitCode::SUCCESS).map_err(Failure::Other)
         }

@@ -12,6 +12,7 @@ use avocet_session::handshake;
 use super::*;
 use crate::{
     ListenerOptions, Options, broker::Shared, calls::Calls, driver::Driver, metrics::Tally,
+    shard::SLICE,
 };
 
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -40,7 +41,11 @@ fn pair() -> (TcpStream, Accepted) {
 
 /// An open session whose connection nobody serves, as on a shard that is busy with others.
 fn open(shard: &Shard, wire: &Arc<Wire>) -> Mailbox {
-    let connect = Box::new(Connect::new(ProtocolVersion::V5, "c"));
+    open_as(shard, wire, "c")
+}
+
+fn open_as(shard: &Shard, wire: &Arc<Wire>, client_id: &str) -> Mailbox {
+    let connect = Box::new(Connect::new(ProtocolVersion::V5, client_id));
     let admission = handshake::admit(connect, &shard.shared.limits, String::new).unwrap();
     let opening = shard.with_flush_list(|list| {
         let now = Instant::now();
@@ -110,6 +115,23 @@ fn broken_connection_takes_no_message_from_its_session() {
             break;
         }
     }
+}
+
+#[test]
+fn shard_does_not_sleep_while_there_is_something_to_flush() {
+    let mut driver = Driver::new(shard(), Arc::new(AtomicUsize::new(0)));
+    let clients: Vec<_> = (0..=SLICE)
+        .map(|number| {
+            let (client, accepted) = pair();
+            let wire = Arc::new(Wire::unheard(accepted));
+            (client, open_as(driver.shard(), &wire, &number.to_string()))
+        })
+        .collect();
+    assert!(!driver.may_sleep(), "there are {} CONNACKs", clients.len());
+    driver.take_turns();
+    assert!(!driver.may_sleep(), "there is one more");
+    driver.take_turns();
+    assert!(driver.may_sleep());
 }
 
 #[test]

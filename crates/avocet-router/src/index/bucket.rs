@@ -39,13 +39,20 @@ impl<S: Subscriber> Bucket<S> {
         }
     }
 
-    pub(super) fn remove(&mut self, filter: &Route<'_>, hashing: &Hashing) {
-        match self {
+    /// Forgets the filter, whose terminal is empty. After the last it gives back all that the
+    /// bucket held, which may be much, to be dropped outside its lock.
+    pub(super) fn remove(&mut self, filter: &Route<'_>, hashing: &Hashing) -> Option<Self> {
+        let empty = match self {
             Self::Exact(exact) => {
                 exact.remove(filter.text, filter.hash, |text| hashing.text(text));
+                exact.is_empty().then(|| Self::Exact(Exact::new()))
             }
-            Self::Trie(trie) => trie.remove(filter, hashing),
-        }
+            Self::Trie(trie) => {
+                trie.remove(filter, hashing);
+                trie.is_empty().then(|| Self::Trie(Trie::new()))
+            }
+        };
+        empty.map(|empty| std::mem::replace(self, empty))
     }
 
     pub(super) fn for_each_match(&self, topic: &Route<'_>, mut visit: impl FnMut(&Terminal<S>)) {

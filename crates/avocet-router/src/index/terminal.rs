@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
-
+use super::crowd::Crowd;
 use super::slot::Slot;
 use crate::filter::Marks;
-use crate::group::{Group, spread};
+use crate::group::Group;
 use crate::subscriber::{Subscriber, SubscriberId};
 
 /// The subscriptions of one filter. Nearly always there is one, and it costs no allocation.
@@ -24,14 +22,14 @@ pub(crate) enum Terminal<S> {
 
 #[derive(Debug)]
 pub(crate) struct Many<S> {
-    /// By subscriber and marks: a million may hang here, and each must find its own again.
-    slots: HashTable<Slot<S>>,
+    /// A million may hang here, and each must find its own again.
+    slots: Crowd<S>,
     groups: Vec<Arc<Group<S>>>,
 }
 
 impl<S> Default for Many<S> {
     fn default() -> Self {
-        Self { slots: HashTable::new(), groups: Vec::new() }
+        Self { slots: Crowd::default(), groups: Vec::new() }
     }
 }
 
@@ -55,7 +53,7 @@ impl<S: Subscriber> Terminal<S> {
             Self::One(held) if held.is(slot.subscriber.id(), slot.marks()) => {
                 Some(std::mem::replace(held, slot))
             }
-            Self::One(_) | Self::Many(_) => self.with_many(|many| many.insert(slot)),
+            Self::One(_) | Self::Many(_) => self.with_many(|many| many.slots.insert(slot)),
         }
     }
 
@@ -72,7 +70,7 @@ impl<S: Subscriber> Terminal<S> {
                 }
             }
             Self::Many(many) => {
-                let removed = many.remove(id, marks);
+                let removed = many.slots.remove(id, marks);
                 self.simplify();
                 removed
             }
@@ -108,11 +106,21 @@ impl<S: Subscriber> Terminal<S> {
         removed
     }
 
-    pub(crate) fn for_each(&self, mut visit: impl FnMut(&Slot<S>)) {
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(SubscriberId, &Slot<S>)) {
         match self {
             Self::Empty => {}
-            Self::One(slot) => visit(slot),
-            Self::Many(many) => many.slots.iter().for_each(visit),
+            Self::One(slot) => visit(slot.subscriber.id(), slot),
+            Self::Many(many) => {
+                many.slots.walk(SubscriberId(0)).for_each(|member| visit(member.id, &member.slot));
+            }
+        }
+    }
+
+    /// Those that are not shared, if there are several.
+    pub(crate) fn crowd(&self) -> Option<&Crowd<S>> {
+        match self {
+            Self::Empty | Self::One(_) => None,
+            Self::Many(many) => Some(&many.slots),
         }
     }
 
@@ -122,7 +130,7 @@ impl<S: Subscriber> Terminal<S> {
             Self::Many(many) => many,
             Self::One(slot) => {
                 let mut many = Box::new(Many::default());
-                many.insert(slot);
+                many.slots.insert(slot);
                 many
             }
         };
@@ -136,38 +144,8 @@ impl<S: Subscriber> Terminal<S> {
             && many.groups.is_empty()
             && many.slots.len() <= 1
         {
-            let last = many.slots.drain().next();
+            let last = many.slots.walk(SubscriberId(0)).next().map(|member| member.slot.clone());
             *self = last.map_or(Self::Empty, Self::One);
         }
     }
-}
-
-impl<S: Subscriber> Many<S> {
-    fn insert(&mut self, slot: Slot<S>) -> Option<Slot<S>> {
-        let (id, marks) = (slot.subscriber.id(), slot.marks());
-        match self.slots.entry(hash(id), |held| held.is(id, marks), hash_of) {
-            Entry::Occupied(mut held) => Some(std::mem::replace(held.get_mut(), slot)),
-            Entry::Vacant(free) => {
-                free.insert(slot);
-                None
-            }
-        }
-    }
-
-    fn remove(&mut self, id: SubscriberId, marks: Marks) -> Option<Slot<S>> {
-        let entry = self.slots.find_entry(hash(id), |held| held.is(id, marks)).ok()?;
-        let (slot, _) = entry.remove();
-        if self.slots.len() < self.slots.capacity() / 4 {
-            self.slots.shrink_to(self.slots.len() * 2, hash_of);
-        }
-        Some(slot)
-    }
-}
-
-fn hash_of<S: Subscriber>(slot: &Slot<S>) -> u64 {
-    hash(slot.subscriber.id())
-}
-
-fn hash(id: SubscriberId) -> u64 {
-    spread(id.0)
 }

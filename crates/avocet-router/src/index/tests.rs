@@ -166,11 +166,48 @@ fn a_filter_may_have_many_subscribers() {
     for client in 0..10_000 {
         subscribe(&router, "all", client, entry(1, None));
     }
-    assert_eq!(router.matches("all").plain.len(), 10_000);
+    assert_eq!(router.matches("all").width(), 10_000);
     for client in 0..10_000 {
         assert!(unsubscribe(&router, "all", client));
     }
     check_is_empty(&router);
+}
+
+/// What a look-up costs is counted in handles that it clones.
+#[test]
+fn a_look_up_copies_no_more_however_many_subscribe() {
+    let handles: Vec<_> = (0..100_000).map(|id| Handle(Arc::new(id))).collect();
+    let router = Router::new(Config::default());
+    let filter = Filter::parse("all/#").unwrap();
+    for handle in &handles {
+        router.subscribe(&filter, handle.clone(), entry(1, None));
+    }
+    router.subscribe(&Filter::parse("all/+").unwrap(), handles[7].clone(), entry(2, None));
+    let mut cache = RouteCache::new(4);
+    let references = || handles.iter().map(|it| Arc::strong_count(&it.0)).sum::<usize>();
+    let mut before = references();
+    for id in 0..100 {
+        let answer = Arc::clone(cache.lookup(&router, "all/a"));
+        assert_eq!(answer.width(), 100_001 - id);
+        assert!(references() <= before + 1, "{} copied", references() - before);
+        assert!(router.unsubscribe(&filter, SubscriberId(id as u64 * 64)));
+        assert_eq!(answer.width(), 100_001 - id, "the answer is of its time");
+        drop(answer);
+        cache.clear();
+        before = references();
+    }
+    let slice =
+        router.matches("all/a").slice(crate::destination::Position(7), 1).plain.into_owned();
+    assert_eq!(slice[0].terms.qos, QoS::ExactlyOnce, "overlapping subscriptions are merged");
+}
+
+#[derive(Clone, Debug)]
+struct Handle(Arc<u64>);
+
+impl Subscriber for Handle {
+    fn id(&self) -> SubscriberId {
+        SubscriberId(*self.0)
+    }
 }
 
 #[test]

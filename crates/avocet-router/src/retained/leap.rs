@@ -31,6 +31,23 @@ pub(super) fn first(filter: &str) -> Box<str> {
     }
 }
 
+/// Whether a topic matches.
+pub(super) fn is_match(filter: &str, topic: &str) -> bool {
+    // [MQTT3-4.7.2-1] [MQTT5-4.7.2-1]
+    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
+        return false;
+    }
+    let mut levels = topic.split('/');
+    for want in filter.split('/') {
+        match (want, levels.next()) {
+            ("#", _) => return true,
+            (want, Some(level)) if want == "+" || want == level => {}
+            (_, Some(_) | None) => return false,
+        }
+    }
+    levels.next().is_none()
+}
+
 /// Compares level by level. `topic` lies not before [`first`].
 pub(super) fn step(filter: &str, topic: &str) -> Step {
     // [MQTT3-4.7.2-1] [MQTT5-4.7.2-1]

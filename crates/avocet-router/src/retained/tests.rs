@@ -48,10 +48,31 @@ fn time_under_the_lock_is_bounded_when_nothing_matches() {
     for number in 0..1_000 {
         index.insert(&format!("{number}/a"), number);
     }
-    let page = index.matching("+/b", None, 1);
+    let page = index.matching("+/+/#", None, 1);
+    assert_eq!(page.found, [0]);
+    let page = index.matching("+/a/+", None, 1);
     assert!(page.found.is_empty());
     assert!(page.next.is_some(), "it has not come through");
-    assert_eq!(all(&index, "+/b", 1), [0; 0]);
+    assert_eq!(all(&index, "+/a/+", 1), [0; 0]);
+    assert_eq!(index.matching("+/b", None, 1), Page { found: Vec::new(), next: None });
+}
+
+#[test]
+fn a_rare_level_is_found_without_passing_by_all_others() {
+    let index = RetainedIndex::new();
+    for number in 0..20_000 {
+        index.insert(&format!("site/{number}/common"), number);
+    }
+    for number in (0..20_000).step_by(2_000) {
+        index.insert(&format!("site/{number}/rare"), number);
+    }
+    let page = index.matching("+/+/rare", None, 64);
+    assert_eq!((page.found.len(), page.next), (10, None), "in one page");
+    assert_eq!(index.matching("+/+/none/#", None, 1), Page { found: Vec::new(), next: None });
+    for number in (0..20_000).step_by(2_000) {
+        index.remove(&format!("site/{number}/rare"));
+    }
+    assert_eq!(index.matching("site/+/rare", None, 1), Page { found: Vec::new(), next: None });
 }
 
 #[test]
@@ -82,8 +103,9 @@ proptest! {
         topics in prop::collection::btree_set(naive::topic(), 0..60),
         filter in naive::topic_filter(),
         limit in 1_usize..5,
+        few_max in 1_usize..10,
     ) {
-        let index = index_of(&topics);
+        let index = index_of(&topics, few_max);
         let expected: Vec<_> =
             topics.iter().filter(|topic| naive::is_match(&filter, topic)).cloned().collect();
         prop_assert_eq!(all(&index, &filter, limit), expected);
@@ -94,8 +116,9 @@ proptest! {
         standing in prop::collection::btree_set(naive::topic(), 0..40),
         passing in prop::collection::vec((naive::topic(), any::<bool>()), 0..40),
         filter in naive::topic_filter(),
+        few_max in 1_usize..10,
     ) {
-        let index = index_of(&standing);
+        let index = index_of(&standing, few_max);
         let mut passing = passing.into_iter().filter(|(topic, _)| !standing.contains(topic));
         let (mut seen, mut next) = (Vec::new(), None);
         loop {
@@ -119,14 +142,16 @@ proptest! {
 
 #[track_caller]
 fn check(topics: &[&str], filter: &str, expected: &[&str]) {
-    let index = index_of(&topics.iter().map(|&topic| topic.to_owned()).collect());
-    for limit in [1, 2, 100] {
+    for (limit, few_max) in [(1, 1), (2, 2), (100, 1), (100, 100)] {
+        let index = index_of(&topics.iter().map(|&topic| topic.to_owned()).collect(), few_max);
         assert_eq!(all(&index, filter, limit), expected, "{filter}");
     }
 }
 
-fn index_of(topics: &BTreeSet<String>) -> RetainedIndex<String> {
+/// Levels of more topics than `few_max` are not listed.
+fn index_of(topics: &BTreeSet<String>, few_max: usize) -> RetainedIndex<String> {
     let index = RetainedIndex::new();
+    index.shelf.write().levels.few_max = few_max;
     for topic in topics {
         index.insert(topic, topic.clone());
     }

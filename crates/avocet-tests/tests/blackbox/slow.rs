@@ -190,6 +190,43 @@ fn fan_out_to_300_subscribers_is_in_order_for_each() {
     });
 }
 
+/// Many subscribers of one filter are named from its own list: with all else that matches, each
+/// gets a message once, and as long as it subscribes.
+#[test]
+fn many_subscribers_get_each_message_once_while_others_come_and_go() {
+    const NO_LOCAL: u8 = 4;
+    let broker = Broker::start(&[]);
+    let mut subscribers: Vec<Raw> = (0..300)
+        .map(|number| {
+            let mut raw = broker.client(V5, &format!("subscriber {number}"));
+            raw.subscribe("a/b", 1);
+            raw
+        })
+        .collect();
+    subscribers[0].subscribe("a/+", 0);
+    subscribers[150].subscribe("#", 1);
+    subscribers[299].subscribe("+/b", 0);
+    let mut fast = broker.client(V5, "fast");
+    fast.subscribe("$fastlane/a/b", 0);
+    let mut bob = broker.client(V5, "bob");
+    bob.subscribe("a/b", NO_LOCAL);
+    for id in 1..=6 {
+        bob.publish(&Publish::new("a/b", id.to_string()).qos(1, id));
+        for raw in &mut subscribers {
+            let message = raw.expect_publish();
+            assert_eq!(message.text(), id.to_string());
+            raw.acknowledge(&message);
+            raw.expect_nothing_before_pong();
+        }
+        assert_eq!(fast.expect_publish().text(), id.to_string());
+        bob.expect_nothing_before_pong();
+        // Below the size from which a list is shared, too.
+        for mut raw in subscribers.split_off(300 - usize::from(id) * 30) {
+            raw.unsubscribe("a/b");
+        }
+    }
+}
+
 /// Every message is the answer to the same write, between the acknowledgements.
 #[test]
 fn client_gets_1_000_messages_that_it_publishes_to_itself_in_one_write() {

@@ -329,7 +329,7 @@ impl Found {
         let rate = self.count as f64 / self.gathered.elapsed.as_secs_f64();
         format!(
             "hold: {} clients in memory, a subscription each, {} shards\n  \
-             memory      {broker} bytes a connection, {after} after all of it; streams {streams}\n  \
+             memory      {broker} bytes a connection, {after} at the end; streams {streams}\n  \
              connect     {:.2} us with SUBSCRIBE, {rate:.0} a second\n  \
              rest        {:.2} % of a processor\n  \
              ping        {:.3} us\n  \

@@ -10,8 +10,8 @@ use super::{
     Destinations, Entry, Filter, Inserted, Overlap, Stats, SubscriberId, check_is_empty, entry,
     identifiers, router, unsubscribe,
 };
-use crate::RouteCache;
 use crate::naive::{self, Client};
+use crate::{Position, RouteCache};
 
 #[derive(Clone, Debug)]
 enum Act {
@@ -38,9 +38,12 @@ proptest! {
     fn index_and_caches_agree_with_the_model(
         acts in prop::collection::vec(act(), 1..80),
         merge in any::<bool>(),
+        crowd_min in 1_usize..6,
+        limit in 1_usize..4,
     ) {
         let overlap = if merge { Overlap::Merge } else { Overlap::PerSubscription };
-        let router = router(overlap);
+        let mut router = router(overlap);
+        router.crowd_min = crowd_min;
         let mut caches = [RouteCache::new(1), RouteCache::new(256)];
         let mut model = Subscriptions::new();
         for act in acts {
@@ -59,9 +62,9 @@ proptest! {
                 }
                 Act::LookUp { topic } => {
                     let expected = expected(&model, &topic, overlap);
-                    prop_assert_eq!(&everyone(&router.matches(&topic)), &expected);
+                    prop_assert_eq!(&everyone(&router.matches(&topic), limit), &expected);
                     for cache in &mut caches {
-                        prop_assert_eq!(&everyone(cache.lookup(&router, &topic)), &expected);
+                        prop_assert_eq!(&everyone(cache.lookup(&router, &topic), limit), &expected);
                     }
                 }
                 Act::Sweep => caches[1].sweep(&router),
@@ -159,7 +162,20 @@ fn terms(entries: &[Entry]) -> Plain {
     (qos, retain_as_published, identifiers)
 }
 
-fn everyone(answer: &Destinations<Client>) -> Everyone {
+fn everyone(answer: &Destinations<Client>, limit: usize) -> Everyone {
+    let (mut plain, mut fastlane, mut next) = (Vec::new(), Vec::new(), Some(Position::default()));
+    while let Some(position) = next {
+        let slice = answer.slice(position, limit);
+        assert!(slice.next.is_none_or(|next| next != position), "it gets on");
+        plain.extend_from_slice(&slice.plain);
+        fastlane.extend_from_slice(&slice.fastlane);
+        next = slice.next;
+    }
+    assert!(answer.width() >= plain.len() + fastlane.len());
+    assert_eq!(
+        answer.is_empty(),
+        plain.is_empty() && fastlane.is_empty() && answer.groups.is_empty()
+    );
     let mut groups: Vec<_> = answer
         .groups
         .iter()
@@ -170,7 +186,7 @@ fn everyone(answer: &Destinations<Client>) -> Everyone {
         })
         .collect();
     groups.sort();
-    (found(&answer.plain), found(&answer.fastlane), groups)
+    (found(&plain), found(&fastlane), groups)
 }
 
 fn found(destinations: &[crate::Destination<Client>]) -> Vec<Found> {

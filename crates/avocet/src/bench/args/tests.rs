@@ -26,6 +26,7 @@ fn asked(line: &str) -> Result<Result<Load, Failure>, clap::Error> {
         | BenchCommand::Idle(_)
         | BenchCommand::Retained(_)
         | BenchCommand::Subscribe(_)
+        | BenchCommand::Index(_)
         | BenchCommand::Relay(_)
         | BenchCommand::Yardstick(_) => panic!("{line} is no load"),
     })
@@ -111,6 +112,8 @@ fn nonsense_is_wrong_usage() {
         "bench retained --processes 2",
         "bench retained --qos 3",
         "bench subscribe --mix none",
+        "bench index --shape none",
+        "bench index --filters 0",
         "bench pair --rate 0",
         "bench order --every 0",
         "bench",
