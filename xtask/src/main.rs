@@ -5,6 +5,7 @@
 //! - [`spec`]: the numbered statements of MQTT, and which code and test stand for each;
 //! - [`bench`]: Avocet beside its peers;
 //! - [`fuzz`]: a search for bytes that break a property;
+//! - [`instructions`]: what the hot paths cost, and whether that has become more;
 //! - [`docs`]: the documents that are generated, and whether they are fresh;
 //! - [`services`]: foreign clients that the tests need, and brokers for `bench`;
 //! - [`repository`]: where things are, and how a program is run.
@@ -13,6 +14,7 @@
 mod bench;
 mod docs;
 mod fuzz;
+mod instructions;
 mod repository;
 mod services;
 mod spec;
@@ -50,6 +52,8 @@ enum Command {
     Bench(bench::Options),
     /// Searches for bytes that break a property of the codec, a session and the like.
     Fuzz(fuzz::Options),
+    /// Counts the instructions of the hot paths and compares them with the baseline.
+    Instructions(instructions::Options),
     /// What the tests and `bench` need from elsewhere.
     Services {
         #[command(subcommand)]
@@ -75,6 +79,7 @@ fn run(command: Command) -> Result<()> {
         Command::Docs { check } => docs::run(check).map(|notes| repository::print_notes(&notes)),
         Command::Bench(options) => bench::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
+        Command::Instructions(options) => instructions::run(&options),
         Command::Services { what } => services::run(&what),
     }
 }

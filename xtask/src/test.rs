@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{docs, fuzz, repository, services, spec, tidy};
+use crate::{docs, fuzz, instructions, repository, services, spec, tidy};
 
 /// What a step that did not fail has to say: what of it was left out.
 type Notes = Vec<String>;
@@ -70,6 +70,7 @@ pub(crate) fn run() -> Result<()> {
     steps.step("tests", tests)?;
     steps.step("interleavings", interleavings)?;
     steps.step("spec", spec::check)?;
+    steps.step("instructions", instructions::check)?;
     steps.step("fuzz", || fuzz::search_all(FUZZ_SECONDS))?;
     steps.summary();
     println!("\nall steps passed");
