@@ -2,9 +2,9 @@
 //! `avocet-fuzz`.
 //!
 //! The compiler's own pass for coverage is asked for by its name, so neither nightly nor cargo-fuzz
-//! is needed; what is lost is the sanitizers, which find mistakes in `unsafe` code, of which we have
-//! none. What a search finds is kept for the next one; `--keep` makes the smallest set that covers
-//! as much out of it, which is in the repository and replayed by the tests of the crate.
+//! is needed; what is lost is the sanitizers, which find mistakes in `unsafe` code, of which we
+//! have none. What a search finds is kept for the next one; `--keep` makes the smallest set that
+//! covers as much out of it, which is in the repository and replayed by the tests of the crate.
 
 use std::{
     env,

@@ -6,6 +6,7 @@
 //! - [`bench`]: Avocet beside its peers;
 //! - [`fuzz`]: a search for bytes that break a property;
 //! - [`instructions`]: what the hot paths cost, and whether that has become more;
+//! - [`package`]: the Debian package;
 //! - [`docs`]: the documents that are generated, and whether they are fresh;
 //! - [`services`]: foreign clients that the tests need, and brokers for `bench`;
 //! - [`repository`]: where things are, and how a program is run.
@@ -15,6 +16,7 @@ mod bench;
 mod docs;
 mod fuzz;
 mod instructions;
+mod package;
 mod repository;
 mod services;
 mod spec;
@@ -54,6 +56,8 @@ enum Command {
     Fuzz(fuzz::Options),
     /// Counts the instructions of the hot paths and compares them with the baseline.
     Instructions(instructions::Options),
+    /// Builds the Debian package, with manual pages and completion in shells.
+    Package(package::Options),
     /// What the tests and `bench` need from elsewhere.
     Services {
         #[command(subcommand)]
@@ -80,6 +84,7 @@ fn run(command: Command) -> Result<()> {
         Command::Bench(options) => bench::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Instructions(options) => instructions::run(&options),
+        Command::Package(options) => package::run(&options),
         Command::Services { what } => services::run(&what),
     }
 }
