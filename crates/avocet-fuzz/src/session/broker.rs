@@ -120,12 +120,14 @@ impl Broker {
 
     /// The end: all of the budget is there again.
     pub(super) fn finish(mut self) {
-        let mut seen = 0;
-        while self.wire.room == 0 && seen < 3 {
+        // What waits for room may need room again for what it brings about.
+        for _ in 0..3 {
             self.wire.room = 1000;
+            if let Some(session) = &mut self.session {
+                session.pump(self.now, &mut self.wire);
+            }
             self.read(usize::MAX);
             self.answer(usize::MAX, false);
-            seen += 1;
         }
         self.check();
         self.check_all_answered();
