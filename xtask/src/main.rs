@@ -4,6 +4,9 @@
 //! - [`tidy`]: the invariants that no compiler checks, each an absence;
 //! - [`spec`]: the numbered statements of MQTT, and which code and test stand for each;
 //! - [`bench`]: Avocet beside its peers;
+//! - [`fuzz`]: a search for bytes that break a property;
+//! - [`instructions`]: what the hot paths cost, and whether that has become more;
+//! - [`package`]: the Debian package;
 //! - [`docs`]: the documents that are generated, and whether they are fresh;
 //! - [`services`]: foreign clients that the tests need, and brokers for `bench`;
 //! - [`repository`]: where things are, and how a program is run.
@@ -11,6 +14,9 @@
 
 mod bench;
 mod docs;
+mod fuzz;
+mod instructions;
+mod package;
 mod repository;
 mod services;
 mod spec;
@@ -46,6 +52,12 @@ enum Command {
     },
     /// Measures Avocet beside the peers that are installed, and writes docs/benchmarks.md.
     Bench(bench::Options),
+    /// Searches for bytes that break a property of the codec, a session and the like.
+    Fuzz(fuzz::Options),
+    /// Counts the instructions of the hot paths and compares them with the baseline.
+    Instructions(instructions::Options),
+    /// Builds the Debian package, with manual pages and completion in shells.
+    Package(package::Options),
     /// What the tests and `bench` need from elsewhere.
     Services {
         #[command(subcommand)]
@@ -70,6 +82,9 @@ fn run(command: Command) -> Result<()> {
         Command::Spec(options) => spec::run(&options),
         Command::Docs { check } => docs::run(check).map(|notes| repository::print_notes(&notes)),
         Command::Bench(options) => bench::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
+        Command::Instructions(options) => instructions::run(&options),
+        Command::Package(options) => package::run(&options),
         Command::Services { what } => services::run(&what),
     }
 }

@@ -90,8 +90,13 @@ fn debian_program(program: &str, package: &str) -> Result<()> {
     if on_path(program) { Ok(()) } else { debian(package) }
 }
 
+/// Where programs of the crates registry are installed that help to build.
+pub(crate) fn crate_program_folder() -> Result<PathBuf> {
+    Ok(folder()?.join("tools"))
+}
+
 /// A program of the crates registry, built here.
-fn crate_program(folder: &Path, name: &str, options: &[&str]) -> Result<()> {
+pub(crate) fn crate_program(folder: &Path, name: &str, options: &[&str]) -> Result<()> {
     if folder.join("bin").join(name).is_file() {
         return Ok(());
     }
@@ -180,7 +185,7 @@ fn debian(package: &str) -> Result<()> {
 }
 
 /// The command as it is for root, by way of sudo (without asking) for others.
-fn as_root(words: &[&str]) -> std::process::Command {
+pub(crate) fn as_root(words: &[&str]) -> std::process::Command {
     let root = repository::output(&mut repository::command("id", &["-u"]));
     let mut words = words.to_vec();
     if root.is_ok_and(|id| id.trim() != "0") {

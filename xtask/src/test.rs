@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{docs, repository, services, spec, tidy};
+use crate::{docs, fuzz, instructions, repository, services, spec, tidy};
 
 /// What a step that did not fail has to say: what of it was left out.
 type Notes = Vec<String>;
@@ -22,6 +22,9 @@ const INTERLEAVINGS: [&str; 2] = ["--features", "avocet-broker/interleavings"];
 
 /// All features of the product: what tests have. That it builds without them clippy sees.
 const FULL: [&str; 2] = ["--features", "avocet/full"];
+
+/// How long each target is searched for bytes that break it.
+const FUZZ_SECONDS: u64 = 8;
 
 struct Steps {
     done: Vec<(&'static str, Duration)>,
@@ -67,6 +70,8 @@ pub(crate) fn run() -> Result<()> {
     steps.step("tests", tests)?;
     steps.step("interleavings", interleavings)?;
     steps.step("spec", spec::check)?;
+    steps.step("instructions", instructions::check)?;
+    steps.step("fuzz", || fuzz::search_all(FUZZ_SECONDS))?;
     steps.summary();
     println!("\nall steps passed");
     Ok(())

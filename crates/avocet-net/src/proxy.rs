@@ -78,21 +78,26 @@ fn parse_v1(bytes: &[u8]) -> Result<Option<Proxied>, String> {
     {
         return Err("version 1 is for TCP4, TCP6 and UNKNOWN".to_owned());
     }
+    // What stands behind it is to be passed over, whatever it is (section 2.1).
+    let is_unknown = protocol.starts_with(b"UNKNOWN");
     let Some(end) = window.windows(2).position(|pair| pair == b"\r\n") else {
         if window.len() == V1_BYTES_MAX {
             return Err(format!("version 1 is longer than {V1_BYTES_MAX} bytes"));
         }
-        return match window.iter().find(|&&byte| byte != b'\r' && !(32..127).contains(&byte)) {
+        let is_odd = |byte: &&u8| **byte != b'\r' && !(32..127).contains(*byte);
+        return match window.iter().find(is_odd).filter(|_| !is_unknown) {
             Some(_) => Err("version 1 is one line of printable characters".to_owned()),
             None => Ok(None),
         };
     };
     let used = end + 2;
+    if is_unknown && matches!(window[13..end].first(), None | Some(b' ')) {
+        return Ok(Some(Proxied { used, peer: None }));
+    }
     let line =
         str::from_utf8(&window[..end]).map_err(|_| "version 1 is not in ASCII".to_owned())?;
     let mut words = line.split(' ').skip(1);
     let peer = match words.next() {
-        Some("UNKNOWN") => return Ok(Some(Proxied { used, peer: None })),
         Some("TCP4") => tcp_peer::<Ipv4Addr>(words),
         Some("TCP6") => tcp_peer::<Ipv6Addr>(words),
         Some(_) | None => None,

@@ -4,11 +4,12 @@ use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use avocet::config::Config;
 use avocet_config::{Sources, load};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::{
     bench::{self, BenchCommand},
     client::{self, PubArgs, SubArgs},
+    manual::{self, CompletedShell},
     start,
 };
 
@@ -51,6 +52,19 @@ enum Command {
     /// Measure a broker: what it delivers, how soon, at what cost, and whether it keeps its word.
     #[command(subcommand)]
     Bench(Box<BenchCommand>),
+    /// Print a script that completes this command line in a shell.
+    ///
+    /// For bash: `avocet completions bash > ~/.local/share/bash-completion/completions/avocet`.
+    Completions {
+        /// The shell.
+        shell: CompletedShell,
+    },
+    /// Write a manual page for each command to a folder, for packages.
+    #[command(hide = true)]
+    Manual {
+        /// Made if it is not there.
+        folder: PathBuf,
+    },
     /// Print a page of the reference, or the example of a configuration.
     #[command(hide = true)]
     Docs {
@@ -70,6 +84,11 @@ struct ConfigArgs {
     set: Vec<String>,
 }
 
+/// The command line, as what it is made of.
+pub(crate) fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Runs what was asked for.
 pub(crate) fn run() -> ExitCode {
     match Cli::parse().command.unwrap_or(Command::Start(ConfigArgs::default())) {
@@ -84,6 +103,14 @@ pub(crate) fn run() -> ExitCode {
         Command::Pub(args) => client::run_pub(&args),
         Command::Sub(args) => client::run_sub(&args),
         Command::Bench(command) => bench::run(*command),
+        Command::Completions { shell } => print(&manual::completions(command(), shell)),
+        Command::Manual { folder } => match manual::write_pages(command(), &folder) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                complain(&format_args!("avocet: {error:#}"));
+                ExitCode::FAILURE
+            }
+        },
         Command::Docs { page } => print(&match &*page {
             "example" => avocet_config::example::<Config>(),
             "metrics" => avocet_http::reference(),

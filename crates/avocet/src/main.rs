@@ -6,6 +6,8 @@ mod bench;
 mod cli;
 mod client;
 mod data_dir;
+mod manual;
+mod notify;
 mod signals;
 mod start;
 

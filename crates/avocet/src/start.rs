@@ -14,6 +14,7 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use crate::{
     cli::{complain, print},
     data_dir::DataDir,
+    notify::{self, notify},
 };
 
 /// Threads for what is not a client's connection: accepting, timers, HTTP.
@@ -47,6 +48,7 @@ fn serve(config: &Config) -> anyhow::Result<()> {
         let broker = Broker::start(config.options())?;
         let http = http.map(|listener| listener.serve(broker.observer()));
         announce(&broker, http.as_ref());
+        notify(notify::READY);
         loop {
             tokio::select! {
                 _ = interrupt.recv() => break info!("Stopping on SIGINT."),
@@ -54,6 +56,7 @@ fn serve(config: &Config) -> anyhow::Result<()> {
                 _ = hangup.recv() => broker.reload(),
             }
         }
+        notify(notify::STOPPING);
         // It answers until the end, so that whoever asks is told that this one is stopping.
         broker.stop().await;
         if let Some(http) = http {

@@ -28,7 +28,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
 const SETTINGS: &str = "avocet-config";
 
 /// Crates on top, which may use all others.
-const MAY_USE_ALL: [&str; 2] = ["avocet", "avocet-tests"];
+const MAY_USE_ALL: [&str; 4] = ["avocet", "avocet-fuzz", "avocet-instructions", "avocet-tests"];
 
 /// Crates that decide and know no socket, clock or dice.
 const PURE: [&str; 3] = ["avocet-mqtt", "avocet-session", "avocet-router"];

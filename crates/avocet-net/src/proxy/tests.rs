@@ -14,6 +14,7 @@ fn headers_tell_who_is_there() {
         ("v1, IPv6", b"PROXY TCP6 2001:db8::1 ::1 4711 0\r\n".to_vec(), Some(PEER_6)),
         ("v1, unknown", b"PROXY UNKNOWN\r\n".to_vec(), None),
         ("v1, unknown with more", b"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n".to_vec(), None),
+        ("v1, unknown with anything", b"PROXY UNKNOWN \x01\n\xff\r\n".to_vec(), None),
         ("v1, the longest", longest.into_bytes(), None),
         ("v2, IPv4", v2(0x21, 0x11, &ipv4()), Some(PEER_4)),
         ("v2, IPv6", v2(0x21, 0x21, &ipv6()), Some(PEER_6)),
