@@ -11,7 +11,11 @@ use avocet_session::handshake;
 
 use super::*;
 use crate::{
-    ListenerOptions, Options, broker::Shared, calls::Calls, driver::Driver, metrics::Tally,
+    ListenerOptions, Options,
+    broker::Shared,
+    calls::{Call, Calls},
+    driver::Driver,
+    metrics::Tally,
     shard::SLICE,
 };
 
@@ -132,6 +136,26 @@ fn shard_does_not_sleep_while_there_is_something_to_flush() {
     assert!(!driver.may_sleep(), "there is one more");
     driver.take_turns();
     assert!(driver.may_sleep());
+}
+
+#[test]
+fn who_signals_after_the_answer_calls_again_and_nobody_before() {
+    let calls = Arc::new(Calls::new(Waker::noop().clone()));
+    let wire = Wire::new(pair().1.into_socket(), &calls, 7);
+    let called = || {
+        let mut taken = Vec::new();
+        calls.take(&mut taken);
+        taken
+    };
+    wire.signal(CHANGED);
+    wire.signal(CLOSING);
+    assert_eq!(called(), [Call::Signalled(7)]);
+    wire.signal(DETACHED);
+    assert_eq!(called(), [], "the first call is not answered");
+    wire.answer();
+    assert_eq!(wire.signals(), CHANGED | CLOSING | DETACHED);
+    wire.signal(BLOCKED);
+    assert_eq!(called(), [Call::Signalled(7)]);
 }
 
 #[test]

@@ -14,10 +14,10 @@ use super::{
     args::{seconds, window},
     child::{Children, Serving},
     load::{self, Load, Rate, Until},
-    outcome::Outcome,
     processes::Role,
     shape::Shape,
     source::Sources,
+    window::WINDOW_MAX,
 };
 use crate::{
     cli::{complain, print},
@@ -27,7 +27,6 @@ use crate::{
 const PAIRS: u32 = 50;
 const FANIN_PUBLISHERS: u32 = 100;
 const FANOUT_SUBSCRIBERS: u32 = 500;
-const FAN_WINDOW: u16 = 10;
 const PAYLOAD_BYTES: usize = 16;
 const WARM_UP: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -39,7 +38,8 @@ Examples:
 
 The figures are microseconds of processor time for a delivered message, medians of all runs. In
 brackets: QoS 0 as a multiple of the relay, the others as a multiple of QoS 0; medians of the ratios
-of each run.";
+of each run. Latency is counted from when a message was due, at half of the rate at which the relay
+moved messages of the first line, in pairs.";
 
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -53,7 +53,7 @@ pub(crate) struct YardstickArgs {
     /// QoS to measure beside 0.
     #[arg(long, default_value = "0,1,2", value_delimiter = ',', value_parser = qos)]
     qos: Vec<QoS>,
-    /// Windows of the pairs.
+    /// Windows of the publishers.
     #[arg(long, default_value = "1,8,64", value_delimiter = ',', value_parser = window())]
     windows: Vec<u16>,
     /// Leave out fan-in and fan-out.
@@ -94,13 +94,25 @@ pub(super) fn run(args: &YardstickArgs) -> anyhow::Result<bool> {
     for run in 0..args.runs {
         for (scenario, way) in scenarios.iter().flat_map(|s| ways.iter().map(move |w| (*s, *w))) {
             let serving = if way == Way::Relay { relay } else { broker };
-            let outcome = measure(args, serving, scenario, way)
+            let outcome = load::run(&load(args, serving, scenario, way))
                 .with_context(|| format!("run {} of {}", run + 1, args.runs))?;
             if !outcome.is_good() {
                 complain(&outcome);
                 is_good = false;
             }
             table.add(scenario, way, &outcome.costs);
+        }
+        // Half of what the relay moves is a load that either bears.
+        let rate = (table.last_rate(scenarios[0], Way::Relay) / 2.0) as u32;
+        for way in [Way::Relay, Way::Broker(QoS::AtMostOnce)] {
+            let serving = if way == Way::Relay { relay } else { broker };
+            let load = Load {
+                rate: Rate::Open(rate.max(1)),
+                window: WINDOW_MAX,
+                ..load(args, serving, scenarios[0], way)
+            };
+            let outcome = load::run(&load).context("half load")?;
+            table.add_latency(way, rate, outcome.latency);
         }
     }
     print(&if args.json { format!("{}\n", table.to_json()) } else { table.to_string() });
@@ -120,11 +132,14 @@ fn broker_arguments(args: &YardstickArgs, children: &Children) -> Vec<String> {
 }
 
 fn scenarios(args: &YardstickArgs) -> Vec<Scenario> {
-    let pairs = args.windows.iter();
-    let pairs = pairs.map(|window| Scenario { shape: Shape::Pair, count: PAIRS, window: *window });
     let fans = [(Shape::Fanin, FANIN_PUBLISHERS), (Shape::Fanout, FANOUT_SUBSCRIBERS)];
-    let fans = fans.map(|(shape, count)| Scenario { shape, count, window: FAN_WINDOW });
-    pairs.chain(fans.into_iter().filter(|_| !args.pairs_only)).collect()
+    let fans = fans.into_iter().filter(|_| !args.pairs_only);
+    std::iter::once((Shape::Pair, PAIRS))
+        .chain(fans)
+        .flat_map(|(shape, count)| {
+            args.windows.iter().map(move |&window| Scenario { shape, count, window })
+        })
+        .collect()
 }
 
 /// Relay, QoS 0 and `$fastlane` next to each other, then the dearer ones.
@@ -135,14 +150,9 @@ fn ways(qos: &[QoS]) -> Vec<Way> {
     ways
 }
 
-fn measure(
-    args: &YardstickArgs,
-    serving: Serving,
-    scenario: Scenario,
-    way: Way,
-) -> anyhow::Result<Outcome> {
+fn load(args: &YardstickArgs, serving: Serving, scenario: Scenario, way: Way) -> Load {
     let qos = if let Way::Broker(qos) = way { qos } else { QoS::AtMostOnce };
-    load::run(&Load {
+    Load {
         shape: scenario.shape,
         count: scenario.count,
         target: Target::tcp("127.0.0.1", serving.port),
@@ -160,5 +170,5 @@ fn measure(
         patience: PATIENCE,
         sources: Sources::default(),
         role: Role::Alone,
-    })
+    }
 }

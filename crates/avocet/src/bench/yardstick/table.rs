@@ -6,7 +6,10 @@ use avocet_mqtt::QoS;
 use serde_json::{Value, json};
 
 use super::{
-    super::outcome::{Costs, round},
+    super::{
+        latency::Spread,
+        outcome::{Costs, round},
+    },
     Scenario, Way,
 };
 
@@ -16,6 +19,16 @@ const COLUMN: usize = 17;
 pub(super) struct Table {
     ways: Vec<Way>,
     rows: Vec<Row>,
+    latencies: Vec<Latency>,
+}
+
+/// How long messages took in a run at half load.
+#[derive(Clone, Copy, Debug)]
+struct Latency {
+    way: Way,
+    /// Messages a second.
+    rate: u32,
+    spread: Spread,
 }
 
 #[derive(Debug)]
@@ -59,7 +72,11 @@ impl Table {
             scenario: *scenario,
             cells: vec![Cell::default(); ways.len()],
         };
-        Self { ways: ways.to_vec(), rows: scenarios.iter().map(row).collect() }
+        Self {
+            ways: ways.to_vec(),
+            rows: scenarios.iter().map(row).collect(),
+            latencies: Vec::new(),
+        }
     }
 
     /// Adds the result of one run.
@@ -70,6 +87,44 @@ impl Table {
             row.cells[column].us.push(us);
             row.cells[column].rates.push(costs.rate());
         }
+    }
+
+    /// Messages a second in the last run; 0 if there was none.
+    pub(super) fn last_rate(&self, scenario: Scenario, way: Way) -> f64 {
+        let column = self.ways.iter().position(|other| *other == way);
+        let row = self.rows.iter().find(|row| row.scenario == scenario);
+        let last = row.zip(column).and_then(|(row, column)| row.cells[column].rates.last());
+        last.copied().unwrap_or_default()
+    }
+
+    /// Adds what a run at half load gave.
+    pub(super) fn add_latency(&mut self, way: Way, rate: u32, spread: Option<Spread>) {
+        self.latencies.extend(spread.map(|spread| Latency { way, rate, spread }));
+    }
+
+    /// Microseconds of one percentile, medians of the runs: of the relay, of the broker, and of the
+    /// ratios of each run.
+    fn percentile(&self, of: impl Fn(&Spread) -> u64) -> Option<[f64; 3]> {
+        let all = |way: Way| -> Vec<f64> {
+            let meant = self.latencies.iter().filter(|latency| latency.way == way);
+            meant.map(|latency| of(&latency.spread) as f64 / 1e3).collect()
+        };
+        let [relay, broker] = [all(Way::Relay), all(Way::Broker(QoS::AtMostOnce))];
+        let ratios = broker.iter().zip(&relay).map(|(broker, relay)| broker / relay);
+        let of_ratios = median(ratios)?;
+        Some([median(relay.into_iter())?, median(broker.into_iter())?, of_ratios])
+    }
+
+    /// What is told of latency: its name, and [`percentile`](Self::percentile).
+    fn percentiles(&self) -> Vec<(&'static str, [f64; 3])> {
+        let told: [(_, fn(&Spread) -> u64); 3] =
+            [("median", |it| it.median), ("p99", |it| it.p99), ("p999", |it| it.p999)];
+        let told = told.into_iter();
+        told.filter_map(|(name, of)| Some((name, self.percentile(of)?))).collect()
+    }
+
+    fn half_load(&self) -> Option<f64> {
+        median(self.latencies.iter().map(|latency| f64::from(latency.rate)))
     }
 
     /// The median over the runs of the ratio to what the way is judged by.
@@ -100,7 +155,15 @@ impl Table {
                 "cells": Value::Object(cells.collect()),
             })
         });
-        Value::Array(rows.collect())
+        let latency = self.percentiles().into_iter().map(|(name, [relay, broker, ratio])| {
+            let us = [relay, broker, ratio].map(round);
+            (name.to_owned(), json!({ "relay_us": us[0], "qos0_us": us[1], "ratio": us[2] }))
+        });
+        json!({
+            "costs": rows.collect::<Vec<_>>(),
+            "half_load_messages_per_second": self.half_load(),
+            "half_load_latency": Value::Object(latency.collect()),
+        })
     }
 }
 
@@ -125,6 +188,13 @@ impl fmt::Display for Table {
                 write!(f, "{text:>COLUMN$}")?;
             }
             writeln!(f)?;
+        }
+        if let Some(rate) = self.half_load() {
+            writeln!(f, "latency at {rate:.0} messages/s, us")?;
+        }
+        for (name, [relay, broker, ratio]) in self.percentiles() {
+            let broker = format!("{broker:.0} ({ratio:.2}x)");
+            writeln!(f, "{name:24}{relay:>COLUMN$.0}{broker:>COLUMN$}")?;
         }
         Ok(())
     }

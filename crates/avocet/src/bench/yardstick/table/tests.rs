@@ -24,10 +24,26 @@ fn ratio_is_the_median_of_the_runs_not_of_the_medians() {
         table.add(SCENARIO, broker, &costs(qos0));
     }
     let json = table.to_json();
-    assert_eq!(json[0]["cells"]["relay"]["cpu_us_per_message"], 4.0);
-    assert_eq!(json[0]["cells"]["qos0"]["cpu_us_per_message"], 4.0);
-    assert_eq!(json[0]["cells"]["qos0"]["ratio"], 2.0);
+    assert_eq!(json["costs"][0]["cells"]["relay"]["cpu_us_per_message"], 4.0);
+    assert_eq!(json["costs"][0]["cells"]["qos0"]["cpu_us_per_message"], 4.0);
+    assert_eq!(json["costs"][0]["cells"]["qos0"]["ratio"], 2.0);
     assert!(table.to_string().contains("4.000 (2.00x)"));
+}
+
+#[test]
+fn latencies_are_compared_run_by_run() {
+    let broker = Way::Broker(QoS::AtMostOnce);
+    let mut table = Table::new(&[SCENARIO], &[Way::Relay, broker]);
+    table.add(SCENARIO, Way::Relay, &costs(1));
+    assert_eq!(table.last_rate(SCENARIO, Way::Relay), 1e6);
+    let spread = |p99| Spread { min: 0, median: 0, p90: 0, p99, p999: 0, p9999: 0, max: 0 };
+    for (relay, qos0) in [(1_000, 2_000), (10_000, 30_000), (4_000, 4_000)] {
+        table.add_latency(Way::Relay, 500, Some(spread(relay)));
+        table.add_latency(broker, 500, Some(spread(qos0)));
+    }
+    let json = &table.to_json()["half_load_latency"]["p99"];
+    assert_eq!(*json, json!({ "relay_us": 4.0, "qos0_us": 4.0, "ratio": 2.0 }));
+    assert!(table.to_string().contains("latency at 500 messages/s"));
 }
 
 #[test]
