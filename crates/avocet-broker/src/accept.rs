@@ -71,10 +71,14 @@ pub(crate) async fn hand_over(
         return stream.refuse();
     }
     let load = |shard: &&ShardHandle| shard.load.load(Ordering::Relaxed);
-    let Some(shard) = shards.iter().min_by_key(load) else { return };
+    let alive = shards.iter().filter(|shard| shard.is_alive());
+    let Some(shard) = alive.min_by_key(load) else { return stream.refuse() };
     listening.connections.fetch_add(1, Ordering::Relaxed);
     Metrics::add(&shared.metrics.connections, 1);
-    shard.hand_over(Accepted { stream, listening: Arc::clone(listening) }).await;
+    if !shard.hand_over(Accepted { stream, listening: Arc::clone(listening) }).await {
+        listening.connections.fetch_sub(1, Ordering::Relaxed);
+        shared.metrics.connections.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Spreads connections over time. Those that come faster wait in the system's queue.

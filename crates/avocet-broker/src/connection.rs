@@ -2,7 +2,7 @@
 //! at once. What the bytes mean the codec and the session say; here they are carried.
 //!
 //! A turn: read what is there, let the session handle the packets, route what was published, and
-//! only then answer. The flusher writes. `last_words`: what is done for a client that is gone;
+//! only then answer. The driver writes. `last_words`: what is done for a client that is gone;
 //! `enveloped`: what TLS and WebSocket need.
 
 mod enveloped;
@@ -332,7 +332,7 @@ impl Connection {
         };
         let now = shard.now.get();
         let Some(mut feed) = feed else {
-            // Nobody would tell when the flusher has made room.
+            // Nobody would tell when the driver has made room.
             return mailbox.flush_as_owner(&shard.shared, &self.wire, now) == Flushed::Empty;
         };
         let fed = shard
@@ -382,7 +382,7 @@ impl Connection {
             }
             let by_us = matches!(self.closed, Some(CloseReason::Server { .. }));
             if (by_us || signals & CLOSING != 0) && self.flush_as_owner(shard) == Flushed::Blocked {
-                // The flusher had not come to the last word yet.
+                // The driver had not come to the last word yet.
                 continue;
             }
             // [MQTT5-3.14.4-2]

@@ -68,7 +68,7 @@ impl Driver {
     }
 
     /// A name for a connection, its own until it is over.
-    pub(crate) fn key(&mut self) -> Key {
+    pub(crate) fn take_key(&mut self) -> Key {
         self.free.pop().unwrap_or_else(|| {
             self.connections.push(None);
             Key::try_from(self.connections.len() - 1).expect("there are not as many descriptors")

@@ -57,13 +57,21 @@ pub(crate) struct ShardHandle {
 }
 
 impl ShardHandle {
-    pub(crate) async fn hand_over(&self, accepted: Accepted) {
-        let Some(sender) = &self.accepted else { return };
+    /// Whether its thread runs.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.accepted.as_ref().is_some_and(|sender| !sender.is_closed())
+    }
+
+    /// False: it does not take connections any more.
+    pub(crate) async fn hand_over(&self, accepted: Accepted) -> bool {
+        let Some(sender) = &self.accepted else { return false };
         self.load.fetch_add(1, Ordering::Relaxed);
         if sender.send(accepted).await.is_err() {
             self.load.fetch_sub(1, Ordering::Relaxed);
+            return false;
         }
         self.calls.ring();
+        true
     }
 }
 
@@ -178,7 +186,7 @@ fn run(mut driver: Driver, mut reactor: Reactor, mut accepted: mpsc::Receiver<Ac
 
 fn serve(driver: &mut Driver, reactor: &Reactor, accepted: Accepted) {
     let Accepted { stream, listening } = accepted;
-    let (age, socket, key) = (stream.age(), stream.into_socket(), driver.key());
+    let (age, socket, key) = (stream.age(), stream.into_socket(), driver.take_key());
     let bell = || Bell::waker(&driver.shard().calls, key);
     let watched = reactor.watch(&socket, key as usize, bell);
     driver.serve(key, socket, listening, age);

@@ -48,7 +48,7 @@ impl Reactor {
     /// The system is out of what that needs.
     pub fn new() -> io::Result<Self> {
         let poll = Poll::new()?;
-        let waker = Arc::new(Wakes(mio::Waker::new(poll.registry(), WAKE)?)).into();
+        let waker = Arc::new(ReactorWaker(mio::Waker::new(poll.registry(), WAKE)?)).into();
         Ok(Self { poll, events: Events::with_capacity(EVENTS_MAX), waker })
     }
 
@@ -58,8 +58,8 @@ impl Reactor {
         self.waker.clone()
     }
 
-    /// From now on `wait` tells of this socket by its key, which is not the largest number there
-    /// is. What it can do at the beginning is news, too. A pipe is not the system's: it calls the
+    /// From now on `wait` tells of this socket by its key; `usize::MAX` is the waker's. What the
+    /// socket can do at the beginning is news, too. A pipe is not the system's: it calls its own
     /// waker instead.
     ///
     /// # Errors
@@ -115,9 +115,9 @@ impl Readiness {
     }
 }
 
-struct Wakes(mio::Waker);
+struct ReactorWaker(mio::Waker);
 
-impl Wake for Wakes {
+impl Wake for ReactorWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }

@@ -29,7 +29,7 @@ use parking_lot::RwLock;
 use self::bucket::Bucket;
 use self::merge::Matched;
 pub(crate) use self::merge::Throng;
-pub(crate) use self::route::{Hashing, Place};
+pub(crate) use self::route::{BucketNumber, Hashing};
 use self::route::{NOWHERE, PLACES, Route};
 use self::slot::Slot;
 use self::terminal::Terminal;
@@ -102,7 +102,7 @@ const CROWD_MIN: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Answer<S> {
     pub(crate) destinations: Arc<Destinations<S>>,
-    pub(crate) places: [Place; 4],
+    pub(crate) places: [BucketNumber; 4],
     pub(crate) stamp: u64,
 }
 
@@ -200,7 +200,7 @@ impl<S: Subscriber> Router<S> {
 
     /// The sum of the generations: they only grow, so an equal sum means that each is equal.
     #[inline]
-    fn stamp(&self, places: &[Place; 4]) -> u64 {
+    fn stamp(&self, places: &[BucketNumber; 4]) -> u64 {
         places
             .iter()
             .filter_map(|&place| self.generations.get(usize::from(place)))
@@ -225,12 +225,12 @@ impl<S: Subscriber> Router<S> {
         Route::new(text, self.hash(text), &self.hashing)
     }
 
-    fn bucket(&self, place: Place) -> &RwLock<Bucket<S>> {
+    fn bucket(&self, place: BucketNumber) -> &RwLock<Bucket<S>> {
         &self.buckets[usize::from(place)]
     }
 
     /// To be called under the bucket's lock, after the change.
-    fn move_generation(&self, place: Place) {
+    fn move_generation(&self, place: BucketNumber) {
         self.generations[usize::from(place)].fetch_add(1, Ordering::Release);
     }
 
@@ -281,10 +281,12 @@ impl<S: Subscriber> Router<S> {
         loop {
             let group = match self.open_group(route, filter, closed.as_ref()) {
                 Some(group) => group,
-                None => match self.found(route, filter, &subscriber, entry, closed.as_ref()) {
-                    Some(group) => group,
-                    None => return Inserted::New,
-                },
+                None => {
+                    match self.open_new_group(route, filter, &subscriber, entry, closed.as_ref()) {
+                        Some(group) => group,
+                        None => return Inserted::New,
+                    }
+                }
             };
             match group.join(filter, subscriber.clone(), entry) {
                 Joined::New => return Inserted::New,
@@ -307,7 +309,7 @@ impl<S: Subscriber> Router<S> {
     }
 
     /// Puts a new group of one member in place; if somebody else was faster, it is their group.
-    fn found(
+    fn open_new_group(
         &self,
         route: &Route<'_>,
         filter: &Filter,

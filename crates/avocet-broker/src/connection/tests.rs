@@ -70,7 +70,7 @@ fn connection_that_waits_for_an_older_one_has_no_turn_until_that_goes() {
     let older = Arc::new(Wire::unheard(older));
     let mailbox = open(driver.shard(), &older);
     let (mut client, newer) = pair();
-    let (socket, key) = (newer.into_socket(), driver.key());
+    let (socket, key) = (newer.into_socket(), driver.take_key());
     reactor.watch(&socket, key as usize, || unreachable!("it is no pipe")).unwrap();
     driver.serve(key, socket, listening(), Duration::ZERO);
     let mut bytes = Vec::new();

@@ -36,7 +36,7 @@ fn run(shared: Arc<Shared>, socket: Socket, is_framed: bool) {
     let calls = Arc::new(Calls::new(Arc::clone(&sleeper).into()));
     let load = Arc::new(AtomicUsize::new(1));
     let mut driver = Driver::new(Shard::new(shared, calls, 0), Arc::clone(&load));
-    let key = driver.key();
+    let key = driver.take_key();
     driver.serve(key, socket.clone(), Arc::new(listening(is_framed)), Duration::ZERO);
     block_on(poll_fn(|cx| {
         sleeper.thread.get_or_init(|| cx.waker().clone());

@@ -217,7 +217,7 @@ struct World {
 impl Drop for World {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            // A panic in a connection's turn or in the flusher is caught there.
+            // A panic in a connection's turn or in a flush is caught there.
             let panicked = &self.shared.metrics.connections_panicked;
             assert_eq!(panicked.load(Ordering::Relaxed), 0, "see above");
         }

@@ -48,21 +48,21 @@ impl Level<'_> {
 }
 
 /// The number of a bucket.
-pub(crate) type Place = u16;
+pub(crate) type BucketNumber = u16;
 
 /// Filters whose first level is a wildcard.
-const ROOT: Place = 0;
+const ROOT: BucketNumber = 0;
 /// By the first level: filters whose second level is a wildcard.
-const FIRST: Place = 1;
+const FIRST: BucketNumber = 1;
 const FIRST_COUNT: u64 = 64;
 /// By the first two levels: all other filters with wildcards.
-const SECOND: Place = FIRST + FIRST_COUNT as Place;
+const SECOND: BucketNumber = FIRST + FIRST_COUNT as BucketNumber;
 const SECOND_COUNT: u64 = 256;
 /// By the whole text: filters without wildcards.
-pub(crate) const EXACT: Place = SECOND + SECOND_COUNT as Place;
+pub(crate) const EXACT: BucketNumber = SECOND + SECOND_COUNT as BucketNumber;
 const EXACT_COUNT: u64 = 256;
 /// Not a bucket: nothing is ever there, and its generation never moves.
-pub(crate) const NOWHERE: Place = EXACT + EXACT_COUNT as Place;
+pub(crate) const NOWHERE: BucketNumber = EXACT + EXACT_COUNT as BucketNumber;
 /// How many buckets there are.
 pub(crate) const PLACES: usize = NOWHERE as usize;
 
@@ -77,7 +77,7 @@ impl<'a> Route<'a> {
     }
 
     /// Where this filter is kept.
-    pub(crate) fn home(&self, wildcard: bool) -> Place {
+    pub(crate) fn home(&self, wildcard: bool) -> BucketNumber {
         if !wildcard {
             return self.exact();
         }
@@ -89,23 +89,23 @@ impl<'a> Route<'a> {
     }
 
     /// Where the filters are kept that can match this topic.
-    pub(crate) fn haunts(&self) -> [Place; 4] {
+    pub(crate) fn haunts(&self) -> [BucketNumber; 4] {
         // [MQTT3-4.7.2-1] [MQTT5-4.7.2-1]
         let root = if self.text.starts_with('$') { NOWHERE } else { ROOT };
         let second = if self.levels.len() < 2 { NOWHERE } else { self.second() };
         [self.exact(), root, self.first(), second]
     }
 
-    fn exact(&self) -> Place {
+    fn exact(&self) -> BucketNumber {
         EXACT + share(self.hash, EXACT_COUNT)
     }
 
-    fn first(&self) -> Place {
+    fn first(&self) -> BucketNumber {
         let hash = self.levels.first().map_or(0, |level| level.hash);
         FIRST + share(hash, FIRST_COUNT)
     }
 
-    fn second(&self) -> Place {
+    fn second(&self) -> BucketNumber {
         let hash = self
             .levels
             .iter()
@@ -118,6 +118,6 @@ impl<'a> Route<'a> {
 const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Takes bits from the middle: the hash tables inside the buckets use both ends.
-fn share(hash: u64, count: u64) -> Place {
-    ((hash >> 32) % count) as Place
+fn share(hash: u64, count: u64) -> BucketNumber {
+    ((hash >> 32) % count) as BucketNumber
 }

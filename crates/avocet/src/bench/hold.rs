@@ -117,7 +117,6 @@ pub(super) fn run(args: &HoldArgs) -> anyhow::Result<ExitCode> {
         options.shards = args.shards;
     }
     let shards = options.shards;
-    options.sys_interval = Duration::from_secs(3600);
     for listener in &mut options.listeners {
         listener.place = Place::tcp("127.0.0.1:0");
         listener.connections_max = usize::MAX;
@@ -139,6 +138,7 @@ pub(super) fn run(args: &HoldArgs) -> anyhow::Result<ExitCode> {
     Ok(print(&if args.json { format!("{}\n", found.to_json()) } else { found.to_text() }))
 }
 
+/// The broker and its clients.
 struct Field {
     runtime: Runtime,
     broker: Broker,
@@ -293,15 +293,20 @@ struct Order {
 
 impl Order {
     fn of(count: usize) -> Self {
-        // A prime that is far from small and divides no count that is not its multiple.
-        const STEP: usize = 1_000_003;
-        let step = if count.is_multiple_of(STEP) { 1 } else { STEP };
+        // The golden section of the count: each step goes far, and far from all before it.
+        let start = (count as f64 * 0.618) as usize + 1;
+        let step = (start..).find(|&step| divisor(step, count) == 1).unwrap_or(1);
         Self { count, step }
     }
 
     fn at(&self, place: usize) -> usize {
         place * self.step % self.count
     }
+}
+
+/// The greatest that divides both.
+fn divisor(one: usize, other: usize) -> usize {
+    if other == 0 { one } else { divisor(other, one % other) }
 }
 
 impl Found {

@@ -117,10 +117,10 @@ impl Table {
 
     /// What is told of latency: its name, and [`percentile`](Self::percentile).
     fn percentiles(&self) -> Vec<(&'static str, [f64; 3])> {
-        let told: [(_, fn(&Spread) -> u64); 3] =
-            [("median", |it| it.median), ("p99", |it| it.p99), ("p999", |it| it.p999)];
-        let told = told.into_iter();
-        told.filter_map(|(name, of)| Some((name, self.percentile(of)?))).collect()
+        let median = self.percentile(|it| it.median).map(|us| ("median", us));
+        let p99 = self.percentile(|it| it.p99).map(|us| ("p99", us));
+        let p999 = self.percentile(|it| it.p999).map(|us| ("p999", us));
+        [median, p99, p999].into_iter().flatten().collect()
     }
 
     fn half_load(&self) -> Option<f64> {
