@@ -411,6 +411,7 @@ impl Broker {
             let reason = ReasonCode::ServerShuttingDown;
             mailbox.lock().close(&self.shared, mailbox.client_id(), reason, detail);
         }
+        self.shards.iter().for_each(ShardHandle::ring);
         let deadline = Instant::now() + GRACE;
         while self.shared.metrics.connections.load(Ordering::Relaxed) > 0
             && Instant::now() < deadline

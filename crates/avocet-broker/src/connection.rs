@@ -79,6 +79,14 @@ impl From<Ending> for Event {
     }
 }
 
+/// A client that may come in.
+#[derive(Debug)]
+struct Entering {
+    admission: Admission,
+    /// Who has come later has a higher one.
+    rank: u64,
+}
+
 /// Why a connection is over.
 #[derive(Clone, Copy, Debug)]
 enum Ending {
@@ -106,7 +114,7 @@ pub(crate) struct Connection {
     /// Set by CONNECT.
     mailbox: Option<Mailbox>,
     /// A client that has not been given its session yet.
-    entering: Option<Box<Admission>>,
+    entering: Option<Box<Entering>>,
     /// What a wide fan-out left to do.
     #[expect(clippy::box_collection, reason = "rare, and an idle connection is to be small")]
     backlog: Option<Box<VecDeque<Backlog>>>,
@@ -196,8 +204,26 @@ impl Connection {
 
     /// Looks whether the client has been silent for too long, which its next turn sees to.
     pub(crate) fn look_at_watch(&mut self, shard: &Shard, now: Instant) -> bool {
-        self.is_overdue |= shard.wheel.is_over(&mut self.watch, self.wire.key(), now);
+        if shard.wheel.is_over(&mut self.watch, self.wire.key(), now) {
+            if self.may_have_been_heard() {
+                shard.wheel.wait_a_tick(&mut self.watch, self.wire.key());
+            } else {
+                self.is_overdue = true;
+            }
+        }
         self.is_overdue
+    }
+
+    /// Whether its client has a session.
+    pub(crate) fn is_admitted(&self) -> bool {
+        self.mailbox.is_some()
+    }
+
+    /// Whether it is we who have not read what may be there.
+    fn may_have_been_heard(&self) -> bool {
+        let is_read = !self.paused && self.wire.signals() & BLOCKED == 0;
+        let is_in = self.mailbox.is_some() && !self.lingering;
+        is_in && (self.backlog.is_some() || (self.is_readable && is_read))
     }
 
     /// Ends the stream as it is.
@@ -272,11 +298,11 @@ impl Connection {
     }
 
     /// Asks for the client's session, unless its older connection has not gone yet.
-    fn try_to_enter(&mut self, shard: &Shard, admission: Box<Admission>) -> Step {
+    fn try_to_enter(&mut self, shard: &Shard, entering: Box<Entering>) -> Step {
         if self.is_heir && self.wire.signals() & CHANGED == 0 {
-            self.entering = Some(admission);
+            self.entering = Some(entering);
         } else {
-            self.enter(shard, *admission);
+            self.enter(shard, *entering);
             self.is_heir = self.entering.is_some();
         }
         match self.is_heir {
@@ -287,13 +313,15 @@ impl Connection {
     }
 
     /// Asks for the session of a client that may come in.
-    fn enter(&mut self, shard: &Shard, admission: Admission) {
+    fn enter(&mut self, shard: &Shard, entering: Entering) {
+        let Entering { admission, rank } = entering;
         let now = shard.now.get();
         self.wire.clear(CHANGED);
         shard.with_flush_list(|list| {
             let entrance = Entrance {
                 shared: &shard.shared,
                 wire: &self.wire,
+                rank,
                 peer: self.peer(),
                 envelope: &mut self.envelope,
                 now,
@@ -311,7 +339,10 @@ impl Connection {
                     // One that was not taken over was no more than a header in front.
                     self.is_enveloped &= self.envelope.take().is_none();
                 }
-                Opening::Wait(admission) => self.entering = Some(Box::new(admission)),
+                Opening::Wait(admission) => {
+                    self.entering = Some(Box::new(Entering { admission, rank }));
+                }
+                Opening::Outrun => self.wire.signal(DETACHED),
             }
         });
     }
@@ -333,7 +364,7 @@ impl Connection {
         let now = shard.now.get();
         let Some(mut feed) = feed else {
             // Nobody would tell when the driver has made room.
-            return mailbox.flush_as_owner(&shard.shared, &self.wire, now) == Flushed::Empty;
+            return self.flush_as_owner(shard) == Flushed::Empty;
         };
         let fed = shard
             .with_flush_list(|list| feed.send_page(&shard.shared, list, mailbox, &self.wire, now));
@@ -368,7 +399,7 @@ impl Connection {
                 match self.flush_as_owner(shard) {
                     Flushed::Empty => return Event::Drained,
                     Flushed::More => return Event::Step(Step::Again),
-                    Flushed::Blocked => self.is_writable = false,
+                    Flushed::Blocked => {}
                     Flushed::Broken => return Ending::Lost.into(),
                 }
                 continue;
@@ -434,16 +465,22 @@ impl Connection {
                 Event::Read(count)
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                self.is_readable = false;
+                (self.is_readable, self.is_finished) = (false, false);
                 Event::Step(Step::Wait)
             }
             Err(_) => Ending::Lost.into(),
         }
     }
 
-    fn flush_as_owner(&self, shard: &Shard) -> Flushed {
+    /// Writes what there is, unless the system is known to take nothing: then there will be news.
+    fn flush_as_owner(&mut self, shard: &Shard) -> Flushed {
         let Some(mailbox) = &self.mailbox else { return Flushed::Empty };
-        mailbox.flush_as_owner(&shard.shared, &self.wire, shard.now.get())
+        if !self.is_writable && self.wire.signals() & BLOCKED != 0 {
+            return Flushed::Blocked;
+        }
+        let flushed = mailbox.flush_as_owner(&shard.shared, &self.wire, shard.now.get());
+        self.is_writable &= flushed != Flushed::Blocked;
+        flushed
     }
 
     fn take_read(&mut self, shard: &Shard, count: usize) {
@@ -557,7 +594,10 @@ impl Connection {
                 let is_verified = self.wire.socket.is_verified()
                     || self.envelope.as_ref().is_some_and(|envelope| envelope.is_verified());
                 match open::admit(&shard.shared, &self.listening, connect, is_verified) {
-                    Ok(admission) => self.entering = Some(Box::new(admission)),
+                    Ok(admission) => {
+                        let rank = shard.shared.next_number();
+                        self.entering = Some(Box::new(Entering { admission, rank }));
+                    }
                     // [MQTT5-3.1.4-2]
                     Err(refusal) => self.refuse(&refusal),
                 }

@@ -141,6 +141,17 @@ impl Driver {
         self.shard.with_flush_list(|list| self.shard.shared.metrics.take(&mut list.tally));
     }
 
+    /// Ends the connections of clients that have no session yet.
+    pub(crate) fn end_unadmitted(&mut self) {
+        let unadmitted = self.connections.iter().flatten().filter(|it| !it.is_admitted());
+        for key in unadmitted.map(|connection| connection.key()).collect::<Vec<_>>() {
+            if let Some(connection) = &self.connections[key as usize] {
+                connection.shut_down();
+            }
+            self.end(key);
+        }
+    }
+
     /// Forgets a connection that is over.
     pub(crate) fn end(&mut self, key: Key) {
         if let Some(connection) = self.connections[key as usize].take() {

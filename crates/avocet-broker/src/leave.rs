@@ -35,7 +35,7 @@ pub(crate) fn detach(
     sys::disconnected(shared, list, mailbox, reason, now);
     settle(shared, list, mailbox, left, now);
     // Only now: its end is told and its will is sent before its successor comes in.
-    mailbox.lock().call_heirs();
+    mailbox.lock().call_heir();
 }
 
 /// What a connection leaves to be dealt with outside the lock.
@@ -214,7 +214,7 @@ pub(crate) fn bury(
     }
     publish_will(shared, list, mailbox, now);
     redeliver(shared, list, ended.undelivered, now);
-    mailbox.lock().call_heirs();
+    mailbox.lock().call_heir();
 }
 
 /// Gives messages of shared subscriptions to other members (section 4.8.2).

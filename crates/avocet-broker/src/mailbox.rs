@@ -25,7 +25,7 @@ use crate::{
     subscribe::Feeds,
     sync::{Mutex, MutexGuard},
     timers::TimerKey,
-    wire::{BLOCKED, CHANGED, CLOSING, Wire},
+    wire::{BLOCKED, CHANGED, CLOSING, DETACHED, Wire},
 };
 
 /// What a turn leaves behind: mailboxes with something to write, each once, and what it counted.
@@ -80,14 +80,22 @@ pub(crate) struct Inner {
     /// Timers set when the last connection ended; void once the client is back.
     #[expect(clippy::box_collection, reason = "a session with a connection is to be small")]
     pub(crate) timers: Option<Box<Vec<TimerKey>>>,
-    /// Connections of the same client that wait for this one to go.
-    #[expect(clippy::box_collection, reason = "rare, and an idle session is to be small")]
-    heirs: Option<Box<Vec<Arc<Wire>>>>,
+    /// The newest connection of the same client, which waits for this one to go.
+    heir: Option<Box<Heir>>,
+}
+
+/// A connection that waits.
+#[derive(Debug)]
+struct Heir {
+    wire: Arc<Wire>,
+    rank: u64,
 }
 
 /// The attached connection.
 #[derive(Debug)]
 pub(crate) struct Link {
+    /// Of the client's connections who has come later has a higher one.
+    pub(crate) rank: u64,
     pub(crate) wire: Arc<Wire>,
     pub(crate) output: Output,
     pub(crate) closing: Option<CloseReason>,
@@ -125,7 +133,7 @@ impl Mailbox {
             will: None,
             epoch: 0,
             timers: None,
-            heirs: None,
+            heir: None,
         };
         Self(Arc::new(Seat {
             id,
@@ -276,15 +284,36 @@ impl Mailbox {
 }
 
 impl Inner {
-    /// A newer connection waits for the session: it is woken by [`call_heirs`](Self::call_heirs).
-    pub(crate) fn wait(&mut self, wire: &Arc<Wire>) {
-        self.heirs.get_or_insert_default().push(Arc::clone(wire));
+    /// Whether a newer connection than this has the session or waits for it.
+    pub(crate) fn is_outrun(&self, rank: u64) -> bool {
+        self.link.as_ref().is_some_and(|link| link.rank > rank)
+            || self.heir.as_ref().is_some_and(|heir| heir.rank > rank)
+    }
+
+    /// A newer connection waits for the session: it is called by [`call_heir`](Self::call_heir). An
+    /// older one that has waited is told to go.
+    pub(crate) fn wait(&mut self, wire: &Arc<Wire>, rank: u64) {
+        let heir = Box::new(Heir { wire: Arc::clone(wire), rank });
+        if let Some(older) = self.heir.replace(heir)
+            && !Arc::ptr_eq(&older.wire, wire)
+        {
+            older.wire.signal(DETACHED);
+        }
     }
 
     /// A connection has come or gone, or the session is over: who waits for it is to ask again.
-    pub(crate) fn call_heirs(&mut self) {
-        for wire in self.heirs.take().into_iter().flat_map(|heirs| *heirs) {
-            wire.signal(CHANGED);
+    pub(crate) fn call_heir(&mut self) {
+        if let Some(heir) = &self.heir {
+            heir.wire.signal(CHANGED);
+        }
+    }
+
+    /// The heir is there, or nobody is to wait for this any more.
+    pub(crate) fn forget_heir(&mut self, wire: &Arc<Wire>) {
+        if let Some(heir) = self.heir.take()
+            && !Arc::ptr_eq(&heir.wire, wire)
+        {
+            heir.wire.signal(DETACHED);
         }
     }
 
@@ -315,7 +344,10 @@ impl Inner {
             match flushed {
                 Flushed::Empty => link.wire.clear(BLOCKED),
                 Flushed::Blocked | Flushed::More => {
-                    link.wire.signal(BLOCKED);
+                    // An owner who knows is not called again.
+                    if link.wire.signals() & BLOCKED == 0 {
+                        link.wire.signal(BLOCKED);
+                    }
                     return flushed;
                 }
                 Flushed::Broken => {

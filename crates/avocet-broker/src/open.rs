@@ -31,6 +31,8 @@ use crate::{
 pub(crate) struct Entrance<'e> {
     pub(crate) shared: &'e Arc<Shared>,
     pub(crate) wire: &'e Arc<Wire>,
+    /// Of the client's connections who has come later has a higher one.
+    pub(crate) rank: u64,
     pub(crate) peer: Peer,
     /// What lies around the connection's bytes; the mailbox takes it over.
     pub(crate) envelope: &'e mut Option<Box<Envelope>>,
@@ -48,6 +50,8 @@ pub(crate) enum Opening {
     },
     /// Its older connection has been told to go; to ask again when the wire has `CHANGED`.
     Wait(Admission),
+    /// It has been outrun: a newer connection has the session, or waits for it.
+    Outrun,
 }
 
 /// Whether a client may come in, and as whom. `is_verified`: it has shown a good certificate.
@@ -104,9 +108,11 @@ impl Entrance<'_> {
             if inner.ended {
                 drop(inner);
                 self.shared.registry.remove(&mailbox);
+            } else if inner.is_outrun(self.rank) {
+                return Opening::Outrun;
             } else if inner.reserved || inner.link.is_some() {
                 self.tell_to_go(&mailbox, &mut inner);
-                inner.wait(self.wire);
+                inner.wait(self.wire, self.rank);
                 return Opening::Wait(admission);
             } else if admission.connect.clean_start {
                 // [MQTT3-3.1.4-3] [MQTT5-3.1.4-4]
@@ -184,6 +190,7 @@ impl Entrance<'_> {
             self.wire.signal(BLOCKED);
         }
         inner.link = Some(Link {
+            rank: self.rank,
             wire: Arc::clone(self.wire),
             output,
             closing: None,
@@ -192,7 +199,7 @@ impl Entrance<'_> {
         });
         inner.epoch += 1;
         inner.reserved = false;
-        inner.call_heirs();
+        inner.forget_heir(self.wire);
         let tally = &mut self.list.tally;
         inner.with_exit(&self.shared.drops, mailbox.client_id(), tally, |session, exit| {
             session.attach(admission, session_present, self.now, exit);

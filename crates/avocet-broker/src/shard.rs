@@ -57,6 +57,11 @@ pub(crate) struct ShardHandle {
 }
 
 impl ShardHandle {
+    /// Has it look at what has changed for all of them.
+    pub(crate) fn ring(&self) {
+        self.calls.ring();
+    }
+
     /// Whether its thread runs.
     pub(crate) fn is_alive(&self) -> bool {
         self.accepted.as_ref().is_some_and(|sender| !sender.is_closed())
@@ -176,9 +181,16 @@ fn run(mut driver: Driver, mut reactor: Reactor, mut accepted: mpsc::Receiver<Ac
             }
         }
         driver.take_turns();
+        if driver.shard().shared.is_stopping.load(Ordering::Relaxed) {
+            driver.end_unadmitted();
+        }
         if now >= tick_at {
-            driver.shard().note_late(now - tick_at);
-            driver.tick(now);
+            let late = now - tick_at;
+            driver.shard().note_late(late);
+            // Who stood still has not read what was sent meanwhile, and must not call it silence.
+            if late < TICK {
+                driver.tick(now);
+            }
             tick_at = now + TICK;
         }
     }

@@ -92,6 +92,11 @@ impl Wheel {
         true
     }
 
+    /// To be looked at again in the next tick.
+    pub(crate) fn wait_a_tick(&self, watch: &mut Watch, key: Key) {
+        self.put(watch, key, 1);
+    }
+
     fn put(&self, watch: &mut Watch, key: Key, millis: u32) {
         let ticks = u128::from(millis).div_ceil(TICK.as_millis());
         let ticks = u16::try_from(ticks).unwrap_or(SLOTS).clamp(1, SLOTS - 1);

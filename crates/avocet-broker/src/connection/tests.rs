@@ -49,17 +49,28 @@ fn open(shard: &Shard, wire: &Arc<Wire>) -> Mailbox {
 }
 
 fn open_as(shard: &Shard, wire: &Arc<Wire>, client_id: &str) -> Mailbox {
-    let connect = Box::new(Connect::new(ProtocolVersion::V5, client_id));
-    let admission = handshake::admit(connect, &shard.shared.limits, String::new).unwrap();
-    let opening = shard.with_flush_list(|list| {
-        let now = Instant::now();
-        Entrance { shared: &shard.shared, wire, peer: Peer::Local, envelope: &mut None, now, list }
-            .open(admission)
-    });
-    match opening {
+    match ask(shard, wire, client_id, 1) {
         Opening::Opened { mailbox, .. } => mailbox,
-        Opening::Wait(_) => panic!("nobody else is there"),
+        Opening::Wait(_) | Opening::Outrun => panic!("nobody else is there"),
     }
+}
+
+/// Asks for a session.
+fn ask(shard: &Shard, wire: &Arc<Wire>, client_id: &str, rank: u64) -> Opening {
+    let mut connect = Box::new(Connect::new(ProtocolVersion::V5, client_id));
+    connect.session_expiry_interval = Some(100);
+    let admission = handshake::admit(connect, &shard.shared.limits, String::new).unwrap();
+    shard.with_flush_list(|list| {
+        let (now, peer, envelope) = (Instant::now(), Peer::Local, &mut None);
+        Entrance { shared: &shard.shared, wire, rank, peer, envelope, now, list }.open(admission)
+    })
+}
+
+fn connect_bytes(client_id: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let connect = Packet::Connect(Box::new(Connect::new(ProtocolVersion::V5, client_id)));
+    codec::encode(ProtocolVersion::V5, &connect, &mut bytes);
+    bytes
 }
 
 #[test]
@@ -73,10 +84,7 @@ fn connection_that_waits_for_an_older_one_has_no_turn_until_that_goes() {
     let (socket, key) = (newer.into_socket(), driver.take_key());
     reactor.watch(&socket, key as usize, || unreachable!("it is no pipe")).unwrap();
     driver.serve(key, socket, listening(), Duration::ZERO);
-    let mut bytes = Vec::new();
-    let connect = Packet::Connect(Box::new(Connect::new(ProtocolVersion::V5, "c")));
-    codec::encode(ProtocolVersion::V5, &connect, &mut bytes);
-    client.write_all(&bytes).unwrap();
+    client.write_all(&connect_bytes("c")).unwrap();
     while older.signals() & DETACHED == 0 {
         reactor.wait(DEADLINE, |key, readiness| driver.note(key, readiness)).unwrap();
         driver.take_turns();
@@ -97,6 +105,48 @@ fn connection_that_waits_for_an_older_one_has_no_turn_until_that_goes() {
     let mut first = [0];
     client.read_exact(&mut first).unwrap();
     assert_eq!(first, [0x20], "no CONNACK");
+}
+
+#[test]
+fn newest_of_those_who_wait_gets_the_session_whoever_asks_first() {
+    let shard = shard();
+    let ends: Vec<_> = (0..3).map(|_| pair()).collect();
+    let wires: Vec<_> =
+        ends.into_iter().map(|(_, accepted)| Arc::new(Wire::unheard(accepted))).collect();
+    let mailbox = open(&shard, &wires[0]);
+    assert!(matches!(ask(&shard, &wires[1], "c", 2), Opening::Wait(_)));
+    assert!(matches!(ask(&shard, &wires[2], "c", 3), Opening::Wait(_)));
+    assert_eq!(wires[1].signals() & DETACHED, DETACHED, "it has been outrun");
+    shard.with_flush_list(|list| {
+        leave::detach(&shard.shared, list, &mailbox, &wires[0], "gone", Instant::now());
+    });
+    assert_eq!(wires[2].signals() & CHANGED, CHANGED);
+    assert!(matches!(ask(&shard, &wires[1], "c", 2), Opening::Outrun));
+    assert!(matches!(ask(&shard, &wires[2], "c", 3), Opening::Opened { .. }));
+    assert!(matches!(ask(&shard, &wires[1], "c", 2), Opening::Outrun));
+    assert_eq!(wires[2].signals() & DETACHED, 0);
+}
+
+#[test]
+fn client_that_does_not_read_its_answers_gets_no_turns() {
+    let mut reactor = Reactor::new().unwrap();
+    let mut driver = Driver::new(shard(), Arc::new(AtomicUsize::new(1)));
+    let (mut client, accepted) = pair();
+    let (socket, key) = (accepted.into_socket(), driver.take_key());
+    reactor.watch(&socket, key as usize, || unreachable!("it is no pipe")).unwrap();
+    driver.serve(key, socket, listening(), Duration::ZERO);
+    client.write_all(&connect_bytes("c")).unwrap();
+    client.set_nonblocking(true).unwrap();
+    let pings = [0xC0, 0].repeat(32 * 1024);
+    let deadline = Instant::now() + DEADLINE;
+    let mut idle = 0;
+    while idle < 10 {
+        assert!(Instant::now() < deadline, "it has turns for ever");
+        let sent = client.write(&pings);
+        reactor.wait(Duration::ZERO, |key, readiness| driver.note(key, readiness)).unwrap();
+        driver.take_turns();
+        idle = if sent.is_err() && driver.may_sleep() { idle + 1 } else { 0 };
+    }
 }
 
 #[test]
