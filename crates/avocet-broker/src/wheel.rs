@@ -1,4 +1,5 @@
-//! Keep alive and CONNECT deadlines of one shard's connections: one wheel instead of a timer each. A connection that was active is looked at once in its interval and put back.
+//! Keep alive and CONNECT deadlines of one shard's connections: one wheel instead of a timer each.
+//! A connection that was active is looked at once in its interval and put back.
 
 use std::{
     cell::{Cell, RefCell},
