@@ -272,8 +272,8 @@ impl Connection {
             if self.wire.signals() & DETACHED != 0 {
                 return Step::End(Ending::Detached);
             }
-            if let Some(admission) = self.entering.take() {
-                return self.try_to_enter(shard, admission);
+            if let Some(entering) = self.entering.take() {
+                return self.try_to_enter(shard, entering);
             }
             if !self.has_fed && self.feed(shard) {
                 // What the client sends is looked at before the next page.
