@@ -289,10 +289,10 @@ fn connections_beyond_the_bound_are_closed_at_once() {
 #[test]
 fn broker_that_stops_is_not_ready_and_still_well() {
     let mut broker = Broker::start(&[]);
-    // A connection that has not said CONNECT is waited for, for a while.
-    let waiting = broker.open(V5);
-    // Who comes after it has been accepted after it.
-    broker.client(V5, "alice").disconnect();
+    // Who does not read is waited for, for a while.
+    let mut slow = broker.client(V5, "slow");
+    assert_eq!(slow.try_subscribe("$fastlane/a", 0), 0);
+    publish_20_mb(&mut broker.client(V5, "bob"));
     let address = broker.listener("http");
     assert_eq!(Asking::open_at(address).ask("/readyz"), Some(200));
     let mut asking = Asking::open_at(address);
@@ -303,7 +303,7 @@ fn broker_that_stops_is_not_ready_and_still_well() {
     assert_eq!(stopping, Some(503));
     assert_eq!(asking.ask("/healthz"), Some(200));
     assert_eq!(asking.ask("/metrics"), Some(200));
-    drop(waiting);
+    drop(slow);
     assert_eq!(broker.exit_code(), Some(0));
     assert!(!broker.log().contains("panicked"), "{}", broker.log());
 }
@@ -323,6 +323,16 @@ fn listener_beyond_loopback_answers_when_it_was_told_to() {
     assert_eq!(asking.ask("/metrics"), Some(200));
 }
 
+/// More than the buffers of the system hold. Returns how many bytes went at once.
+fn publish_20_mb(bob: &mut Raw) -> u64 {
+    let batch = Publish::new("a", "x".repeat(1000)).bytes(V5).repeat(20);
+    for _ in 0..1000 {
+        bob.send(&batch);
+        bob.expect_nothing_before_pong();
+    }
+    batch.len() as u64
+}
+
 /// What connections do not take is memory of the node, and bounded with its queues.
 #[test]
 fn bytes_that_connections_do_not_take_count_for_the_node() {
@@ -336,15 +346,10 @@ fn bytes_that_connections_do_not_take_count_for_the_node() {
             slow
         })
         .collect();
-    let mut bob = broker.client(V5, "bob");
-    let batch = Publish::new("a", "x".repeat(1000)).bytes(V5).repeat(20);
-    for _ in 0..1000 {
-        bob.send(&batch);
-        bob.expect_nothing_before_pong();
-    }
+    let batch = publish_20_mb(&mut broker.client(V5, "bob"));
     let Some(numbers) = scrape(&broker) else { return };
     let held = numbers["avocet_queue_bytes"];
-    let last_turns = SLOW * 2 * batch.len() as u64;
+    let last_turns = SLOW * 2 * batch;
     assert!((BOUND..=BOUND + last_turns).contains(&held), "{held} bytes");
     drop(slow);
     expect_numbers(&broker, &[("avocet_queue_bytes", 0)]);
