@@ -264,23 +264,7 @@ impl ShortAcks<'_> {
 /// The kind of acknowledgement this is, if it is one that says no more than success.
 #[inline]
 fn short_ack(version: ProtocolVersion, packet: &Packet<'_>) -> Option<(AckKind, PacketId)> {
-    let (kind, ack) = match packet {
-        Packet::Puback(ack) => (AckKind::Puback, ack),
-        Packet::Pubrec(ack) => (AckKind::Pubrec, ack),
-        Packet::Pubrel(ack) => (AckKind::Pubrel, ack),
-        Packet::Pubcomp(ack) => (AckKind::Pubcomp, ack),
-        Packet::Connect(_)
-        | Packet::Connack(_)
-        | Packet::Publish(_)
-        | Packet::Subscribe(_)
-        | Packet::Suback(_)
-        | Packet::Unsubscribe(_)
-        | Packet::Unsuback(_)
-        | Packet::Pingreq
-        | Packet::Pingresp
-        | Packet::Disconnect(_)
-        | Packet::Auth(_) => return None,
-    };
+    let (kind, ack) = packet.as_ack()?;
     let short = version < ProtocolVersion::V5
         || (ack.reason == ReasonCode::Success
             && ack.reason_string.is_none()

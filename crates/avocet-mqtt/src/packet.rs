@@ -56,5 +56,30 @@ pub enum Packet<'a> {
     Auth(Box<Auth>),
 }
 
+impl Packet<'_> {
+    /// The acknowledgement, if it is one of PUBACK, PUBREC, PUBREL and PUBCOMP.
+    #[inline]
+    #[must_use]
+    pub fn as_ack(&self) -> Option<(AckKind, &Ack)> {
+        match self {
+            Self::Puback(ack) => Some((AckKind::Puback, ack)),
+            Self::Pubrec(ack) => Some((AckKind::Pubrec, ack)),
+            Self::Pubrel(ack) => Some((AckKind::Pubrel, ack)),
+            Self::Pubcomp(ack) => Some((AckKind::Pubcomp, ack)),
+            Self::Connect(_)
+            | Self::Connack(_)
+            | Self::Publish(_)
+            | Self::Subscribe(_)
+            | Self::Suback(_)
+            | Self::Unsubscribe(_)
+            | Self::Unsuback(_)
+            | Self::Pingreq
+            | Self::Pingresp
+            | Self::Disconnect(_)
+            | Self::Auth(_) => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

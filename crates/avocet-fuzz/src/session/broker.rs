@@ -372,29 +372,13 @@ fn content_of(version: ProtocolVersion, stream: &[u8]) -> Content {
     let (mut content, mut end) = (Content::default(), 0);
     while let Ok(Some((packet, len))) = codec.decode(&stream[end..]) {
         end += len;
-        let (kind, ack) = match packet {
-            Packet::Publish(publish) => {
-                if let Some(id) = publish.packet_id {
-                    content.published.push((end, publish.qos, id));
-                }
-                continue;
-            }
-            Packet::Puback(ack) => (AckKind::Puback, ack),
-            Packet::Pubrec(ack) => (AckKind::Pubrec, ack),
-            Packet::Pubrel(ack) => (AckKind::Pubrel, ack),
-            Packet::Pubcomp(ack) => (AckKind::Pubcomp, ack),
-            Packet::Connect(_)
-            | Packet::Connack(_)
-            | Packet::Subscribe(_)
-            | Packet::Suback(_)
-            | Packet::Unsubscribe(_)
-            | Packet::Unsuback(_)
-            | Packet::Pingreq
-            | Packet::Pingresp
-            | Packet::Disconnect(_)
-            | Packet::Auth(_) => continue,
-        };
-        content.acks.push((end, (kind, ack.packet_id, ack.reason.is_error())));
+        if let Some((kind, ack)) = packet.as_ack() {
+            content.acks.push((end, (kind, ack.packet_id, ack.reason.is_error())));
+        } else if let Packet::Publish(publish) = packet
+            && let Some(id) = publish.packet_id
+        {
+            content.published.push((end, publish.qos, id));
+        }
     }
     content
 }
