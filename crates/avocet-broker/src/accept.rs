@@ -13,7 +13,7 @@ use tracing::{debug, warn};
 use crate::{
     broker::{Listening, Shared},
     metrics::Metrics,
-    shard::{Accepted, ShardHandle},
+    shard::{Arriving, ShardHandle},
 };
 
 /// After so long without a connection, a listener accepts as many at once as this time is worth.
@@ -75,7 +75,7 @@ pub(crate) async fn hand_over(
     let Some(shard) = alive.min_by_key(load) else { return stream.refuse() };
     listening.connections.fetch_add(1, Ordering::Relaxed);
     Metrics::add(&shared.metrics.connections, 1);
-    if !shard.hand_over(Accepted { stream, listening: Arc::clone(listening) }).await {
+    if !shard.hand_over(Arriving { stream, listening: Arc::clone(listening) }).await {
         listening.connections.fetch_sub(1, Ordering::Relaxed);
         shared.metrics.connections.fetch_sub(1, Ordering::Relaxed);
     }

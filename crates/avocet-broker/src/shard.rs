@@ -41,7 +41,7 @@ const ACCEPTED_MAX: usize = 1024;
 
 /// A socket on its way to its shard.
 #[derive(Debug)]
-pub(crate) struct Accepted {
+pub(crate) struct Arriving {
     pub(crate) stream: avocet_net::Accepted,
     pub(crate) listening: Arc<Listening>,
 }
@@ -50,7 +50,7 @@ pub(crate) struct Accepted {
 #[derive(Debug)]
 pub(crate) struct ShardHandle {
     /// Gone before the shard is told to look for it.
-    accepted: Option<mpsc::Sender<Accepted>>,
+    accepted: Option<mpsc::Sender<Arriving>>,
     calls: Arc<Calls>,
     /// Connections on it and on their way to it.
     pub(crate) load: Arc<AtomicUsize>,
@@ -68,7 +68,7 @@ impl ShardHandle {
     }
 
     /// False: it does not take connections any more.
-    pub(crate) async fn hand_over(&self, accepted: Accepted) -> bool {
+    pub(crate) async fn hand_over(&self, accepted: Arriving) -> bool {
         let Some(sender) = &self.accepted else { return false };
         self.load.fetch_add(1, Ordering::Relaxed);
         if sender.send(accepted).await.is_err() {
@@ -161,7 +161,7 @@ pub(crate) fn start(shared: Arc<Shared>, number: usize) -> std::io::Result<Shard
     Ok(handle)
 }
 
-fn run(mut driver: Driver, mut reactor: Reactor, mut accepted: mpsc::Receiver<Accepted>) {
+fn run(mut driver: Driver, mut reactor: Reactor, mut accepted: mpsc::Receiver<Arriving>) {
     let mut tick_at = Instant::now() + TICK;
     loop {
         let may_sleep = driver.may_sleep() && accepted.is_empty() && !accepted.is_closed();
@@ -196,8 +196,8 @@ fn run(mut driver: Driver, mut reactor: Reactor, mut accepted: mpsc::Receiver<Ac
     }
 }
 
-fn serve(driver: &mut Driver, reactor: &Reactor, accepted: Accepted) {
-    let Accepted { stream, listening } = accepted;
+fn serve(driver: &mut Driver, reactor: &Reactor, accepted: Arriving) {
+    let Arriving { stream, listening } = accepted;
     let (age, socket, key) = (stream.age(), stream.into_socket(), driver.take_key());
     let bell = || Bell::waker(&driver.shard().calls, key);
     let watched = reactor.watch(&socket, key as usize, bell);
