@@ -12,12 +12,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
 use crate::repository;
-
-const TARGETS: [&str; 5] = ["codec", "filter", "proxy", "session", "websocket"];
 
 /// What the compiler has to add, for libFuzzer to know which inputs are new.
 const COVERAGE: [&str; 5] = [
@@ -34,8 +32,7 @@ const KEPT_BYTES_MAX: usize = 600;
 
 #[derive(Args, Debug)]
 pub(crate) struct Options {
-    /// One of codec, filter, proxy, session and websocket; all of them, if none is named.
-    #[arg(value_parser = TARGETS)]
+    /// A folder of crates/avocet-fuzz/corpus; all of them, if none is named.
     target: Option<String>,
     /// How long each target is searched.
     #[arg(long, default_value_t = 60)]
@@ -50,17 +47,31 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let seconds = options.hours.map_or(options.seconds, |hours| hours * 3600);
+    let mut targets = targets()?;
+    if let Some(chosen) = &options.target {
+        ensure!(targets.contains(chosen), "no target {chosen}; there are {}", targets.join(", "));
+        targets = vec![chosen.clone()];
+    }
     let program = build()?;
-    for target in TARGETS {
-        if options.target.as_ref().is_some_and(|chosen| chosen != target) {
-            continue;
-        }
-        search(&program, target, seconds)?;
+    for target in targets {
+        search(&program, &target, seconds)?;
         if options.keep {
-            keep(&program, target)?;
+            keep(&program, &target)?;
         }
     }
     Ok(())
+}
+
+/// Each has a corpus: a test of the crate sees to it.
+fn targets() -> Result<Vec<String>> {
+    let corpora = folder("corpus", "");
+    let entries = fs::read_dir(&corpora).with_context(|| format!("{}", corpora.display()))?;
+    let mut targets = Vec::new();
+    for entry in entries {
+        targets.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    targets.sort();
+    Ok(targets)
 }
 
 /// Searches every target for so long; what could not be done is a note, or in CI an error.
@@ -69,8 +80,8 @@ pub(crate) fn search_all(seconds: u64) -> Result<Vec<String>> {
         return Ok(vec!["not run: fuzz, since there is no C++ compiler `c++`".to_owned()]);
     }
     let program = build()?;
-    for target in TARGETS {
-        search(&program, target, seconds)?;
+    for target in targets()? {
+        search(&program, &target, seconds)?;
     }
     Ok(Vec::new())
 }

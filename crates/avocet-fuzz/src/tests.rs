@@ -68,6 +68,15 @@ fn every_folder_of_inputs_belongs_to_a_target() {
     }
 }
 
+/// By its corpus `cargo xtask fuzz` knows of a target.
+#[test]
+fn every_target_has_a_corpus() {
+    for (target, _) in TARGETS {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+        assert!(folder.is_dir(), "{} is missing", folder.display());
+    }
+}
+
 /// Bytes by chance, the same in every run: what a search without guidance finds at once.
 #[test]
 fn every_target_holds_for_bytes_by_chance() {
