@@ -1,5 +1,7 @@
 //! Manifests: who may use whom.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use toml::{Table, Value};
 
 use super::{File, Finding};
@@ -50,12 +52,61 @@ const NOT_IN_PURE: [&str; 14] = [
     "tokio",
 ];
 
+/// The table of the crates of others, each with its users and a reason.
+const REASONS: &str = "ARCHITECTURE.md";
+const REASONS_HEAD: &str = "| crate | used by | why |";
+
 pub(super) fn findings(files: &[File]) -> Vec<Finding> {
     let manifests = files.iter().filter(|file| {
         let parts: Vec<&str> = file.path.split('/').collect();
         matches!(parts[..], ["crates", _, "Cargo.toml"] | ["xtask", "Cargo.toml"])
     });
-    manifests.flat_map(|file| manifest(file, files)).collect()
+    let manifests: Vec<&File> = manifests.collect();
+    let mut findings: Vec<Finding> =
+        manifests.iter().flat_map(|file| manifest(file, files)).collect();
+    let reasons = files.iter().find(|file| file.path == REASONS);
+    findings.extend(reasons.into_iter().flat_map(|file| reasons_given(file, &manifests)));
+    findings
+}
+
+/// Every crate of others stands in the table with whoever uses it, and nobody else.
+fn reasons_given(file: &File, manifests: &[&File]) -> Vec<Finding> {
+    let mut users: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut names = BTreeSet::new();
+    for manifest in manifests {
+        // That it is TOML is looked at elsewhere.
+        let Ok(table) = manifest.text.parse::<Table>() else { continue };
+        let folder = manifest.path.trim_end_matches("/Cargo.toml").rsplit('/').next();
+        let folder = folder.unwrap_or_default();
+        let short = if folder == "avocet-tests" { folder } else { short_name(folder) };
+        names.insert(short.to_owned());
+        for (_, dependency, _) in dependencies(&table).into_iter().filter(|it| !is_ours(it.1)) {
+            users.entry(dependency.to_owned()).or_default().insert(short.to_owned());
+        }
+    }
+    let mut findings = Vec::new();
+    let rows = file.text.lines().enumerate().skip_while(|(_, line)| *line != REASONS_HEAD).skip(2);
+    for (index, row) in rows.take_while(|(_, line)| line.starts_with('|')) {
+        let mut cells = row.split('|').skip(1).map(str::trim);
+        let (Some(dependencies), Some(said)) = (cells.next(), cells.next()) else { continue };
+        let said: BTreeSet<&str> = said.split([' ', ',', ';']).collect();
+        for dependency in dependencies.split(", ") {
+            let using = users.remove(dependency).unwrap_or_default();
+            for user in using.iter().filter(|user| !said.contains(user.as_str())) {
+                findings.push(finding(file, index + 1, format!("{user} uses {dependency}, too")));
+            }
+            for name in names.iter().filter(|name| said.contains(name.as_str())) {
+                if !using.contains(name) {
+                    findings.push(finding(file, index + 1, format!("{name} has no {dependency}")));
+                }
+            }
+        }
+    }
+    let missing = users
+        .into_keys()
+        .map(|dependency| finding(file, 0, format!("does not say what {dependency} is used for")));
+    findings.extend(missing);
+    findings
 }
 
 fn manifest(file: &File, files: &[File]) -> Vec<Finding> {
@@ -105,9 +156,17 @@ fn dependencies(table: &Table) -> Vec<(&'static str, &str, &Value)> {
     found
 }
 
+fn is_ours(name: &str) -> bool {
+    name == "avocet" || name.starts_with("avocet-")
+}
+
+fn short_name(name: &str) -> &str {
+    name.trim_start_matches("avocet-")
+}
+
 /// What is wrong with using one of our own crates.
 fn ours(name: &str, dependency: &str) -> Option<String> {
-    if dependency != "avocet" && !dependency.starts_with("avocet-") {
+    if !is_ours(dependency) {
         return None;
     }
     if MAY_USE_ALL.contains(&name) || (dependency == SETTINGS && !PURE.contains(&name)) {
@@ -116,7 +175,7 @@ fn ours(name: &str, dependency: &str) -> Option<String> {
     let Some((_, allowed)) = MAY_USE.iter().find(|(row, _)| *row == name) else {
         return Some(format!("{name} has no row in the dependency table of xtask"));
     };
-    let short = dependency.trim_start_matches("avocet-");
+    let short = short_name(dependency);
     let list = if allowed.is_empty() { "none".to_owned() } else { allowed.join(", ") };
     (!allowed.contains(&short))
         .then(|| format!("{name} must not use {dependency}; of ours it may use: {list}"))
@@ -124,9 +183,8 @@ fn ours(name: &str, dependency: &str) -> Option<String> {
 
 /// What is wrong with using a crate of others.
 fn foreign(name: &str, kind: &str, dependency: &str, value: &Value) -> Option<String> {
-    let is_ours = dependency == "avocet" || dependency.starts_with("avocet-");
     let from_workspace = value.get("workspace").and_then(Value::as_bool) == Some(true);
-    if is_ours {
+    if is_ours(dependency) {
         return (!from_workspace).then(|| format!("{dependency} is not `workspace = true`"));
     }
     if PURE.contains(&name) && kind == "dependencies" && NOT_IN_PURE.contains(&dependency) {

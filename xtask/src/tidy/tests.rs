@@ -55,6 +55,30 @@ fn crate_uses_only_what_its_row_allows() {
 }
 
 #[test]
+fn table_of_reasons_names_the_users_of_a_crate_and_no_others() {
+    let check = |row: &str, expected: &[&str]| {
+        let manifests = [
+            ("crates/avocet-net/Cargo.toml", manifest("avocet-net", "tokio = \"1\"")),
+            ("crates/avocet-broker/Cargo.toml", manifest("avocet-broker", "tokio = \"1\"")),
+            ("crates/avocet-config/Cargo.toml", manifest("avocet-config", "")),
+        ];
+        let table = format!("| crate | used by | why |\n|---|---|---|\n{row}\n\n| tokio | net | |");
+        let [net, broker, config] = &manifests;
+        let found = found(&[
+            (net.0, &net.1),
+            (broker.0, &broker.1),
+            (config.0, &config.1),
+            ("ARCHITECTURE.md", &table),
+        ]);
+        assert_eq!(found, expected);
+    };
+    check("| tokio | net, tests of broker | speed |", &[]);
+    check("| tokio | net | speed |", &["ARCHITECTURE.md:3: broker uses tokio, too"]);
+    check("| tokio | net, broker, config | speed |", &["ARCHITECTURE.md:3: config has no tokio"]);
+    check("| mio | | speed |", &["ARCHITECTURE.md: does not say what tokio is used for"]);
+}
+
+#[test]
 fn pure_crate_has_no_sockets_clock_or_dice() {
     check_manifest("avocet-session", "tokio.workspace = true", &["pure"]);
     check_manifest("avocet-net", "tokio.workspace = true", &[]);
