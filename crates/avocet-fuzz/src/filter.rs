@@ -32,14 +32,19 @@ enum Step<'a> {
     Forget { topic: Words },
     AskRetained { filter: Words, page: u8 },
     Parse { text: &'a str },
+    SubscribeMany { filter: Words },
+    UnsubscribeMany { filter: Words },
 }
 
 /// A text of what filters are made of.
 #[derive(Debug)]
 struct Words(String);
 
-/// Receivers asked for at a time.
+/// Receivers asked for at a time, when they are few.
 const SLICE: usize = 3;
+/// So many clients that the index shares the list of a filter that they subscribe to, besides those
+/// that do so one by one.
+const CROWD: std::ops::Range<u64> = 2..300;
 const WORDS: [&str; 16] = [
     "/",
     "a",
@@ -107,10 +112,13 @@ impl Model {
         match step {
             Step::Subscribe { client, filter } => self.subscribe(u64::from(client % 4), &filter.0),
             Step::Unsubscribe { client, filter } => {
-                let Some(filter) = parse(&filter.0) else { return };
-                let client = u64::from(client % 4);
-                let was = self.subscriptions.remove(&(client, filter.to_string())).is_some();
-                assert_eq!(self.router.unsubscribe(&filter, SubscriberId(client)), was);
+                self.unsubscribe(u64::from(client % 4), &filter.0);
+            }
+            Step::SubscribeMany { filter } => {
+                CROWD.for_each(|client| self.subscribe(client, &filter.0));
+            }
+            Step::UnsubscribeMany { filter } => {
+                CROWD.for_each(|client| self.unsubscribe(client, &filter.0));
             }
             Step::Ask { topic } if topic::check_name(&topic.0).is_ok() => self.ask(&topic.0),
             Step::Retain { topic } if topic::check_name(&topic.0).is_ok() => {
@@ -140,6 +148,12 @@ impl Model {
         assert_eq!(inserted, expected, "{text}");
         let stats = self.router.stats();
         assert_eq!(stats.subscriptions, self.subscriptions.len());
+    }
+
+    fn unsubscribe(&mut self, client: u64, text: &str) {
+        let Some(filter) = parse(text) else { return };
+        let was = self.subscriptions.remove(&(client, filter.to_string())).is_some();
+        assert_eq!(self.router.unsubscribe(&filter, SubscriberId(client)), was);
     }
 
     fn ask(&mut self, topic: &str) {
@@ -194,7 +208,7 @@ fn found(destinations: &Destinations<Client>) -> Found {
     let mut all = Vec::new();
     let mut from = Some(Position::default());
     while let Some(position) = from {
-        let slice = destinations.slice(position, SLICE);
+        let slice = destinations.slice(position, SLICE.max(all.len()));
         all.extend(slice.plain.iter().map(|it| (it.subscriber.0, false)));
         all.extend(slice.fastlane.iter().map(|it| (it.subscriber.0, true)));
         from = slice.next;
