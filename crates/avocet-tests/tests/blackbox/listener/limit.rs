@@ -70,25 +70,26 @@ fn streams_of_a_quic_listener_are_bounded() {
 
 /// Time is the subject: never more than the rate allows, and all in the end.
 #[test]
-fn connections_come_in_at_the_rate_of_the_listener() {
+fn connections_come_in_at_the_rate_of_each_listener() {
     const RATE: u32 = 20;
-    const COUNT: u32 = 40;
-    let broker = Broker::start(&[&format!("listeners.tcp.default.max_conn_rate={RATE}")]);
-    let begun = Instant::now();
-    let mut clients: Vec<Raw> = (0..COUNT)
-        .map(|number| {
-            let mut raw = broker.open(V5);
-            raw.send(&Connect::new(V5, format!("client {number}")).bytes());
-            raw
-        })
-        .collect();
-    for (raw, number) in clients.iter_mut().zip(1_u32..) {
-        assert_eq!(raw.expect_connack().code, 0);
-        // A tenth of a second is worth two, and some were due before the first came.
-        let allowed = begun.elapsed().as_secs_f64() * f64::from(RATE) + 6.0;
-        assert!(f64::from(number) <= allowed, "{number} within {:?}", begun.elapsed());
+    const COUNT: u32 = 16;
+    let kinds = ["tcp.default", "tls.a", "ws.a", "wss.a", "unix.a"];
+    let settings = kinds.map(|kind| format!("listeners.{kind}.max_conn_rate={RATE}"));
+    let everywhere = Everywhere::start(&settings.each_ref().map(String::as_str));
+    let transports = [Transport::Tcp, Transport::Tls13, Transport::Ws, Transport::Wss];
+    for transport in transports.into_iter().chain([Transport::Unix]) {
+        let begun = Instant::now();
+        let mut clients = Vec::new();
+        for number in 1..=COUNT {
+            let connect = Connect::new(V5, format!("{transport:?} {number}"));
+            clients.push(everywhere.client(transport, &connect));
+            // A tenth of a second is worth two, and some were due before the first came.
+            let allowed = begun.elapsed().as_secs_f64() * f64::from(RATE) + 6.0;
+            let within = begun.elapsed();
+            assert!(f64::from(number) <= allowed, "{transport:?}: {number} within {within:?}");
+        }
+        assert!(begun.elapsed() < Duration::from_secs(u64::from(COUNT)), "{:?}", begun.elapsed());
     }
-    assert!(begun.elapsed() < Duration::from_secs(u64::from(COUNT)), "{:?}", begun.elapsed());
 }
 
 #[test]
