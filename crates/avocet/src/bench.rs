@@ -121,11 +121,11 @@ pub(crate) enum BenchCommand {
 /// Runs a scenario.
 pub(crate) fn run(command: BenchCommand) -> ExitCode {
     let result = match command {
-        BenchCommand::Pair(args) => measure(args.load(), args.load.json),
-        BenchCommand::Fanin(args) => measure(args.load(), args.load.json),
-        BenchCommand::Fanout(args) => measure(args.load(), args.load.json),
-        BenchCommand::Share(args) => measure(args.load(), args.load.json),
-        BenchCommand::Latency(args) => measure(args.load(), args.load.json),
+        BenchCommand::Pair(args) => measure(args.load(), args.load.broker.json),
+        BenchCommand::Fanin(args) => measure(args.load(), args.load.broker.json),
+        BenchCommand::Fanout(args) => measure(args.load(), args.load.broker.json),
+        BenchCommand::Share(args) => measure(args.load(), args.load.broker.json),
+        BenchCommand::Latency(args) => measure(args.load(), args.load.broker.json),
         BenchCommand::Order(args) => order::run(&args),
         BenchCommand::Connect(args) => connect::run(&args),
         BenchCommand::Idle(args) => idle::run(&args),

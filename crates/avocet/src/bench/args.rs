@@ -6,16 +6,16 @@ use avocet_mqtt::{ProtocolVersion, QoS};
 use clap::Args;
 
 use super::{
+    broker::BrokerArgs,
     group::WAYS_MAX,
     limits,
     load::{Load, Rate, Until},
     processes::{ProcessArgs, Role},
     publisher::STAMP_BYTES,
     shape::Shape,
-    source::SourceArgs,
     window::WINDOW_MAX,
 };
-use crate::client::{Failure, TransportArgs, qos};
+use crate::client::{Failure, qos};
 
 /// Messages outstanding, and messages a second of an open loop, if nothing else is said.
 const WINDOW: u16 = 20;
@@ -144,21 +144,6 @@ pub(super) fn window() -> clap::builder::RangedI64ValueParser<u16> {
 /// What all loads have in common.
 #[derive(Args, Debug)]
 pub(crate) struct LoadArgs {
-    /// The broker's host.
-    #[arg(long, default_value = "127.0.0.1")]
-    host: String,
-    /// The broker's port, if it is not 1883; 8883 with TLS, 8083 with WebSocket, 8084 with both.
-    #[arg(long)]
-    port: Option<u16>,
-    /// User name.
-    #[arg(long)]
-    username: Option<String>,
-    /// Password.
-    #[arg(long)]
-    password: Option<String>,
-    /// The broker's process on this machine: its processor time for each message is measured.
-    #[arg(long)]
-    pid: Option<u32>,
     /// How many messages a publisher may have outstanding: 20, if not given.
     #[arg(long, value_parser = window())]
     window: Option<u16>,
@@ -171,9 +156,6 @@ pub(crate) struct LoadArgs {
     /// QoS of publications and subscriptions: 0, if not given; of order, 1.
     #[arg(long, value_parser = qos)]
     qos: Option<QoS>,
-    /// The version to speak: 3.1, 3.1.1 or 5.0.
-    #[arg(long, default_value = "3.1.1", value_parser = version)]
-    mqtt: ProtocolVersion,
     /// Seconds to measure.
     #[arg(long, default_value = "5", value_parser = seconds)]
     seconds: Duration,
@@ -189,49 +171,44 @@ pub(crate) struct LoadArgs {
     /// Subscribe to $fastlane/TOPIC.
     #[arg(long)]
     fastlane: bool,
-    /// Print one line of JSON.
-    #[arg(long)]
-    pub(super) json: bool,
     #[command(flatten)]
     pub(super) processes: ProcessArgs,
     #[command(flatten)]
-    source: SourceArgs,
-    #[command(flatten)]
-    transport: TransportArgs,
+    pub(super) broker: BrokerArgs,
 }
 
 impl LoadArgs {
     fn load(&self, shape: Shape, count: u32) -> Result<Load, Failure> {
         let role = self.processes.role();
         let share = role.share(count.into())?;
-        let sources = self.source.sources()?;
+        let broker = &self.broker;
         // One side has `count` connections, the other as many at most.
         let connections = u64::from(shape.publishers(count)) + u64::from(shape.subscribers(count));
-        if !self.transport.is_unix() && role.part().is_none() {
-            sources.check(connections)?;
+        if role.part().is_none() {
+            broker.check_ports(connections)?;
         }
         limits::open_files(connections.div_ceil(role.processes().into()))?;
         Ok(Load {
             shape,
             count: (share.end - share.start) as u32,
-            target: self.transport.target(&self.host, self.port)?,
-            username: self.username.clone(),
-            password: self.password.clone(),
-            pid: self.pid,
+            target: broker.target()?,
+            username: broker.username.clone(),
+            password: broker.password.clone(),
+            pid: broker.pid,
             window: self.window.unwrap_or(WINDOW),
             rate: self.rate.map_or(Rate::Unlimited, |rate| {
                 Rate::Most(((f64::from(rate) * role.fraction()) as u32).max(1))
             }),
             payload_bytes: self.size,
             qos: self.qos.unwrap_or(QoS::AtMostOnce),
-            version: self.mqtt,
+            version: broker.mqtt,
             is_fastlane: self.fastlane,
             warm_up: self.warm_up,
             until: self.messages.map_or(Until::Elapsed(self.seconds), |messages| {
                 Until::Delivered(((messages as f64 * role.fraction()) as u64).max(1))
             }),
             patience: self.patience,
-            sources,
+            sources: broker.source.sources()?,
             role,
         })
     }

@@ -1,4 +1,4 @@
-//! The options of scenarios with many clients: which broker, and how it is spoken to.
+//! The options that scenarios have in common: which broker, and how it is spoken to.
 
 use std::time::Duration;
 
@@ -13,9 +13,10 @@ use super::{
     outcome::version_name,
     source::SourceArgs,
 };
-use crate::client::{Failure, TransportArgs};
+use crate::client::{Failure, TransportArgs, stream::Target};
 
-#[derive(Args, Debug)]
+/// What all scenarios against a broker have in common.
+#[derive(Args, Clone, Debug)]
 pub(crate) struct BrokerArgs {
     /// The broker's host.
     #[arg(long, default_value = "127.0.0.1")]
@@ -25,22 +26,16 @@ pub(crate) struct BrokerArgs {
     port: Option<u16>,
     /// User name.
     #[arg(long)]
-    username: Option<String>,
+    pub(super) username: Option<String>,
     /// Password.
     #[arg(long)]
-    password: Option<String>,
-    /// The broker's process on this machine: its processor time and memory are measured.
+    pub(super) password: Option<String>,
+    /// The broker's process on this machine: what it takes is measured, too.
     #[arg(long)]
     pub(super) pid: Option<u32>,
     /// The version to speak: 3.1, 3.1.1 or 5.0.
     #[arg(long, default_value = "3.1.1", value_parser = version)]
     pub(super) mqtt: ProtocolVersion,
-    /// Keep alive in seconds; a client that says nothing for so long sends PINGREQ before. 0: none.
-    #[arg(long, default_value_t = 60)]
-    keep_alive: u16,
-    /// Seconds the broker may take to answer.
-    #[arg(long, default_value = "10", value_parser = seconds)]
-    pub(super) patience: Duration,
     /// Print one line of JSON.
     #[arg(long)]
     pub(super) json: bool,
@@ -50,33 +45,58 @@ pub(crate) struct BrokerArgs {
     transport: TransportArgs,
 }
 
-/// A number from 1 to `max`.
-pub(super) fn up_to(max: u64) -> RangedU64ValueParser<u64> {
-    clap::value_parser!(u64).range(1..=max)
-}
-
 impl BrokerArgs {
-    /// What connects clients; the first of them is number `first` of all processes' clients.
-    pub(super) fn dialer(&self, first: u64) -> Result<Dialer, Failure> {
-        let target = self.transport.target(&self.host, self.port)?;
-        let mut connect = Connect::new(self.mqtt, "");
-        connect.clean_start = true;
-        connect.keep_alive = self.keep_alive;
-        connect.username = self.username.clone();
-        connect.password = self.password.as_ref().map(|password| password.clone().into_bytes());
-        Ok(Dialer::new(target, self.source.sources()?, connect, first)?)
+    /// Where the broker is, and what is spoken there.
+    pub(super) fn target(&self) -> Result<Target, Failure> {
+        self.transport.target(&self.host, self.port)
     }
 
-    /// So many clients, none of them connected, and all of them of this process.
-    pub(super) fn crowd(&self, clients: u64) -> Result<Crowd, Failure> {
-        limits::open_files(clients)?;
-        let dialer = self.dialer(0)?;
-        dialer.check_ports(clients)?;
-        Ok(Crowd::new(dialer, self.patience).map_err(anyhow::Error::from)?)
+    /// Says so if there are not enough ports for so many connections at the same time.
+    pub(super) fn check_ports(&self, count: u64) -> Result<(), Failure> {
+        let sources = self.source.sources()?;
+        Ok(if self.transport.is_unix() { Ok(()) } else { sources.check(count) }?)
     }
 
     /// The version's name.
     pub(super) fn version(&self) -> &'static str {
         version_name(self.mqtt)
+    }
+}
+
+/// The options of scenarios with many clients on one thread.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CrowdArgs {
+    /// Keep alive in seconds; a client that says nothing for so long sends PINGREQ before. 0: none.
+    #[arg(long, default_value_t = 60)]
+    keep_alive: u16,
+    /// Seconds the broker may take to answer.
+    #[arg(long, default_value = "10", value_parser = seconds)]
+    pub(super) patience: Duration,
+    #[command(flatten)]
+    pub(super) broker: BrokerArgs,
+}
+
+/// A number from 1 to `max`.
+pub(super) fn up_to(max: u64) -> RangedU64ValueParser<u64> {
+    clap::value_parser!(u64).range(1..=max)
+}
+
+impl CrowdArgs {
+    /// What connects clients; the first of them is number `first` of all processes' clients.
+    pub(super) fn dialer(&self, first: u64) -> Result<Dialer, Failure> {
+        let broker = &self.broker;
+        let mut connect = Connect::new(broker.mqtt, "");
+        connect.clean_start = true;
+        connect.keep_alive = self.keep_alive;
+        connect.username = broker.username.clone();
+        connect.password = broker.password.as_ref().map(|password| password.clone().into_bytes());
+        Ok(Dialer::new(broker.target()?, broker.source.sources()?, connect, first)?)
+    }
+
+    /// So many clients, none of them connected, and all of them of this process.
+    pub(super) fn crowd(&self, clients: u64) -> Result<Crowd, Failure> {
+        limits::open_files(clients)?;
+        self.broker.check_ports(clients)?;
+        Ok(Crowd::new(self.dialer(0)?, self.patience).map_err(anyhow::Error::from)?)
     }
 }

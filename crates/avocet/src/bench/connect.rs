@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{
     arrivals::Arrivals,
-    broker::{BrokerArgs, up_to},
+    broker::{CrowdArgs, up_to},
     gathering::{self, GatherArgs, Gathering},
     gauge::{Gauge, Used},
     outcome::round,
@@ -37,13 +37,13 @@ pub(crate) struct ConnectArgs {
     #[command(flatten)]
     gather: GatherArgs,
     #[command(flatten)]
-    broker: BrokerArgs,
+    crowd: CrowdArgs,
 }
 
 /// Runs the scenario.
 pub(super) fn run(args: &ConnectArgs) -> Result<ExitCode, Failure> {
-    let (broker, count, is_kept) = (&args.broker, args.count, args.keep);
-    let gathering = Gathering { broker, args: &args.gather, count, is_kept };
+    let (broker, count, is_kept) = (&args.crowd.broker, args.count, args.keep);
+    let gathering = Gathering { crowd: &args.crowd, args: &args.gather, count, is_kept };
     gathering.check()?;
     let (arrivals, used) = match gathering.role() {
         Role::Parent(processes) => {
@@ -74,7 +74,7 @@ pub(super) fn run(args: &ConnectArgs) -> Result<ExitCode, Failure> {
             (arrivals, used)
         }
     };
-    let told = if args.broker.json {
+    let told = if broker.json {
         to_json(&gathering, &arrivals, &used)
     } else {
         to_text(&gathering, &arrivals, &used)

@@ -88,14 +88,6 @@ impl Dialer {
         self.is_local
     }
 
-    /// Says so if there are not enough ports for so many connections at the same time.
-    pub(super) fn check_ports(&self, count: u64) -> Result<(), String> {
-        match self.target.place {
-            Place::Tcp { .. } => self.sources.check(count),
-            Place::Unix(_) => Ok(()),
-        }
-    }
-
     /// Begins to connect client `index`.
     pub(super) fn dial(&mut self, index: u64) -> io::Result<Link> {
         let mut tries = TAKEN_MAX;

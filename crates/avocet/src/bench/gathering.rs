@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     arrivals::Arrivals,
     bar::Bar,
-    broker::BrokerArgs,
+    broker::CrowdArgs,
     crowd::{Crowd, Plan},
     limits,
     processes::{ProcessArgs, Role},
@@ -31,7 +31,7 @@ pub(crate) struct GatherArgs {
 /// So many clients of one broker.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Gathering<'a> {
-    pub(super) broker: &'a BrokerArgs,
+    pub(super) crowd: &'a CrowdArgs,
     pub(super) args: &'a GatherArgs,
     pub(super) count: u64,
     /// Whether they stay connected.
@@ -48,8 +48,8 @@ impl Gathering<'_> {
         let at_once = if self.is_kept { self.count } else { self.count.min(2048) };
         self.role().share(self.count)?;
         if !matches!(self.role(), Role::Part(_)) {
-            self.broker.dialer(0)?.check_ports(at_once)?;
-            if let Some(pid) = self.broker.pid {
+            self.crowd.broker.check_ports(at_once)?;
+            if let Some(pid) = self.crowd.broker.pid {
                 limits::open_files_of(pid, at_once)?;
             }
         }
@@ -59,8 +59,8 @@ impl Gathering<'_> {
     /// The clients of this process, none of them connected.
     pub(super) fn crowd(&self) -> Result<Crowd, Failure> {
         let share = self.role().share(self.count)?;
-        let dialer = self.broker.dialer(share.start)?;
-        let crowd = Crowd::new(dialer, self.broker.patience).map_err(anyhow::Error::from)?;
+        let dialer = self.crowd.dialer(share.start)?;
+        let crowd = Crowd::new(dialer, self.crowd.patience).map_err(anyhow::Error::from)?;
         Ok(crowd)
     }
 
@@ -96,7 +96,7 @@ pub(super) fn to_json(name: &str, gathering: &Gathering<'_>, arrivals: &Arrivals
         "scenario": name,
         "connections": gathering.count,
         "processes": gathering.role().processes(),
-        "mqtt": gathering.broker.version(),
+        "mqtt": gathering.crowd.broker.version(),
         "connected": arrivals.connected,
         "failed": arrivals.failed(),
         "failures": arrivals.failures,
@@ -107,7 +107,7 @@ pub(super) fn to_json(name: &str, gathering: &Gathering<'_>, arrivals: &Arrivals
 
 /// The same for people.
 pub(super) fn to_text(name: &str, gathering: &Gathering<'_>, arrivals: &Arrivals) -> String {
-    let (count, version) = (gathering.count, gathering.broker.version());
+    let (count, version) = (gathering.count, gathering.crowd.broker.version());
     let processes = match gathering.role().processes() {
         1 => String::new(),
         several => format!(" of {several} processes"),

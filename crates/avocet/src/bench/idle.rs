@@ -12,7 +12,7 @@ use super::{
     args::seconds,
     arrivals::Arrivals,
     bar::Bar,
-    broker::{BrokerArgs, up_to},
+    broker::{CrowdArgs, up_to},
     crowd::{Crowd, Rest},
     gathering::{self, GatherArgs, Gathering},
     gauge::{Gauge, Used},
@@ -50,7 +50,7 @@ pub(crate) struct IdleArgs {
     #[command(flatten)]
     gather: GatherArgs,
     #[command(flatten)]
-    broker: BrokerArgs,
+    crowd: CrowdArgs,
 }
 
 /// What there was before anyone came.
@@ -72,8 +72,8 @@ struct Added {
 
 /// Runs the scenario.
 pub(super) fn run(args: &IdleArgs) -> Result<ExitCode, Failure> {
-    let (broker, count) = (&args.broker, args.count);
-    let gathering = Gathering { broker, args: &args.gather, count, is_kept: true };
+    let (crowd, count) = (&args.crowd, args.count);
+    let gathering = Gathering { crowd, args: &args.gather, count, is_kept: true };
     gathering.check()?;
     let added = match gathering.role() {
         Role::Parent(processes) => of_processes(args, processes)?,
@@ -88,7 +88,7 @@ pub(super) fn run(args: &IdleArgs) -> Result<ExitCode, Failure> {
             return Ok(ExitCode::SUCCESS);
         }
     };
-    let told = if broker.json {
+    let told = if crowd.broker.json {
         format!("{}\n", to_json(args, &gathering, &added))
     } else {
         to_text(args, &gathering, &added)
@@ -99,9 +99,9 @@ pub(super) fn run(args: &IdleArgs) -> Result<ExitCode, Failure> {
 
 fn alone(args: &IdleArgs, gathering: &Gathering<'_>) -> Result<Added, Failure> {
     let (mut crowd, mut bar) = (gathering.crowd()?, gathering.bar());
-    let before = Before::read(args.broker.pid)?;
+    let before = Before::read(args.crowd.broker.pid)?;
     let mut arrivals = settle_in(args, gathering, &mut crowd, &mut bar)?;
-    let gauge = Gauge::start(args.broker.pid)?;
+    let gauge = Gauge::start(args.crowd.broker.pid)?;
     let end = Instant::now() + args.settle;
     loop {
         let left = end.saturating_duration_since(Instant::now());
@@ -112,7 +112,7 @@ fn alone(args: &IdleArgs, gathering: &Gathering<'_>) -> Result<Added, Failure> {
         crowd.turn(left, &mut Rest)?;
     }
     let rest = gauge.stop()?;
-    let added = before.added(args.broker.pid)?;
+    let added = before.added(args.crowd.broker.pid)?;
     bar.clear();
     crowd.note_ended(&mut arrivals);
     crowd.leave()?;
@@ -121,15 +121,15 @@ fn alone(args: &IdleArgs, gathering: &Gathering<'_>) -> Result<Added, Failure> {
 
 fn of_processes(args: &IdleArgs, processes: u32) -> Result<Added, Failure> {
     let mut parts = Parts::start(processes)?;
-    let before = Before::read(args.broker.pid)?;
+    let before = Before::read(args.crowd.broker.pid)?;
     parts.go()?;
     let arrivals = gathering::merged(&parts.results()?)?;
-    let gauge = Gauge::start(args.broker.pid)?;
+    let gauge = Gauge::start(args.crowd.broker.pid)?;
     parts.rest(args.settle)?;
     let rest = gauge.stop()?;
-    let added = before.added(args.broker.pid)?;
+    let added = before.added(args.crowd.broker.pid)?;
     parts.end()?;
-    let is_local = args.broker.dialer(0)?.is_local();
+    let is_local = args.crowd.dialer(0)?.is_local();
     Ok(Added { arrivals, held: added.held, kernel: added.kernel, rest, is_local })
 }
 
@@ -144,8 +144,8 @@ fn settle_in(
     if args.subscribe > 0 {
         let members: Vec<usize> = crowd.inside().collect();
         let filters = Filters::own(members.len() as u64);
-        let mut subscriber = Subscriber::new(members, filters, 1, args.broker.mqtt);
-        subscriber.run(crowd, bar, args.broker.patience)?;
+        let mut subscriber = Subscriber::new(members, filters, 1, args.crowd.broker.mqtt);
+        subscriber.run(crowd, bar, args.crowd.patience)?;
         if subscriber.refused > 0 {
             arrivals.failures.insert("subscription refused".to_owned(), subscriber.refused);
         }

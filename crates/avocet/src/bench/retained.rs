@@ -12,7 +12,7 @@ use self::receiver::{Handed, Receiver};
 use super::{
     args::window,
     bar::Bar,
-    broker::{BrokerArgs, up_to},
+    broker::{CrowdArgs, up_to},
     crowd::Crowd,
     feeder::{Feed, Feeder},
     gauge::{Gauge, Used},
@@ -68,7 +68,7 @@ pub(crate) struct RetainedArgs {
     #[arg(long)]
     leave: bool,
     #[command(flatten)]
-    broker: BrokerArgs,
+    crowd: CrowdArgs,
 }
 
 /// What was found with one filter.
@@ -93,10 +93,10 @@ struct Outcome {
 /// Runs the scenario.
 pub(super) fn run(args: &RetainedArgs) -> Result<ExitCode, Failure> {
     let clients = args.subscribers + u64::from(args.publishers);
-    let mut crowd = args.broker.crowd(clients)?;
+    let mut crowd = args.crowd.crowd(clients)?;
     let outcome = measure(args, &mut crowd)?;
     crowd.leave()?;
-    let told = if args.broker.json {
+    let told = if args.crowd.broker.json {
         format!("{}\n", outcome.to_json(args))
     } else {
         outcome.to_text(args)
@@ -107,7 +107,7 @@ pub(super) fn run(args: &RetainedArgs) -> Result<ExitCode, Failure> {
 
 fn measure(args: &RetainedArgs, crowd: &mut Crowd) -> anyhow::Result<Outcome> {
     let mut bar = Bar::new(true);
-    let (pid, publishers) = (args.broker.pid, args.publishers as usize);
+    let (pid, publishers) = (args.crowd.broker.pid, args.publishers as usize);
     crowd.gather_all(args.subscribers + u64::from(args.publishers), &mut bar)?;
     let subscribers: Vec<usize> = crowd.inside().skip(publishers).collect();
     let root = format!("bench/retained/{}", std::process::id());
@@ -126,12 +126,12 @@ fn measure(args: &RetainedArgs, crowd: &mut Crowd) -> anyhow::Result<Outcome> {
     let mut matched = Vec::new();
     for (name, filter, each) in filters {
         let filters = Filters::same(filter, args.subscribers, args.subscribe_qos);
-        let subscriber = Subscriber::new(subscribers.clone(), filters, 1, args.broker.mqtt);
+        let subscriber = Subscriber::new(subscribers.clone(), filters, 1, args.crowd.broker.mqtt);
         let mut receiver = Receiver::new(subscriber, each * args.subscribers);
         let gauge = Gauge::start(pid)?;
-        let handed = receiver.run(crowd, args.broker.patience, &mut bar)?;
+        let handed = receiver.run(crowd, args.crowd.patience, &mut bar)?;
         let used = gauge.stop()?;
-        receiver.end(crowd, args.broker.patience, &mut bar)?;
+        receiver.end(crowd, args.crowd.patience, &mut bar)?;
         matched.push(Matched { name, each, handed, used });
     }
     let removed = match args.leave {
@@ -153,10 +153,10 @@ fn feed(
     let (count, qos, window) = (args.count, args.qos, args.window);
     let topic = |number| topic(root, number);
     let feed = Feed { count, topic: &topic, payload, retain: true, qos, window };
-    let mut feeder = Feeder::new(feed, 0, args.publishers as usize, args.broker.mqtt);
-    let gauge = Gauge::start(args.broker.pid)?;
+    let mut feeder = Feeder::new(feed, 0, args.publishers as usize, args.crowd.broker.mqtt);
+    let gauge = Gauge::start(args.crowd.broker.pid)?;
     let name = if payload.is_empty() { "removing" } else { "setting" };
-    feeder.run(crowd, name, 0, args.broker.patience, bar)?;
+    feeder.run(crowd, name, 0, args.crowd.patience, bar)?;
     Ok((gauge.stop()?, feeder.refused))
 }
 
@@ -228,7 +228,7 @@ impl Outcome {
             "window": args.window,
             "qos": args.qos.bits(),
             "subscribe_qos": args.subscribe_qos.bits(),
-            "mqtt": args.broker.version(),
+            "mqtt": args.crowd.broker.version(),
             "set": used_json(&self.set, args.count),
             "broker_pss_bytes_per_message": self.bytes_each(args),
             "remove": self.removed.as_ref().map(|used| used_json(used, args.count)),
@@ -242,7 +242,7 @@ impl Outcome {
 
     fn to_text(&self, args: &RetainedArgs) -> String {
         let (count, size, qos) = (args.count, args.size, args.qos.bits());
-        let (subscribers, version) = (args.subscribers, args.broker.version());
+        let (subscribers, version) = (args.subscribers, args.crowd.broker.version());
         let mut text = format!(
             "retained: {count} messages of {size} bytes, QoS {qos}, {subscribers} subscribers, \
              MQTT {version}\n"

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     args::window,
     bar::Bar,
-    broker::{BrokerArgs, up_to},
+    broker::{CrowdArgs, up_to},
     crowd::Crowd,
     feeder::{Feed, Feeder},
     gauge::{Gauge, Used},
@@ -57,7 +57,7 @@ pub(crate) struct SubscribeArgs {
     #[arg(long, default_value_t = 64, value_parser = window())]
     window: u16,
     #[command(flatten)]
-    broker: BrokerArgs,
+    crowd: CrowdArgs,
 }
 
 /// A stretch in which something was done many times.
@@ -82,10 +82,10 @@ struct Outcome {
 /// Runs the scenario.
 pub(super) fn run(args: &SubscribeArgs) -> Result<ExitCode, Failure> {
     let clients = args.clients + u64::from(args.publishers);
-    let mut crowd = args.broker.crowd(clients)?;
+    let mut crowd = args.crowd.crowd(clients)?;
     let outcome = measure(args, &mut crowd)?;
     crowd.leave()?;
-    let told = if args.broker.json {
+    let told = if args.crowd.broker.json {
         format!("{}\n", outcome.to_json(args))
     } else {
         outcome.to_text(args)
@@ -96,11 +96,12 @@ pub(super) fn run(args: &SubscribeArgs) -> Result<ExitCode, Failure> {
 
 fn measure(args: &SubscribeArgs, crowd: &mut Crowd) -> anyhow::Result<Outcome> {
     let mut bar = Bar::new(true);
-    let (pid, patience) = (args.broker.pid, args.broker.patience);
+    let (pid, patience) = (args.crowd.broker.pid, args.crowd.patience);
     crowd.gather_all(args.clients + u64::from(args.publishers), &mut bar)?;
     let members: Vec<usize> = crowd.inside().take(args.clients as usize).collect();
     let filters = Filters::new(args.filters, args.mix);
-    let mut subscriber = Subscriber::new(members, filters.clone(), args.batch, args.broker.mqtt);
+    let mut subscriber =
+        Subscriber::new(members, filters.clone(), args.batch, args.crowd.broker.mqtt);
     let before = pid.map(Held::of_process).transpose()?;
 
     let gauge = Gauge::start(pid)?;
@@ -115,7 +116,7 @@ fn measure(args: &SubscribeArgs, crowd: &mut Crowd) -> anyhow::Result<Outcome> {
         let qos = QoS::AtMostOnce;
         let feed = Feed { count, topic: &topic, payload, retain: false, qos, window };
         let first = args.clients as usize;
-        let mut feeder = Feeder::new(feed, first, args.publishers as usize, args.broker.mqtt);
+        let mut feeder = Feeder::new(feed, first, args.publishers as usize, args.crowd.broker.mqtt);
         let gauge = Gauge::start(pid)?;
         feeder.run(crowd, "publishing", expected, patience, &mut bar)?;
         let (refused, latencies) = (feeder.refused, Latencies::new());
@@ -191,7 +192,7 @@ impl Outcome {
             "clients": args.clients,
             "mix": format!("{:?}", args.mix).to_lowercase(),
             "batch": args.batch,
-            "mqtt": args.broker.version(),
+            "mqtt": args.crowd.broker.version(),
             "subscribe": self.subscribed.to_json("filters"),
             "broker_pss_bytes_per_filter": self.bytes_each(),
             "match_one": self.hit.as_ref().map(|(hit, _)| hit.to_json("messages")),
@@ -204,7 +205,8 @@ impl Outcome {
 
     fn to_text(&self, args: &SubscribeArgs) -> String {
         let (filters, clients, batch) = (args.filters, args.clients, args.batch);
-        let (mix, version) = (format!("{:?}", args.mix).to_lowercase(), args.broker.version());
+        let (mix, version) =
+            (format!("{:?}", args.mix).to_lowercase(), args.crowd.broker.version());
         let mut text = format!(
             "subscribe: {filters} filters ({mix}) of {clients} clients, {batch} a packet, \
              MQTT {version}\n"
