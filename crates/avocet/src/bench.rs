@@ -121,11 +121,11 @@ pub(crate) enum BenchCommand {
 /// Runs a scenario.
 pub(crate) fn run(command: BenchCommand) -> ExitCode {
     let result = match command {
-        BenchCommand::Pair(args) => measure(args.load(), args.load.broker.json),
-        BenchCommand::Fanin(args) => measure(args.load(), args.load.broker.json),
-        BenchCommand::Fanout(args) => measure(args.load(), args.load.broker.json),
-        BenchCommand::Share(args) => measure(args.load(), args.load.broker.json),
-        BenchCommand::Latency(args) => measure(args.load(), args.load.broker.json),
+        BenchCommand::Pair(args) => measure(args.load()),
+        BenchCommand::Fanin(args) => measure(args.load()),
+        BenchCommand::Fanout(args) => measure(args.load()),
+        BenchCommand::Share(args) => measure(args.load()),
+        BenchCommand::Latency(args) => measure(args.load()),
         BenchCommand::Order(args) => order::run(&args),
         BenchCommand::Connect(args) => connect::run(&args),
         BenchCommand::Idle(args) => idle::run(&args),
@@ -143,7 +143,7 @@ pub(crate) fn run(command: BenchCommand) -> ExitCode {
     result.unwrap_or_else(|failure| failure.tell())
 }
 
-fn measure(load: Result<Load, Failure>, is_json: bool) -> Result<ExitCode, Failure> {
+fn measure(load: Result<Load, Failure>) -> Result<ExitCode, Failure> {
     let load = load?;
     let outcome = match load.role {
         Role::Alone => load::run(&load)?,
@@ -154,6 +154,6 @@ fn measure(load: Result<Load, Failure>, is_json: bool) -> Result<ExitCode, Failu
         }
     };
     let shown =
-        print(&if is_json { format!("{}\n", outcome.to_json()) } else { outcome.to_string() });
+        print(&if load.is_json { format!("{}\n", outcome.to_json()) } else { outcome.to_string() });
     Ok(if outcome.is_good() { shown } else { ExitCode::FAILURE })
 }

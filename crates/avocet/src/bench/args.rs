@@ -17,9 +17,8 @@ use super::{
 };
 use crate::client::{Failure, qos};
 
-/// Messages outstanding, and messages a second of an open loop, if nothing else is said.
+/// Messages outstanding, if nothing else is said.
 const WINDOW: u16 = 20;
-const OPEN_RATE: u32 = 2000;
 
 const PAIR_EXAMPLES: &str = "\
 Examples:
@@ -39,7 +38,7 @@ pub(crate) struct PairArgs {
     #[arg(long, default_value_t = 50, value_parser = many())]
     pairs: u32,
     #[command(flatten)]
-    pub(super) load: LoadArgs,
+    load: ClosedArgs,
 }
 
 #[derive(Args, Debug)]
@@ -48,7 +47,7 @@ pub(crate) struct FaninArgs {
     #[arg(long, default_value_t = 100, value_parser = many())]
     publishers: u32,
     #[command(flatten)]
-    pub(super) load: LoadArgs,
+    load: ClosedArgs,
 }
 
 #[derive(Args, Debug)]
@@ -57,7 +56,7 @@ pub(crate) struct FanoutArgs {
     #[arg(long, default_value_t = 500, value_parser = many())]
     subscribers: u32,
     #[command(flatten)]
-    pub(super) load: LoadArgs,
+    load: ClosedArgs,
 }
 
 const SHARE_EXAMPLES: &str = "\
@@ -79,7 +78,7 @@ pub(crate) struct ShareArgs {
     #[arg(long, default_value_t = 10, value_parser = many())]
     subscribers: u32,
     #[command(flatten)]
-    pub(super) load: LoadArgs,
+    load: ClosedArgs,
 }
 
 const LATENCY_EXAMPLES: &str = "\
@@ -98,8 +97,11 @@ pub(crate) struct LatencyArgs {
     /// How many pairs.
     #[arg(long, default_value_t = 50, value_parser = many())]
     pairs: u32,
+    /// Messages a second, all publishers together.
+    #[arg(long, default_value_t = 2000, value_parser = rate())]
+    rate: u32,
     #[command(flatten)]
-    pub(super) load: LoadArgs,
+    load: FlowArgs,
 }
 
 const ORDER_EXAMPLES: &str = "\
@@ -125,8 +127,14 @@ pub(crate) struct OrderArgs {
     /// Cut the connections of publishers as well.
     #[arg(long)]
     pub(super) publishers_too: bool,
+    /// How many messages a publisher may have outstanding.
+    #[arg(long, default_value_t = WINDOW, value_parser = window())]
+    window: u16,
+    /// QoS of publications and subscriptions: 1 or 2.
+    #[arg(long, default_value = "1", value_parser = kept_qos)]
+    qos: QoS,
     #[command(flatten)]
-    pub(super) load: LoadArgs,
+    load: LoadArgs,
 }
 
 fn rate() -> clap::builder::RangedI64ValueParser<u32> {
@@ -141,47 +149,60 @@ pub(super) fn window() -> clap::builder::RangedI64ValueParser<u16> {
     clap::value_parser!(u16).range(1..=i64::from(WINDOW_MAX))
 }
 
-/// What all loads have in common.
+/// Of closed loops: messages wait for those before them.
 #[derive(Args, Debug)]
-pub(crate) struct LoadArgs {
-    /// How many messages a publisher may have outstanding: 20, if not given.
-    #[arg(long, value_parser = window())]
-    window: Option<u16>,
+struct ClosedArgs {
+    /// How many messages a publisher may have outstanding.
+    #[arg(long, default_value_t = WINDOW, value_parser = window())]
+    window: u16,
     /// Messages a second, all publishers together: as many as the windows allow, if not given.
     #[arg(long, value_parser = rate())]
     rate: Option<u32>,
+    #[command(flatten)]
+    flow: FlowArgs,
+}
+
+/// Of loads over connections that stay.
+#[derive(Args, Debug)]
+struct FlowArgs {
+    /// QoS of publications and subscriptions.
+    #[arg(long, default_value = "0", value_parser = qos)]
+    qos: QoS,
+    /// Subscribe to $fastlane/TOPIC.
+    #[arg(long)]
+    fastlane: bool,
+    /// Seconds to run before measuring.
+    #[arg(long, default_value = "0.5", value_parser = seconds)]
+    warm_up: Duration,
+    #[command(flatten)]
+    load: LoadArgs,
+}
+
+/// What all loads have in common.
+#[derive(Args, Debug)]
+struct LoadArgs {
     /// Bytes of a payload, at least 12.
     #[arg(long, default_value_t = 16, value_parser = payload_bytes)]
     size: usize,
-    /// QoS of publications and subscriptions: 0, if not given; of order, 1.
-    #[arg(long, value_parser = qos)]
-    qos: Option<QoS>,
     /// Seconds to measure.
     #[arg(long, default_value = "5", value_parser = seconds)]
     seconds: Duration,
     /// Messages to measure, instead of a time.
     #[arg(long, conflicts_with = "seconds", value_parser = clap::value_parser!(u64).range(1..))]
     messages: Option<u64>,
-    /// Seconds to run before measuring.
-    #[arg(long, default_value = "0.5", value_parser = seconds)]
-    warm_up: Duration,
     /// Seconds of silence after which what is missing counts as lost.
     #[arg(long, default_value = "5", value_parser = seconds)]
     patience: Duration,
-    /// Subscribe to $fastlane/TOPIC.
-    #[arg(long)]
-    fastlane: bool,
     #[command(flatten)]
-    pub(super) processes: ProcessArgs,
+    processes: ProcessArgs,
     #[command(flatten)]
-    pub(super) broker: BrokerArgs,
+    broker: BrokerArgs,
 }
 
 impl LoadArgs {
     fn load(&self, shape: Shape, count: u32) -> Result<Load, Failure> {
-        let role = self.processes.role();
+        let (broker, role) = (&self.broker, self.processes.role());
         let share = role.share(count.into())?;
-        let broker = &self.broker;
         // One side has `count` connections, the other as many at most.
         let connections = u64::from(shape.publishers(count)) + u64::from(shape.subscribers(count));
         if role.part().is_none() {
@@ -195,26 +216,23 @@ impl LoadArgs {
             username: broker.username.clone(),
             password: broker.password.clone(),
             pid: broker.pid,
-            window: self.window.unwrap_or(WINDOW),
-            rate: self.rate.map_or(Rate::Unlimited, |rate| {
-                Rate::Most(((f64::from(rate) * role.fraction()) as u32).max(1))
-            }),
+            window: WINDOW,
+            rate: Rate::Unlimited,
             payload_bytes: self.size,
-            qos: self.qos.unwrap_or(QoS::AtMostOnce),
+            qos: QoS::AtMostOnce,
             version: broker.mqtt,
-            is_fastlane: self.fastlane,
-            warm_up: self.warm_up,
+            is_fastlane: false,
+            warm_up: Duration::ZERO,
             until: self.messages.map_or(Until::Elapsed(self.seconds), |messages| {
                 Until::Delivered(((messages as f64 * role.fraction()) as u64).max(1))
             }),
             patience: self.patience,
             sources: broker.source.sources()?,
             role,
+            is_json: broker.json,
         })
     }
-}
 
-impl LoadArgs {
     /// Some loads are not shared among processes.
     fn alone(&self, name: &str) -> Result<(), Failure> {
         match self.processes.role() {
@@ -223,6 +241,23 @@ impl LoadArgs {
                 Err(Failure::Usage(format!("{name} has no --processes")))
             }
         }
+    }
+}
+
+impl FlowArgs {
+    fn load(&self, shape: Shape, count: u32) -> Result<Load, Failure> {
+        let (qos, is_fastlane, warm_up) = (self.qos, self.fastlane, self.warm_up);
+        Ok(Load { qos, is_fastlane, warm_up, ..self.load.load(shape, count)? })
+    }
+}
+
+impl ClosedArgs {
+    fn load(&self, shape: Shape, count: u32) -> Result<Load, Failure> {
+        let load = self.flow.load(shape, count)?;
+        let rate = self.rate.map_or(Rate::Unlimited, |rate| {
+            Rate::Most(((f64::from(rate) * load.role.fraction()) as u32).max(1))
+        });
+        Ok(Load { window: self.window, rate, ..load })
     }
 }
 
@@ -251,41 +286,33 @@ impl ShareArgs {
             let what = "--publishers times --subscribers";
             return Err(Failure::Usage(format!("{what} is {ways}, above {WAYS_MAX}")));
         }
-        self.load.alone("share")?;
+        self.load.flow.load.alone("share")?;
         self.load.load(Shape::Share { members: self.subscribers }, self.publishers)
     }
 }
 
 impl LatencyArgs {
     pub(super) fn load(&self) -> Result<Load, Failure> {
-        if self.load.window.is_some() {
-            let why = "an open loop has no --window: messages are sent when they are due";
-            return Err(Failure::Usage(why.to_owned()));
-        }
-        self.load.alone("latency")?;
-        let mut load = self.load.load(Shape::Pair, self.pairs)?;
-        load.rate = Rate::Open(self.load.rate.unwrap_or(OPEN_RATE));
-        load.window = WINDOW_MAX;
-        Ok(load)
+        self.load.load.alone("latency")?;
+        let load = self.load.load(Shape::Pair, self.pairs)?;
+        // Messages are sent when they are due, whatever is outstanding.
+        Ok(Load { window: WINDOW_MAX, rate: Rate::Open(self.rate), ..load })
     }
 }
 
 impl OrderArgs {
     pub(super) fn load(&self) -> Result<Load, Failure> {
         self.load.alone("order")?;
-        let refuse = |what: &str| Err(Failure::Usage(format!("order has no {what}")));
-        if self.load.fastlane {
-            return refuse("--fastlane: it is without sessions");
-        }
-        if self.load.rate.is_some() {
-            return refuse("--rate");
-        }
-        let mut load = self.load.load(Shape::Pair, self.pairs)?;
-        load.qos = self.load.qos.unwrap_or(QoS::AtLeastOnce);
-        if load.qos == QoS::AtMostOnce {
-            return refuse("QoS 0: such messages may be lost");
-        }
-        Ok(load)
+        let load = self.load.load(Shape::Pair, self.pairs)?;
+        Ok(Load { window: self.window, qos: self.qos, ..load })
+    }
+}
+
+/// The QoS of messages that may not be lost.
+fn kept_qos(text: &str) -> Result<QoS, String> {
+    match qos(text)? {
+        QoS::AtMostOnce => Err("1 or 2 is needed: messages of QoS 0 may be lost".to_owned()),
+        kept @ (QoS::AtLeastOnce | QoS::ExactlyOnce) => Ok(kept),
     }
 }
 

@@ -42,6 +42,8 @@ pub(super) struct Load {
     pub(super) sources: Sources,
     /// What this process is among those that share the load.
     pub(super) role: Role,
+    /// Whether the outcome is told to a script.
+    pub(super) is_json: bool,
 }
 
 /// How many messages a second, all publishers together.

@@ -39,9 +39,8 @@ pub(super) fn run(args: &OrderArgs) -> Result<ExitCode, Failure> {
     let load = args.load()?;
     let cuts = Cuts { every: args.every, publishers_too: args.publishers_too };
     let outcome = measure(&load, cuts)?;
-    let is_json = args.load.broker.json;
     let shown =
-        print(&if is_json { format!("{}\n", outcome.to_json()) } else { outcome.to_string() });
+        print(&if load.is_json { format!("{}\n", outcome.to_json()) } else { outcome.to_string() });
     Ok(if outcome.is_good() { shown } else { ExitCode::FAILURE })
 }
 

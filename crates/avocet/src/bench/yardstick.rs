@@ -170,5 +170,6 @@ fn load(args: &YardstickArgs, serving: Serving, scenario: Scenario, way: Way) ->
         patience: PATIENCE,
         sources: Sources::default(),
         role: Role::Alone,
+        is_json: false,
     }
 }

@@ -66,6 +66,7 @@ fn faults(wrong: Wrong) -> Faults {
         patience: Duration::from_secs(1),
         sources: Sources::default(),
         role: Role::Alone,
+        is_json: false,
     };
     let every = if wrong == Wrong::ForgetsSessions { 20 } else { 1_000_000 };
     let outcome = measure(&load, Cuts { every, publishers_too: false }).unwrap();

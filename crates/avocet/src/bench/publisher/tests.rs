@@ -27,6 +27,7 @@ fn load(version: ProtocolVersion, qos: QoS) -> Load {
         patience: Duration::ZERO,
         sources: Sources::default(),
         role: Role::Alone,
+        is_json: false,
     }
 }
 

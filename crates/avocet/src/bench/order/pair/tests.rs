@@ -33,6 +33,7 @@ fn pair(qos: QoS) -> Pair {
         patience: Duration::ZERO,
         sources: Sources::default(),
         role: Role::Alone,
+        is_json: false,
     };
     Pair::new(&load, 0)
 }
