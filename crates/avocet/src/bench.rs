@@ -75,7 +75,7 @@ use self::{
     processes::Role,
     relay::RelayArgs,
     retained::RetainedArgs,
-    shared::Found,
+    shared::Shared,
     subscribe::SubscribeArgs,
     yardstick::YardstickArgs,
 };
@@ -147,13 +147,15 @@ fn measure(load: Result<Load, Failure>) -> Result<ExitCode, Failure> {
     let load = load?;
     let outcome = match load.role {
         Role::Alone => load::run(&load)?,
-        Role::Parent(processes) => shared::run(&load, processes)?,
+        Role::Parent(processes) => Outcome { found: shared::found(processes)?, load },
         Role::Part(_) => {
-            let Outcome { costs, latencies, faults, .. } = load::run(&load)?;
-            return Ok(print(&format!("{}\n", Found { costs, latencies, faults }.to_json())));
+            return Ok(print(&format!("{}\n", load::run(&load)?.found.to_json())));
         }
     };
-    let shown =
-        print(&if load.is_json { format!("{}\n", outcome.to_json()) } else { outcome.to_string() });
+    let shown = print(&if outcome.load.is_json {
+        format!("{}\n", outcome.to_json())
+    } else {
+        outcome.to_string()
+    });
     Ok(if outcome.is_good() { shown } else { ExitCode::FAILURE })
 }

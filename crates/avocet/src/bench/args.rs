@@ -202,7 +202,6 @@ struct LoadArgs {
 impl LoadArgs {
     fn load(&self, shape: Shape, count: u32) -> Result<Load, Failure> {
         let (broker, role) = (&self.broker, self.processes.role());
-        let share = role.share(count.into())?;
         // One side has `count` connections, the other as many at most.
         let connections = u64::from(shape.publishers(count)) + u64::from(shape.subscribers(count));
         if role.part().is_none() {
@@ -211,7 +210,7 @@ impl LoadArgs {
         limits::open_files(connections.div_ceil(role.processes().into()))?;
         Ok(Load {
             shape,
-            count: (share.end - share.start) as u32,
+            count: part_of(role, count)?,
             target: broker.target()?,
             username: broker.username.clone(),
             password: broker.password.clone(),
@@ -223,24 +222,15 @@ impl LoadArgs {
             version: broker.mqtt,
             is_fastlane: false,
             warm_up: Duration::ZERO,
-            until: self.messages.map_or(Until::Elapsed(self.seconds), |messages| {
-                Until::Delivered(((messages as f64 * role.fraction()) as u64).max(1))
-            }),
+            until: match self.messages {
+                None => Until::Elapsed(self.seconds),
+                Some(messages) => Until::Delivered(role.part_of(messages)?),
+            },
             patience: self.patience,
             sources: broker.source.sources()?,
             role,
             is_json: broker.json,
         })
-    }
-
-    /// Some loads are not shared among processes.
-    fn alone(&self, name: &str) -> Result<(), Failure> {
-        match self.processes.role() {
-            Role::Alone => Ok(()),
-            Role::Parent(_) | Role::Part(_) => {
-                Err(Failure::Usage(format!("{name} has no --processes")))
-            }
-        }
     }
 }
 
@@ -254,9 +244,10 @@ impl FlowArgs {
 impl ClosedArgs {
     fn load(&self, shape: Shape, count: u32) -> Result<Load, Failure> {
         let load = self.flow.load(shape, count)?;
-        let rate = self.rate.map_or(Rate::Unlimited, |rate| {
-            Rate::Most(((f64::from(rate) * load.role.fraction()) as u32).max(1))
-        });
+        let rate = match self.rate {
+            None => Rate::Unlimited,
+            Some(rate) => Rate::Most(part_of(load.role, rate)?),
+        };
         Ok(Load { window: self.window, rate, ..load })
     }
 }
@@ -281,31 +272,38 @@ impl FanoutArgs {
 
 impl ShareArgs {
     pub(super) fn load(&self) -> Result<Load, Failure> {
-        let ways = u64::from(self.publishers) * u64::from(self.subscribers);
+        let role = self.load.flow.load.processes.role();
+        let members = part_of(role, self.subscribers)?;
+        let whole = self.load.load(Shape::Share { members: self.subscribers }, self.publishers)?;
+        let load = Load { shape: Shape::Share { members }, ..whole };
+        let ways = u64::from(load.count) * u64::from(members) / u64::from(load.role.loads()).pow(2);
         if ways > WAYS_MAX {
             let what = "--publishers times --subscribers";
             return Err(Failure::Usage(format!("{what} is {ways}, above {WAYS_MAX}")));
         }
-        self.load.flow.load.alone("share")?;
-        self.load.load(Shape::Share { members: self.subscribers }, self.publishers)
+        Ok(load)
     }
 }
 
 impl LatencyArgs {
     pub(super) fn load(&self) -> Result<Load, Failure> {
-        self.load.load.alone("latency")?;
         let load = self.load.load(Shape::Pair, self.pairs)?;
+        let rate = Rate::Open(part_of(load.role, self.rate)?);
         // Messages are sent when they are due, whatever is outstanding.
-        Ok(Load { window: WINDOW_MAX, rate: Rate::Open(self.rate), ..load })
+        Ok(Load { window: WINDOW_MAX, rate, ..load })
     }
 }
 
 impl OrderArgs {
     pub(super) fn load(&self) -> Result<Load, Failure> {
-        self.load.alone("order")?;
         let load = self.load.load(Shape::Pair, self.pairs)?;
         Ok(Load { window: self.window, qos: self.qos, ..load })
     }
+}
+
+/// How many of `count` belong to a process of this role.
+fn part_of(role: Role, count: u32) -> Result<u32, String> {
+    role.part_of(count.into()).map(|part| part as u32)
 }
 
 /// The QoS of messages that may not be lost.

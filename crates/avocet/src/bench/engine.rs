@@ -9,7 +9,7 @@ use avocet_mqtt::{ProtocolVersion, QoS};
 use super::{
     group::Group,
     lane::{Arrival, Faults, Lane},
-    latency::{Latencies, Spread},
+    latency::Latencies,
     link::{Link, Poller, Ready},
     load::{Load, Rate},
     pace::{Pace, Punctuality, TIMER},
@@ -185,10 +185,6 @@ impl<'a> Engine<'a> {
         if let Some(pace) = &mut self.pace {
             pace.measure_from(self.now);
         }
-    }
-
-    pub(super) fn latency(&self) -> Option<Spread> {
-        self.latencies.spread()
     }
 
     pub(super) fn latencies(&self) -> &Latencies {

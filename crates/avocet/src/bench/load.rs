@@ -8,7 +8,7 @@ use avocet_mqtt::{ProtocolVersion, QoS};
 use super::{
     cpu,
     engine::Engine,
-    outcome::{Costs, Outcome},
+    outcome::{Costs, Found, Outcome},
     processes::Role,
     progress::Progress,
     shape::Shape,
@@ -163,12 +163,12 @@ pub(super) fn run(load: &Load) -> anyhow::Result<Outcome> {
         }
     }
     let costs = start.costs_until(&Meter::read(load, engine.delivered())?);
-    let (latency, latencies) = (engine.latency(), engine.latencies().clone());
+    let latencies = engine.latencies().clone();
     engine.drain().context("while waiting for the last messages")?;
     progress.clear();
     let punctuality = engine.punctuality();
     // In an open loop the last messages belong to what is measured, however late they come.
-    let latency = if punctuality.is_some() { engine.latency() } else { latency };
-    let faults = engine.faults();
-    Ok(Outcome { load: load.clone(), costs, latency, latencies, punctuality, faults })
+    let latencies = if punctuality.is_some() { engine.latencies().clone() } else { latencies };
+    let found = Found { costs, latencies, punctuality, faults: engine.faults() };
+    Ok(Outcome { load: load.clone(), found })
 }

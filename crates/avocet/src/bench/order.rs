@@ -15,11 +15,16 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use self::{engine::Engine, outcome::Outcome};
+use self::{
+    engine::Engine,
+    outcome::{Found, Outcome},
+};
 use super::{
     args::OrderArgs,
     load::{Load, Meter, Until},
+    processes::Role,
     progress::Progress,
+    shared::{self, Shared},
 };
 use crate::{
     cli::{complain, print},
@@ -38,16 +43,25 @@ struct Cuts {
 pub(super) fn run(args: &OrderArgs) -> Result<ExitCode, Failure> {
     let load = args.load()?;
     let cuts = Cuts { every: args.every, publishers_too: args.publishers_too };
-    let outcome = measure(&load, cuts)?;
+    let found = match load.role {
+        Role::Alone => measure(&load, cuts)?,
+        Role::Parent(processes) => shared::found(processes)?,
+        Role::Part(_) => return Ok(print(&format!("{}\n", measure(&load, cuts)?.to_json()))),
+    };
+    let outcome = Outcome { load, every: cuts.every, found };
+    let is_json = outcome.load.is_json;
     let shown =
-        print(&if load.is_json { format!("{}\n", outcome.to_json()) } else { outcome.to_string() });
-    Ok(if outcome.is_good() { shown } else { ExitCode::FAILURE })
+        print(&if is_json { format!("{}\n", outcome.to_json()) } else { outcome.to_string() });
+    Ok(if outcome.found.is_good() { shown } else { ExitCode::FAILURE })
 }
 
-fn measure(load: &Load, cuts: Cuts) -> anyhow::Result<Outcome> {
+fn measure(load: &Load, cuts: Cuts) -> anyhow::Result<Found> {
     let mut engine = Engine::open(load, cuts)?;
     let name = format!("order QoS {}", load.qos.bits());
-    let mut progress = Progress::new(name, load.until, true);
+    let mut progress = Progress::new(name, load.until, load.role.shows_progress());
+    if let Some(part) = load.role.part() {
+        part.wait_for_all()?;
+    }
     let start = Meter::read(load, 0)?;
     engine.start()?;
     loop {
@@ -69,7 +83,7 @@ fn measure(load: &Load, cuts: Cuts) -> anyhow::Result<Outcome> {
     if let Err(error) = engine.remove_sessions() {
         complain(&format_args!("avocet: sessions stay with the broker: {error:#}"));
     }
-    Ok(Outcome { load: load.clone(), every: cuts.every, costs, cut, findings })
+    Ok(Found { costs, cut, findings })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{
     lane::Faults,
-    latency::{Latencies, Spread},
+    latency::Latencies,
     load::{Load, Rate},
     pace::Punctuality,
     spread,
@@ -17,9 +17,13 @@ use super::{
 #[derive(Clone, Debug)]
 pub(super) struct Outcome {
     pub(super) load: Load,
+    pub(super) found: Found,
+}
+
+/// What one process has found, or all together.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
     pub(super) costs: Costs,
-    pub(super) latency: Option<Spread>,
-    /// All of them, to merge with those of other processes.
     pub(super) latencies: Latencies,
     /// Of an open loop only.
     pub(super) punctuality: Option<Punctuality>,
@@ -75,12 +79,12 @@ pub(super) fn version_name(version: ProtocolVersion) -> &'static str {
 impl Outcome {
     /// Whether every message came once and in order, and there were some.
     pub(super) fn is_good(&self) -> bool {
-        self.faults.is_none() && self.costs.delivered > 0
+        self.found.faults.is_none() && self.found.costs.delivered > 0
     }
 
     pub(super) fn to_json(&self) -> serde_json::Value {
-        let Self { load, costs, latency, punctuality, faults, .. } = self;
-        let late = punctuality.and_then(|punctuality| punctuality.late);
+        let Self { load, found: Found { costs, latencies, punctuality, faults } } = self;
+        let late = punctuality.as_ref().and_then(|punctuality| punctuality.late.spread());
         json!({
             "scenario": load.name(),
             "processes": load.role.processes(),
@@ -98,9 +102,9 @@ impl Outcome {
             "broker_cpu_us_per_message": costs.broker_us().map(round),
             "own_cpu_us_per_message": round(costs.own_us()),
             "others_busy_processors": round(costs.others_busy()),
-            "latency_us": latency.map(spread::to_json),
+            "latency_us": latencies.spread().map(spread::to_json),
             "late_us": late.map(spread::to_json),
-            "held_back": punctuality.map(|punctuality| punctuality.held_back),
+            "held_back": punctuality.as_ref().map(|punctuality| punctuality.held_back),
             "lost": faults.lost,
             "doubled": faults.doubled,
             "out_of_order": faults.out_of_order,
@@ -125,7 +129,7 @@ pub(super) fn round(value: f64) -> f64 {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { load, costs, latency, punctuality, faults, .. } = self;
+        let Self { load, found: Found { costs, latencies, punctuality, faults } } = self;
         let (from, to) = (load.publishers(), load.subscribers());
         let (version, qos) = (version_name(load.version), load.qos.bits());
         let (name, window, bytes) = (load.name(), load.window, load.payload_bytes);
@@ -146,13 +150,14 @@ impl fmt::Display for Outcome {
         }
         let (own, others) = (costs.own_us(), costs.others_busy());
         writeln!(f, "  this tool   {own:.3} us; others kept {others:.2} processors busy")?;
-        if latency.is_some() {
-            writeln!(f, "  latency     {}", spread::to_text(*latency))?;
+        if let Some(latency) = latencies.spread() {
+            writeln!(f, "  latency     {}", spread::to_text(Some(latency)))?;
         }
-        if let Some(Punctuality { late: Some(late), held_back }) = punctuality {
+        let late = punctuality.as_ref().and_then(|of| Some((of.late.spread()?, of.held_back)));
+        if let Some((late, held_back)) = late {
             let (median, p99, max) = (us(&late.median), us(&late.p99), us(&late.max));
             writeln!(f, "  sent late   median {median}, p99 {p99}, max {max} us")?;
-            if *held_back > 0 {
+            if held_back > 0 {
                 writeln!(
                     f,
                     "  held back   {held_back} messages, for which the broker was not ready"

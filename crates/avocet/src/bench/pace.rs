@@ -14,7 +14,7 @@ use rustix::time::{
 };
 
 use super::{
-    latency::{Latencies, Spread},
+    latency::Latencies,
     link::{Link, Poller},
     load::{Load, Rate},
     publisher::Publisher,
@@ -50,10 +50,10 @@ struct Open {
 }
 
 /// How well an open loop was kept.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Punctuality {
     /// How long after they were due messages were handed to the system.
-    pub(super) late: Option<Spread>,
+    pub(super) late: Latencies,
     /// Messages that waited for the broker: it did not read, or its Receive Maximum was reached.
     pub(super) held_back: u64,
 }
@@ -184,6 +184,6 @@ impl Pace {
 
     pub(super) fn punctuality(&self) -> Option<Punctuality> {
         let open = self.open.as_ref()?;
-        Some(Punctuality { late: open.late.spread(), held_back: open.held_back })
+        Some(Punctuality { late: open.late.clone(), held_back: open.held_back })
     }
 }

@@ -73,6 +73,11 @@ impl Role {
         Ok(if matches!(self, Self::Parent(_)) { 0..count } else { part.share(count) })
     }
 
+    /// How many of `count` belong to this process.
+    pub(super) fn part_of(self, count: u64) -> Result<u64, String> {
+        self.share(count).map(|share| share.end - share.start)
+    }
+
     /// How much of the whole this process does.
     pub(super) fn fraction(self) -> f64 {
         if let Self::Part(part) = self { 1.0 / f64::from(part.of) } else { 1.0 }

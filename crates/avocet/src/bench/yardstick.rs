@@ -100,7 +100,7 @@ pub(super) fn run(args: &YardstickArgs) -> anyhow::Result<bool> {
                 complain(&outcome);
                 is_good = false;
             }
-            table.add(scenario, way, &outcome.costs);
+            table.add(scenario, way, &outcome.found.costs);
         }
         // Half of what the relay moves is a load that either bears.
         let rate = (table.last_rate(scenarios[0], Way::Relay) / 2.0) as u32;
@@ -112,7 +112,7 @@ pub(super) fn run(args: &YardstickArgs) -> anyhow::Result<bool> {
                 ..load(args, serving, scenarios[0], way)
             };
             let outcome = load::run(&load).context("half load")?;
-            table.add_latency(way, rate, outcome.latency);
+            table.add_latency(way, rate, outcome.found.latencies.spread());
         }
     }
     print(&if args.json { format!("{}\n", table.to_json()) } else { table.to_string() });

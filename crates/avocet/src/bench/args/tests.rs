@@ -132,4 +132,17 @@ fn processes_have_their_parts_of_a_load() {
     assert!(matches!(part.until, Until::Delivered(35)));
     let whole = load("bench fanin --publishers 9 --processes 3").unwrap();
     assert_eq!((whole.publishers(), whole.subscribers()), (9, 3));
+    let whole = load("bench share --publishers 9 --subscribers 3 --processes 3").unwrap();
+    assert_eq!((whole.publishers(), whole.subscribers()), (9, 3));
+    let line = "bench share --publishers 9 --subscribers 5 --rate 7 --processes 2 --part 1";
+    let part = load(line).unwrap();
+    assert_eq!((part.publishers(), part.subscribers(), part.rate), (5, 3, Rate::Most(4)));
+    assert_eq!(part.filter(2), "$share/bench/bench/share/p1");
+    let part = load("bench latency --processes 2 --part 0 --rate 7").unwrap();
+    assert_eq!((part.publishers(), part.rate), (25, Rate::Open(3)));
+    let few = ["--messages 1", "--pairs 1", "--rate 1"];
+    for option in few {
+        let line = format!("bench pair --processes 2 {option}");
+        assert!(asked(&line).unwrap().is_err(), "{line}");
+    }
 }

@@ -180,10 +180,11 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
-    /// Short enough for MQTT 3.1.
+    /// Short enough for MQTT 3.1. Processes may have begun at the same time.
     fn client_id(&self, number: usize) -> String {
         let side = if is_publisher(number) { 'p' } else { 's' };
-        format!("o{:x}{side}{}", self.run, number / 2)
+        let part = self.load.role.part().map_or(String::new(), |part| format!("x{}", part.index));
+        format!("o{:x}{side}{}{part}", self.run, number / 2)
     }
 
     fn connect(&mut self, number: usize) -> anyhow::Result<()> {

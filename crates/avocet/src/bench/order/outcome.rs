@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     checker::{Faults, Findings},
@@ -11,28 +11,38 @@ use super::{
 use crate::bench::{
     load::Load,
     outcome::{Costs, round, version_name},
+    shared::{Shared, number},
 };
 
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) load: Load,
     pub(super) every: u64,
+    pub(super) found: Found,
+}
+
+/// What one process has found, or all together.
+#[derive(Debug)]
+pub(super) struct Found {
     pub(super) costs: Costs,
     pub(super) cut: Cut,
     pub(super) findings: Findings,
 }
 
-impl Outcome {
+impl Found {
     /// Whether nothing happened that is not allowed, and messages came.
     pub(super) fn is_good(&self) -> bool {
         self.findings.faults.is_none() && self.costs.delivered > 0
     }
+}
 
-    pub(super) fn to_json(&self) -> serde_json::Value {
-        let Self { load, every, costs, cut, findings } = self;
+impl Outcome {
+    pub(super) fn to_json(&self) -> Value {
+        let Self { load, every, found: Found { costs, cut, findings } } = self;
         let faults = &findings.faults;
         json!({
             "scenario": "order",
+            "processes": load.role.processes(),
             "publishers": load.publishers(),
             "subscribers": load.subscribers(),
             "window": load.window,
@@ -63,9 +73,67 @@ impl Outcome {
     }
 }
 
+impl Shared for Found {
+    fn to_json(&self) -> Value {
+        let Findings { redelivered, published_again, faults } = self.findings;
+        json!({
+            "costs": self.costs.to_json(),
+            "cut": [self.cut.publishers, self.cut.subscribers],
+            "allowed": [redelivered, published_again],
+            "lost": faults.lost,
+            "doubled": faults.doubled,
+            "doubled_without_dup": faults.doubled_without_dup,
+            "out_of_order": faults.out_of_order,
+            "sessions_missing": faults.sessions_missing,
+            "sessions_unexpected": faults.sessions_unexpected,
+            "unacknowledged": faults.unacknowledged,
+            "unexpected": faults.unexpected,
+            "refused": faults.refused,
+        })
+    }
+
+    fn from_json(value: &Value) -> Option<Self> {
+        let count = |name| number(value, name);
+        let pair = |name| {
+            let pair = value.get(name)?;
+            Some((pair.get(0)?.as_u64()?, pair.get(1)?.as_u64()?))
+        };
+        let (publishers, subscribers) = pair("cut")?;
+        let (redelivered, published_again) = pair("allowed")?;
+        let faults = Faults {
+            lost: count("lost")?,
+            doubled: count("doubled")?,
+            doubled_without_dup: count("doubled_without_dup")?,
+            out_of_order: count("out_of_order")?,
+            sessions_missing: count("sessions_missing")?,
+            sessions_unexpected: count("sessions_unexpected")?,
+            unacknowledged: count("unacknowledged")?,
+            unexpected: count("unexpected")?,
+            refused: count("refused")?,
+        };
+        Some(Self {
+            costs: Costs::from_json(value.get("costs")?)?,
+            cut: Cut { publishers, subscribers },
+            findings: Findings { redelivered, published_again, faults },
+        })
+    }
+
+    /// All that was counted is added.
+    fn merged(found: &[Self]) -> Self {
+        let costs: Vec<Costs> = found.iter().map(|one| one.costs).collect();
+        let (mut cut, mut findings) = (Cut::default(), Findings::default());
+        for one in found {
+            cut.publishers += one.cut.publishers;
+            cut.subscribers += one.cut.subscribers;
+            findings.add(&one.findings);
+        }
+        Self { costs: Costs::merged(&costs), cut, findings }
+    }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { load, every, costs, cut, findings } = self;
+        let Self { load, every, found: Found { costs, cut, findings } } = self;
         let (from, to, window) = (load.publishers(), load.subscribers(), load.window);
         let (version, qos, bytes) =
             (version_name(load.version), load.qos.bits(), load.payload_bytes);
@@ -111,3 +179,6 @@ impl fmt::Display for Faults {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,9 +69,9 @@ fn faults(wrong: Wrong) -> Faults {
         is_json: false,
     };
     let every = if wrong == Wrong::ForgetsSessions { 20 } else { 1_000_000 };
-    let outcome = measure(&load, Cuts { every, publishers_too: false }).unwrap();
-    assert_eq!(outcome.is_good(), wrong == Wrong::Nothing);
-    outcome.findings.faults
+    let found = measure(&load, Cuts { every, publishers_too: false }).unwrap();
+    assert_eq!(found.is_good(), wrong == Wrong::Nothing);
+    found.findings.faults
 }
 
 /// Just enough of a broker for one pair at QoS 1.

@@ -13,6 +13,7 @@ fn found(delivered: u64, seconds: f64, broker: f64, lost: u64) -> Found {
             others: time(seconds / 2.0),
         },
         latencies,
+        punctuality: None,
         faults: Faults { lost, ..Faults::default() },
     }
 }
@@ -23,7 +24,7 @@ fn near(found: f64, expected: f64) {
 
 #[test]
 fn rates_are_added_and_the_broker_counts_once() {
-    let merged = merged(&[found(1000, 1.0, 0.5, 2), found(4000, 2.0, 1.0, 3)]);
+    let merged = Found::merged(&[found(1000, 1.0, 0.5, 2), found(4000, 2.0, 1.0, 3)]);
     let costs = merged.costs;
     assert_eq!((costs.delivered, merged.faults.lost), (5000, 5));
     near(costs.rate(), 3000.0);
@@ -33,6 +34,21 @@ fn rates_are_added_and_the_broker_counts_once() {
     // The machine is busy with 1.25; the broker and both of us are 1.0 of it.
     near(costs.others.as_secs_f64() / costs.elapsed.as_secs_f64(), 0.25);
     assert_eq!(merged.latencies.min(), Some(1000));
+}
+
+#[test]
+fn lateness_of_all_is_told() {
+    let open = |late, held_back| {
+        let mut latencies = Latencies::new();
+        latencies.add(late);
+        let punctuality = Some(Punctuality { late: latencies, held_back });
+        let told = Found { punctuality, ..found(1000, 1.0, 0.5, 0) }.to_json();
+        Found::from_json(&told).unwrap()
+    };
+    let merged = Found::merged(&[open(100, 3), open(50, 4)]).punctuality.unwrap();
+    let late = merged.late.spread().unwrap();
+    assert_eq!((late.min, late.max, merged.held_back), (50, 100, 7));
+    assert!(Found::merged(&[found(1, 1.0, 0.5, 0)]).punctuality.is_none());
 }
 
 #[test]
@@ -47,6 +63,6 @@ fn what_is_found_comes_through_the_pipe() {
 fn a_broker_that_is_not_measured_has_no_cost() {
     let mut one = found(10, 1.0, 0.5, 0);
     one.costs.broker = None;
-    assert_eq!(merged(&[one]).costs.broker, None);
-    assert_eq!(merged(&[found(0, 1.0, 0.0, 0)]).costs.delivered, 0);
+    assert_eq!(Found::merged(&[one]).costs.broker, None);
+    assert_eq!(Found::merged(&[found(0, 1.0, 0.0, 0)]).costs.delivered, 0);
 }
