@@ -197,7 +197,9 @@ impl<'a> Engine<'a> {
         if self.load.version == ProtocolVersion::V5 {
             connect.session_expiry_interval = Some(SESSION_EXPIRY);
         }
-        let (mut connection, connack) = Connection::open(&self.load.target, connect)?;
+        let mut target = self.load.target.clone();
+        target.source = self.load.sources.of(number as u64);
+        let (mut connection, connack) = Connection::open(&target, connect)?;
         let (client, pair) = (&mut self.clients[number], &mut self.pairs[number / 2]);
         // 3.1 does not tell.
         let is_told = self.load.version != ProtocolVersion::V3_1;
