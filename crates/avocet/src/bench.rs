@@ -7,7 +7,7 @@
 //! - [`order`]: what a broker keeps its word about while connections are cut;
 //! - [`link`], [`wire`]: sockets and frames of the hot loops;
 //! - [`connect`], [`idle`], [`retained`], [`subscribe`]: scenarios of a [`crowd`], many clients on
-//!   one thread;
+//!   one thread; [`course`]: stretches that the last two go through;
 //! - [`hold`]: clients without sockets, and a broker in the same process;
 //! - [`index`]: what filters and retained topics cost, without a broker;
 //! - [`dial`], [`source`], [`limits`]: connections that nobody waits for, and how many can be;
@@ -23,6 +23,7 @@ mod bar;
 mod broker;
 mod child;
 mod connect;
+mod course;
 mod cpu;
 mod crowd;
 mod dial;
@@ -130,8 +131,8 @@ pub(crate) fn run(command: BenchCommand) -> ExitCode {
         BenchCommand::Connect(args) => connect::run(&args),
         BenchCommand::Idle(args) => idle::run(&args),
         BenchCommand::Hold(args) => hold::run(&args).map_err(Failure::Other),
-        BenchCommand::Retained(args) => retained::run(&args),
-        BenchCommand::Subscribe(args) => subscribe::run(&args),
+        BenchCommand::Retained(args) => course::run(&args),
+        BenchCommand::Subscribe(args) => course::run(&args),
         BenchCommand::Index(args) => index::run(&args),
         BenchCommand::Relay(args) => {
             relay::run(&args).map(|()| ExitCode::SUCCESS).map_err(Failure::Other)

@@ -2,28 +2,23 @@
 
 mod receiver;
 
-use std::process::ExitCode;
-
 use avocet_mqtt::QoS;
 use clap::Args;
 use serde_json::{Value, json};
 
-use self::receiver::{Handed, Receiver};
+use self::receiver::Receiver;
 use super::{
     args::window,
     bar::Bar,
     broker::{CrowdArgs, up_to},
+    course::{Course, Done, Measured, Record},
     crowd::Crowd,
     feeder::{Feed, Feeder},
-    gauge::{Gauge, Used},
-    memory::{Held, bytes_each},
+    memory::bytes_each,
     outcome::round,
     subscriber::{Filters, Subscriber},
 };
-use crate::{
-    cli::print,
-    client::{Failure, qos},
-};
+use crate::client::qos;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -47,8 +42,8 @@ pub(crate) struct RetainedArgs {
     #[arg(long, default_value_t = 100_000, value_parser = up_to(100_000_000))]
     count: u64,
     /// Clients that set them.
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    publishers: u32,
+    #[arg(long, default_value_t = 10, value_parser = up_to(1000))]
+    publishers: u64,
     /// How many messages a publisher may have outstanding.
     #[arg(long, default_value_t = 64, value_parser = window())]
     window: u16,
@@ -71,211 +66,215 @@ pub(crate) struct RetainedArgs {
     crowd: CrowdArgs,
 }
 
-/// What was found with one filter.
-#[derive(Debug)]
-struct Matched {
-    name: &'static str,
-    /// Messages that each subscriber has to get.
-    each: u64,
-    handed: Handed,
-    used: Used,
+/// What is done, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stretch {
+    Set,
+    MatchAll,
+    MatchOnePercent,
+    MatchExact,
+    Remove,
 }
 
-#[derive(Debug)]
-struct Outcome {
-    set: Used,
-    refused: u64,
-    pss: Option<i64>,
-    matched: Vec<Matched>,
-    removed: Option<Used>,
-}
+impl Course for RetainedArgs {
+    type Stretch = Stretch;
 
-/// Runs the scenario.
-pub(super) fn run(args: &RetainedArgs) -> Result<ExitCode, Failure> {
-    let clients = args.subscribers + u64::from(args.publishers);
-    let mut crowd = args.crowd.crowd(clients)?;
-    let outcome = measure(args, &mut crowd)?;
-    crowd.leave()?;
-    let told = if args.crowd.broker.json {
-        format!("{}\n", outcome.to_json(args))
-    } else {
-        outcome.to_text(args)
-    };
-    let shown = print(&told);
-    Ok(if outcome.is_good(args) { shown } else { ExitCode::FAILURE })
-}
-
-fn measure(args: &RetainedArgs, crowd: &mut Crowd) -> anyhow::Result<Outcome> {
-    let mut bar = Bar::new(true);
-    let (pid, publishers) = (args.crowd.broker.pid, args.publishers as usize);
-    crowd.gather_all(args.subscribers + u64::from(args.publishers), &mut bar)?;
-    let subscribers: Vec<usize> = crowd.inside().skip(publishers).collect();
-    let root = format!("bench/retained/{}", std::process::id());
-    let payload = vec![b'.'; args.size as usize];
-
-    let before = pid.map(Held::of_process).transpose()?;
-    let (set, refused) = feed(args, crowd, &root, &payload, &mut bar)?;
-    let after = pid.map(Held::of_process).transpose()?;
-    let pss = after.zip(before).map(|(after, before)| after.since(before).pss);
-
-    let filters = [
-        ("all", format!("{root}/#"), args.count),
-        ("one_percent", format!("{root}/0/#"), args.count.div_ceil(BUCKETS)),
-        ("exact", topic(&root, 0), 1),
-    ];
-    let mut matched = Vec::new();
-    for (name, filter, each) in filters {
-        let filters = Filters::same(filter, args.subscribers, args.subscribe_qos);
-        let subscriber = Subscriber::new(subscribers.clone(), filters, 1, args.crowd.broker.mqtt);
-        let mut receiver = Receiver::new(subscriber, each * args.subscribers);
-        let gauge = Gauge::start(pid)?;
-        let handed = receiver.run(crowd, args.crowd.patience, &mut bar)?;
-        let used = gauge.stop()?;
-        receiver.end(crowd, args.crowd.patience, &mut bar)?;
-        matched.push(Matched { name, each, handed, used });
+    fn args(&self) -> &CrowdArgs {
+        &self.crowd
     }
-    let removed = match args.leave {
-        true => None,
-        false => Some(feed(args, crowd, &root, &[], &mut bar)?.0),
-    };
-    bar.clear();
-    Ok(Outcome { set, refused, pss, matched, removed })
+
+    fn clients(&self) -> u64 {
+        self.subscribers + self.publishers
+    }
+
+    fn stretches(&self) -> Vec<Stretch> {
+        let removes = (!self.leave).then_some(Stretch::Remove);
+        let matches = [Stretch::MatchAll, Stretch::MatchOnePercent, Stretch::MatchExact];
+        [Stretch::Set].into_iter().chain(matches).chain(removes).collect()
+    }
+
+    fn perform(&self, stretch: Stretch, crowd: &mut Crowd, bar: &mut Bar) -> anyhow::Result<Done> {
+        match stretch {
+            Stretch::Set => self.feed(crowd, &vec![b'.'; self.size as usize], "setting", bar),
+            Stretch::Remove => self.feed(crowd, &[], "removing", bar),
+            Stretch::MatchAll | Stretch::MatchOnePercent | Stretch::MatchExact => {
+                let receiver =
+                    Receiver::new(self.subscriber(stretch, crowd), self.expected(stretch));
+                receiver.run(crowd, self.crowd.patience, bar)
+            }
+        }
+    }
+
+    /// Takes the subscriptions back.
+    fn clear_up(&self, stretch: Stretch, crowd: &mut Crowd, bar: &mut Bar) -> anyhow::Result<()> {
+        if matches!(stretch, Stretch::Set | Stretch::Remove) {
+            return Ok(());
+        }
+        let mut subscriber = self.subscriber(stretch, crowd);
+        subscriber.end_subscriptions();
+        subscriber.run(crowd, bar, self.crowd.patience)
+    }
+
+    fn to_json(&self, record: &Record<Stretch>) -> Value {
+        let mut told = json!({
+            "scenario": "retained",
+            "messages": self.count,
+            "payload_bytes": self.size,
+            "publishers": self.publishers,
+            "subscribers": self.subscribers,
+            "window": self.window,
+            "qos": self.qos.bits(),
+            "subscribe_qos": self.subscribe_qos.bits(),
+            "mqtt": self.crowd.broker.version(),
+            "broker_pss_bytes_per_message": self.bytes_each(record),
+            "remove": null,
+            "refused": record.refused(),
+        });
+        for (stretch, measured) in &record.stretches {
+            told[stretch.name()] = match stretch {
+                Stretch::Set | Stretch::Remove => fed_json(measured),
+                Stretch::MatchAll | Stretch::MatchOnePercent | Stretch::MatchExact => {
+                    self.matched_json(measured)
+                }
+            };
+        }
+        told
+    }
+
+    fn to_text(&self, record: &Record<Stretch>) -> String {
+        let (count, size, qos) = (self.count, self.size, self.qos.bits());
+        let (subscribers, version) = (self.subscribers, self.crowd.broker.version());
+        let mut text = format!(
+            "retained: {count} messages of {size} bytes, QoS {qos}, {subscribers} subscribers, \
+             MQTT {version}\n"
+        );
+        for (stretch, measured) in &record.stretches {
+            let name = stretch.name().replace('_', " ");
+            text.push_str(&match stretch {
+                Stretch::Set | Stretch::Remove => measured.to_text(&name, "messages"),
+                Stretch::MatchAll | Stretch::MatchOnePercent | Stretch::MatchExact => {
+                    matched_text(&name, measured)
+                }
+            });
+            if let (Stretch::Set, Some(bytes)) = (stretch, self.bytes_each(record)) {
+                text.push_str(&format!(
+                    "  memory      {bytes:.0} bytes of the broker (PSS) a message\n"
+                ));
+            }
+        }
+        if record.refused() > 0 {
+            text.push_str(&format!("  WRONG       {} refused\n", record.refused()));
+        }
+        text
+    }
 }
 
-/// Sets all messages, or removes them with an empty payload.
-fn feed(
-    args: &RetainedArgs,
-    crowd: &mut Crowd,
-    root: &str,
-    payload: &[u8],
-    bar: &mut Bar,
-) -> anyhow::Result<(Used, u64)> {
-    let (count, qos, window) = (args.count, args.qos, args.window);
-    let topic = |number| topic(root, number);
-    let feed = Feed { count, topic: &topic, payload, retain: true, qos, window };
-    let mut feeder = Feeder::new(feed, 0, args.publishers as usize, args.crowd.broker.mqtt);
-    let gauge = Gauge::start(args.crowd.broker.pid)?;
-    let name = if payload.is_empty() { "removing" } else { "setting" };
-    feeder.run(crowd, name, 0, args.crowd.patience, bar)?;
-    Ok((gauge.stop()?, feeder.refused))
+impl RetainedArgs {
+    /// Sets all messages, or removes them with an empty payload.
+    fn feed(
+        &self,
+        crowd: &mut Crowd,
+        payload: &[u8],
+        name: &str,
+        bar: &mut Bar,
+    ) -> anyhow::Result<Done> {
+        let (count, qos, window) = (self.count, self.qos, self.window);
+        let root = root();
+        let topic = |number| topic(&root, number);
+        let feed = Feed { count, topic: &topic, payload, retain: true, qos, window };
+        let mut feeder = Feeder::new(feed, 0, self.publishers as usize, self.crowd.broker.mqtt);
+        feeder.run(crowd, name, 0, self.crowd.patience, bar)?;
+        Ok(Done { refused: feeder.refused, ..Done::all(count) })
+    }
+
+    /// Those who subscribe, all to the same.
+    fn subscriber(&self, stretch: Stretch, crowd: &Crowd) -> Subscriber {
+        let members = crowd.inside().skip(self.publishers as usize).collect();
+        let filter = match stretch {
+            Stretch::MatchOnePercent => format!("{}/0/#", root()),
+            Stretch::MatchExact => topic(&root(), 0),
+            Stretch::MatchAll | Stretch::Set | Stretch::Remove => format!("{}/#", root()),
+        };
+        let filters = Filters::same(filter, self.subscribers, self.subscribe_qos);
+        Subscriber::new(members, filters, 1, self.crowd.broker.mqtt)
+    }
+
+    /// How many messages are to come to all of them together.
+    fn expected(&self, stretch: Stretch) -> u64 {
+        let each = match stretch {
+            Stretch::MatchOnePercent => self.count.div_ceil(BUCKETS),
+            Stretch::MatchExact => 1,
+            Stretch::MatchAll | Stretch::Set | Stretch::Remove => self.count,
+        };
+        each * self.subscribers
+    }
+
+    fn bytes_each(&self, record: &Record<Stretch>) -> Option<f64> {
+        record.grown.map(|bytes| bytes_each(bytes, self.count))
+    }
+
+    fn matched_json(&self, measured: &Measured) -> Value {
+        let Done { count, lost, first, last, .. } = measured.done;
+        json!({
+            "messages_per_subscriber": (count + lost) / self.subscribers,
+            "received": count,
+            "lost": lost,
+            "first_ms": round(first.as_secs_f64() * 1e3),
+            "last_ms": round(last.as_secs_f64() * 1e3),
+            "messages_per_second": handed_per_second(&measured.done).round(),
+            "broker_cpu_us_per_message": measured.broker_us().map(round),
+            "own_cpu_us_per_message": round(measured.own_us()),
+        })
+    }
+}
+
+impl Stretch {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Set => "set",
+            Self::MatchAll => "all",
+            Self::MatchOnePercent => "one_percent",
+            Self::MatchExact => "exact",
+            Self::Remove => "remove",
+        }
+    }
+}
+
+/// Sets this process's topics apart from those of all others.
+fn root() -> String {
+    format!("bench/retained/{}", std::process::id())
 }
 
 fn topic(root: &str, number: u64) -> String {
     format!("{root}/{}/{number}", number % BUCKETS)
 }
 
-impl Matched {
-    fn expected(&self, args: &RetainedArgs) -> u64 {
-        self.each * args.subscribers
-    }
-
-    fn lost(&self, args: &RetainedArgs) -> u64 {
-        self.expected(args).saturating_sub(self.handed.received)
-    }
-
-    fn rate(&self) -> f64 {
-        self.handed.received as f64 / self.handed.last.as_secs_f64().max(1e-9)
-    }
-
-    fn to_json(&self, args: &RetainedArgs) -> Value {
-        json!({
-            "messages_per_subscriber": self.each,
-            "received": self.handed.received,
-            "lost": self.lost(args),
-            "first_ms": round(self.handed.first.as_secs_f64() * 1e3),
-            "last_ms": round(self.handed.last.as_secs_f64() * 1e3),
-            "messages_per_second": self.rate().round(),
-            "broker_cpu_us_per_message": self.used.broker_us(self.handed.received).map(round),
-            "own_cpu_us_per_message": round(self.used.own_us(self.handed.received)),
-        })
-    }
-
-    fn to_text(&self, args: &RetainedArgs) -> String {
-        let (name, received) = (self.name.replace('_', " "), self.handed.received);
-        let [first, last] =
-            [self.handed.first, self.handed.last].map(|time| time.as_secs_f64() * 1e3);
-        let own = self.used.own_us(received);
-        let broker = self.used.broker_us(received);
-        let broker = broker.map_or_else(String::new, |us| format!("broker {us:.3} us each, "));
-        let mut text = format!(
-            "  {name:<11} {received} received, first after {first:.2} ms, last after {last:.2} ms, \
-             {:.0}/s, {broker}this tool {own:.3} us\n",
-            self.rate()
-        );
-        if self.lost(args) > 0 {
-            text.push_str(&format!("  WRONG       {} did not come\n", self.lost(args)));
-        }
-        text
-    }
+/// Until the last has come.
+fn handed_per_second(done: &Done) -> f64 {
+    done.count as f64 / done.last.as_secs_f64().max(1e-9)
 }
 
-impl Outcome {
-    fn is_good(&self, args: &RetainedArgs) -> bool {
-        self.refused == 0 && self.matched.iter().all(|matched| matched.lost(args) == 0)
+fn matched_text(name: &str, measured: &Measured) -> String {
+    let Done { count, lost, first, last, .. } = measured.done;
+    let [first, last] = [first, last].map(|time| time.as_secs_f64() * 1e3);
+    let (rate, own) = (handed_per_second(&measured.done), measured.own_us());
+    let broker = measured.broker_us();
+    let broker = broker.map_or_else(String::new, |us| format!("broker {us:.3} us each, "));
+    let mut text = format!(
+        "  {name:<11} {count} received, first after {first:.2} ms, last after {last:.2} ms, \
+         {rate:.0}/s, {broker}this tool {own:.3} us\n"
+    );
+    if lost > 0 {
+        text.push_str(&format!("  WRONG       {lost} did not come\n"));
     }
-
-    fn bytes_each(&self, args: &RetainedArgs) -> Option<f64> {
-        self.pss.map(|bytes| bytes_each(bytes, args.count))
-    }
-
-    fn to_json(&self, args: &RetainedArgs) -> Value {
-        let mut told = json!({
-            "scenario": "retained",
-            "messages": args.count,
-            "payload_bytes": args.size,
-            "publishers": args.publishers,
-            "subscribers": args.subscribers,
-            "window": args.window,
-            "qos": args.qos.bits(),
-            "subscribe_qos": args.subscribe_qos.bits(),
-            "mqtt": args.crowd.broker.version(),
-            "set": used_json(&self.set, args.count),
-            "broker_pss_bytes_per_message": self.bytes_each(args),
-            "remove": self.removed.as_ref().map(|used| used_json(used, args.count)),
-            "refused": self.refused,
-        });
-        for matched in &self.matched {
-            told[matched.name] = matched.to_json(args);
-        }
-        told
-    }
-
-    fn to_text(&self, args: &RetainedArgs) -> String {
-        let (count, size, qos) = (args.count, args.size, args.qos.bits());
-        let (subscribers, version) = (args.subscribers, args.crowd.broker.version());
-        let mut text = format!(
-            "retained: {count} messages of {size} bytes, QoS {qos}, {subscribers} subscribers, \
-             MQTT {version}\n"
-        );
-        text.push_str(&used_text("set", &self.set, count));
-        if let Some(bytes) = self.bytes_each(args) {
-            text.push_str(&format!(
-                "  memory      {bytes:.0} bytes of the broker (PSS) a message\n"
-            ));
-        }
-        self.matched.iter().for_each(|matched| text.push_str(&matched.to_text(args)));
-        if let Some(removed) = &self.removed {
-            text.push_str(&used_text("remove", removed, count));
-        }
-        if self.refused > 0 {
-            text.push_str(&format!("  WRONG       {} refused\n", self.refused));
-        }
-        text
-    }
+    text
 }
 
-fn used_json(used: &Used, count: u64) -> Value {
+fn fed_json(measured: &Measured) -> Value {
     json!({
-        "seconds": round(used.elapsed.as_secs_f64()),
-        "messages_per_second": used.per_second(count).round(),
-        "broker_cpu_us_per_message": used.broker_us(count).map(round),
-        "own_cpu_us_per_message": round(used.own_us(count)),
+        "seconds": round(measured.used.elapsed.as_secs_f64()),
+        "messages_per_second": measured.per_second().round(),
+        "broker_cpu_us_per_message": measured.broker_us().map(round),
+        "own_cpu_us_per_message": round(measured.own_us()),
     })
-}
-
-fn used_text(name: &str, used: &Used, count: u64) -> String {
-    let (rate, own) = (used.per_second(count), used.own_us(count));
-    let broker = used.broker_us(count);
-    let broker = broker.map_or_else(String::new, |us| format!(", broker {us:.3} us each"));
-    format!("  {name:<11} {rate:.0} messages/s{broker}, this tool {own:.3} us\n")
 }

@@ -1,7 +1,6 @@
 //! What subscriptions cost: to make, to hold, to match, to take back.
 
-use std::process::ExitCode;
-
+use avocet_mqtt::QoS;
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -9,17 +8,17 @@ use super::{
     args::window,
     bar::Bar,
     broker::{CrowdArgs, up_to},
+    course::{Course, Done, Measured, Record},
     crowd::Crowd,
     feeder::{Feed, Feeder},
-    gauge::{Gauge, Used},
-    latency::Latencies,
-    memory::{Held, bytes_each},
+    memory::bytes_each,
     outcome::round,
     spread,
     subscriber::{Filters, Mix, Subscriber},
 };
-use crate::{cli::print, client::Failure};
-use avocet_mqtt::QoS;
+
+/// What is published, with a filter and without.
+const MATCHES: [Stretch; 2] = [Stretch::MatchOne, Stretch::MatchNone];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -51,8 +50,8 @@ pub(crate) struct SubscribeArgs {
     #[arg(long, default_value_t = 100_000)]
     messages: u64,
     /// Clients that publish them.
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    publishers: u32,
+    #[arg(long, default_value_t = 10, value_parser = up_to(1000))]
+    publishers: u64,
     /// How many messages a publisher may have outstanding.
     #[arg(long, default_value_t = 64, value_parser = window())]
     window: u16,
@@ -60,174 +59,167 @@ pub(crate) struct SubscribeArgs {
     crowd: CrowdArgs,
 }
 
-/// A stretch in which something was done many times.
-#[derive(Debug)]
-struct Stretch {
-    count: u64,
-    used: Used,
-    refused: u64,
-    latencies: Latencies,
+/// What is done, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stretch {
+    Subscribe,
+    MatchOne,
+    MatchNone,
+    Unsubscribe,
 }
 
-#[derive(Debug)]
-struct Outcome {
-    subscribed: Stretch,
-    pss: Option<i64>,
-    /// Messages that a filter matched, how many of them did not come, and those that none matched.
-    hit: Option<(Stretch, u64)>,
-    miss: Option<Stretch>,
-    unsubscribed: Stretch,
-}
+impl Course for SubscribeArgs {
+    type Stretch = Stretch;
 
-/// Runs the scenario.
-pub(super) fn run(args: &SubscribeArgs) -> Result<ExitCode, Failure> {
-    let clients = args.clients + u64::from(args.publishers);
-    let mut crowd = args.crowd.crowd(clients)?;
-    let outcome = measure(args, &mut crowd)?;
-    crowd.leave()?;
-    let told = if args.crowd.broker.json {
-        format!("{}\n", outcome.to_json(args))
-    } else {
-        outcome.to_text(args)
-    };
-    let shown = print(&told);
-    Ok(if outcome.is_good() { shown } else { ExitCode::FAILURE })
-}
-
-fn measure(args: &SubscribeArgs, crowd: &mut Crowd) -> anyhow::Result<Outcome> {
-    let mut bar = Bar::new(true);
-    let (pid, patience) = (args.crowd.broker.pid, args.crowd.patience);
-    crowd.gather_all(args.clients + u64::from(args.publishers), &mut bar)?;
-    let members: Vec<usize> = crowd.inside().take(args.clients as usize).collect();
-    let filters = Filters::new(args.filters, args.mix);
-    let mut subscriber =
-        Subscriber::new(members, filters.clone(), args.batch, args.crowd.broker.mqtt);
-    let before = pid.map(Held::of_process).transpose()?;
-
-    let gauge = Gauge::start(pid)?;
-    subscriber.run(crowd, &mut bar, patience)?;
-    let subscribed = stretch(args.filters, &gauge, &subscriber)?;
-    let after = pid.map(Held::of_process).transpose()?;
-    let pss = after.zip(before).map(|(after, before)| after.since(before).pss);
-
-    let mut publish = |crowd: &mut Crowd, from: u64, expected: u64| -> anyhow::Result<_> {
-        let topic = |number: u64| filters.topic(from + number % args.filters);
-        let (count, payload, window) = (args.messages, &b"0123456789abcdef"[..], args.window);
-        let qos = QoS::AtMostOnce;
-        let feed = Feed { count, topic: &topic, payload, retain: false, qos, window };
-        let first = args.clients as usize;
-        let mut feeder = Feeder::new(feed, first, args.publishers as usize, args.crowd.broker.mqtt);
-        let gauge = Gauge::start(pid)?;
-        feeder.run(crowd, "publishing", expected, patience, &mut bar)?;
-        let (refused, latencies) = (feeder.refused, Latencies::new());
-        let stretch = Stretch { count, used: gauge.stop()?, refused, latencies };
-        Ok((stretch, expected.abs_diff(feeder.received)))
-    };
-    let (mut hit, mut miss) = (None, None);
-    if args.messages > 0 {
-        hit = Some(publish(crowd, 0, args.messages)?);
-        miss = Some(publish(crowd, args.filters, 0)?.0);
+    fn args(&self) -> &CrowdArgs {
+        &self.crowd
     }
 
-    subscriber.end_subscriptions();
-    let gauge = Gauge::start(pid)?;
-    subscriber.run(crowd, &mut bar, patience)?;
-    let unsubscribed = stretch(args.filters, &gauge, &subscriber)?;
-    bar.clear();
-    Ok(Outcome { subscribed, pss, hit, miss, unsubscribed })
-}
+    fn clients(&self) -> u64 {
+        self.clients + self.publishers
+    }
 
-fn stretch(count: u64, gauge: &Gauge, subscriber: &Subscriber) -> anyhow::Result<Stretch> {
-    let (refused, latencies) = (subscriber.refused, subscriber.latencies.clone());
-    Ok(Stretch { count, used: gauge.stop()?, refused, latencies })
-}
+    fn stretches(&self) -> Vec<Stretch> {
+        let publishes = if self.messages == 0 { &[][..] } else { &MATCHES };
+        [&[Stretch::Subscribe], publishes, &[Stretch::Unsubscribe]].concat()
+    }
 
-impl Stretch {
-    fn to_json(&self, what: &str) -> Value {
+    fn perform(&self, stretch: Stretch, crowd: &mut Crowd, bar: &mut Bar) -> anyhow::Result<Done> {
+        match stretch {
+            Stretch::Subscribe => self.subscribe(self.subscriber(crowd), crowd, bar),
+            Stretch::Unsubscribe => {
+                let mut subscriber = self.subscriber(crowd);
+                subscriber.end_subscriptions();
+                self.subscribe(subscriber, crowd, bar)
+            }
+            Stretch::MatchOne => self.publish(0, self.messages, crowd, bar),
+            Stretch::MatchNone => self.publish(self.filters, 0, crowd, bar),
+        }
+    }
+
+    fn clear_up(&self, _: Stretch, _: &mut Crowd, _: &mut Bar) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn to_json(&self, record: &Record<Stretch>) -> Value {
         let mut told = json!({
-            "seconds": round(self.used.elapsed.as_secs_f64()),
-            "own_cpu_us": round(self.used.own_us(self.count)),
-            "broker_cpu_us": self.used.broker_us(self.count).map(round),
+            "scenario": "subscribe",
+            "filters": self.filters,
+            "clients": self.clients,
+            "mix": format!("{:?}", self.mix).to_lowercase(),
+            "batch": self.batch,
+            "mqtt": self.crowd.broker.version(),
+            "broker_pss_bytes_per_filter": self.bytes_each(record),
+            "match_one": null,
+            "match_none": null,
+            "refused": record.refused(),
+            "lost": record.lost(),
         });
-        told[format!("{what}_per_second")] = json!(self.used.per_second(self.count).round());
-        if self.latencies.min().is_some() {
-            told["latency_us"] = json!(self.latencies.spread().map(spread::to_json));
+        for (stretch, measured) in &record.stretches {
+            told[stretch.name()] = to_json(measured, stretch.what());
         }
         told
     }
 
-    fn to_text(&self, name: &str, what: &str) -> String {
-        let (rate, own) = (self.used.per_second(self.count), self.used.own_us(self.count));
-        let broker = self.used.broker_us(self.count);
-        let broker = broker.map_or_else(String::new, |us| format!(", broker {us:.3} us each"));
-        let mut text = format!("  {name:<11} {rate:.0} {what}/s{broker}, this tool {own:.3} us\n");
-        if self.latencies.min().is_some() {
-            text.push_str(&format!("              {}\n", spread::to_text(self.latencies.spread())));
+    fn to_text(&self, record: &Record<Stretch>) -> String {
+        let (filters, clients, batch) = (self.filters, self.clients, self.batch);
+        let (mix, version) =
+            (format!("{:?}", self.mix).to_lowercase(), self.crowd.broker.version());
+        let mut text = format!(
+            "subscribe: {filters} filters ({mix}) of {clients} clients, {batch} a packet, \
+             MQTT {version}\n"
+        );
+        for (stretch, measured) in &record.stretches {
+            text.push_str(&measured.to_text(&stretch.name().replace('_', " "), stretch.what()));
+            if let Some(spread) = measured.done.latencies.spread() {
+                text.push_str(&format!("              {}\n", spread::to_text(Some(spread))));
+            }
+            if let (Stretch::Subscribe, Some(bytes)) = (stretch, self.bytes_each(record)) {
+                text.push_str(&format!(
+                    "  memory      {bytes:.0} bytes of the broker (PSS) a filter\n"
+                ));
+            }
+        }
+        let (refused, lost) = (record.refused(), record.lost());
+        if refused > 0 || lost > 0 {
+            text.push_str(&format!("  WRONG       {refused} refused, {lost} lost\n"));
         }
         text
     }
 }
 
-impl Outcome {
-    fn refused(&self) -> u64 {
-        self.subscribed.refused + self.unsubscribed.refused
+impl SubscribeArgs {
+    fn subscriber(&self, crowd: &Crowd) -> Subscriber {
+        let members = crowd.inside().take(self.clients as usize).collect();
+        let filters = Filters::new(self.filters, self.mix);
+        Subscriber::new(members, filters, self.batch, self.crowd.broker.mqtt)
     }
 
-    fn lost(&self) -> u64 {
-        self.hit.as_ref().map_or(0, |(_, lost)| *lost)
+    /// Subscribes, or takes the subscriptions back.
+    fn subscribe(
+        &self,
+        mut subscriber: Subscriber,
+        crowd: &mut Crowd,
+        bar: &mut Bar,
+    ) -> anyhow::Result<Done> {
+        subscriber.run(crowd, bar, self.crowd.patience)?;
+        let (refused, latencies) = (subscriber.refused, subscriber.latencies);
+        Ok(Done { refused, latencies, ..Done::all(self.filters) })
     }
 
-    fn is_good(&self) -> bool {
-        self.refused() == 0 && self.lost() == 0
+    /// Publishes to the topics of as many filters from number `from` on as there are, of which
+    /// messages so many are to come.
+    fn publish(
+        &self,
+        from: u64,
+        expected: u64,
+        crowd: &mut Crowd,
+        bar: &mut Bar,
+    ) -> anyhow::Result<Done> {
+        let filters = Filters::new(self.filters, self.mix);
+        let topic = |number: u64| filters.topic(from + number % self.filters);
+        let (count, payload, window) = (self.messages, &b"0123456789abcdef"[..], self.window);
+        let qos = QoS::AtMostOnce;
+        let feed = Feed { count, topic: &topic, payload, retain: false, qos, window };
+        let (first, publishers) = (self.clients as usize, self.publishers as usize);
+        let mut feeder = Feeder::new(feed, first, publishers, self.crowd.broker.mqtt);
+        feeder.run(crowd, "publishing", expected, self.crowd.patience, bar)?;
+        Ok(Done { lost: expected.saturating_sub(feeder.received), ..Done::all(count) })
     }
 
-    fn bytes_each(&self) -> Option<f64> {
-        self.pss.map(|bytes| bytes_each(bytes, self.subscribed.count))
+    fn bytes_each(&self, record: &Record<Stretch>) -> Option<f64> {
+        record.grown.map(|bytes| bytes_each(bytes, self.filters))
     }
+}
 
-    fn to_json(&self, args: &SubscribeArgs) -> Value {
-        json!({
-            "scenario": "subscribe",
-            "filters": args.filters,
-            "clients": args.clients,
-            "mix": format!("{:?}", args.mix).to_lowercase(),
-            "batch": args.batch,
-            "mqtt": args.crowd.broker.version(),
-            "subscribe": self.subscribed.to_json("filters"),
-            "broker_pss_bytes_per_filter": self.bytes_each(),
-            "match_one": self.hit.as_ref().map(|(hit, _)| hit.to_json("messages")),
-            "match_none": self.miss.as_ref().map(|miss| miss.to_json("messages")),
-            "unsubscribe": self.unsubscribed.to_json("filters"),
-            "refused": self.refused(),
-            "lost": self.lost(),
-        })
-    }
-
-    fn to_text(&self, args: &SubscribeArgs) -> String {
-        let (filters, clients, batch) = (args.filters, args.clients, args.batch);
-        let (mix, version) =
-            (format!("{:?}", args.mix).to_lowercase(), args.crowd.broker.version());
-        let mut text = format!(
-            "subscribe: {filters} filters ({mix}) of {clients} clients, {batch} a packet, \
-             MQTT {version}\n"
-        );
-        text.push_str(&self.subscribed.to_text("subscribe", "filters"));
-        if let Some(bytes) = self.bytes_each() {
-            text.push_str(&format!(
-                "  memory      {bytes:.0} bytes of the broker (PSS) a filter\n"
-            ));
+impl Stretch {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Subscribe => "subscribe",
+            Self::MatchOne => "match_one",
+            Self::MatchNone => "match_none",
+            Self::Unsubscribe => "unsubscribe",
         }
-        if let Some((hit, _)) = &self.hit {
-            text.push_str(&hit.to_text("match one", "messages"));
-        }
-        if let Some(miss) = &self.miss {
-            text.push_str(&miss.to_text("match none", "messages"));
-        }
-        text.push_str(&self.unsubscribed.to_text("unsubscribe", "filters"));
-        if !self.is_good() {
-            let (refused, lost) = (self.refused(), self.lost());
-            text.push_str(&format!("  WRONG       {refused} refused, {lost} lost\n"));
-        }
-        text
     }
+
+    /// What is counted.
+    fn what(self) -> &'static str {
+        match self {
+            Self::Subscribe | Self::Unsubscribe => "filters",
+            Self::MatchOne | Self::MatchNone => "messages",
+        }
+    }
+}
+
+fn to_json(measured: &Measured, what: &str) -> Value {
+    let mut told = json!({
+        "seconds": round(measured.used.elapsed.as_secs_f64()),
+        "own_cpu_us": round(measured.own_us()),
+        "broker_cpu_us": measured.broker_us().map(round),
+    });
+    told[format!("{what}_per_second")] = json!(measured.per_second().round());
+    if let Some(spread) = measured.done.latencies.spread() {
+        told["latency_us"] = spread::to_json(spread);
+    }
+    told
 }

@@ -4,20 +4,12 @@ use std::time::Duration;
 
 use crate::bench::{
     bar::Bar,
+    course::Done,
     crowd::{Crowd, Scenario},
     gathering::IDLE_WAIT,
     subscriber::Subscriber,
     wire::{self, Frame, Malformed, kind},
 };
-
-/// What has come.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Handed {
-    pub(super) received: u64,
-    /// From the first SUBSCRIBE to the first and the last message.
-    pub(super) first: Duration,
-    pub(super) last: Duration,
-}
 
 #[derive(Debug)]
 pub(super) struct Receiver {
@@ -35,16 +27,16 @@ impl Receiver {
 
     /// Subscribes and waits for everything, or until nothing comes any more.
     pub(super) fn run(
-        &mut self,
+        mut self,
         crowd: &mut Crowd,
         patience: Duration,
         bar: &mut Bar,
-    ) -> anyhow::Result<Handed> {
+    ) -> anyhow::Result<Done> {
         let start = crowd.tick();
         (self.first_at, self.last_at) = (start, start);
         self.subscriber.begin(crowd);
         while self.received < self.expected || !self.subscriber.is_over() {
-            crowd.turn(IDLE_WAIT, self)?;
+            crowd.turn(IDLE_WAIT, &mut self)?;
             crowd.check()?;
             bar.show("receiving", self.received, self.expected);
             if Duration::from_nanos(crowd.tick().saturating_sub(self.last_at)) > patience {
@@ -53,18 +45,9 @@ impl Receiver {
         }
         let since = |at: u64| Duration::from_nanos(at - start);
         let (first, last) = (since(self.first_at), since(self.last_at));
-        Ok(Handed { received: self.received, first, last })
-    }
-
-    /// Takes the subscriptions back.
-    pub(super) fn end(
-        mut self,
-        crowd: &mut Crowd,
-        patience: Duration,
-        bar: &mut Bar,
-    ) -> anyhow::Result<()> {
-        self.subscriber.end_subscriptions();
-        self.subscriber.run(crowd, bar, patience)
+        let (count, refused) = (self.received, self.subscriber.refused);
+        let lost = self.expected.saturating_sub(count);
+        Ok(Done { refused, lost, first, last, ..Done::all(count) })
     }
 }
 
