@@ -10,7 +10,7 @@ use super::{
     group::WAYS_MAX,
     limits,
     load::{Load, Rate, Until},
-    processes::{ProcessArgs, Role},
+    processes::Role,
     publisher::STAMP_BYTES,
     shape::Shape,
     window::WINDOW_MAX,
@@ -194,14 +194,12 @@ struct LoadArgs {
     #[arg(long, default_value = "5", value_parser = seconds)]
     patience: Duration,
     #[command(flatten)]
-    processes: ProcessArgs,
-    #[command(flatten)]
     broker: BrokerArgs,
 }
 
 impl LoadArgs {
     fn load(&self, shape: Shape, count: u32) -> Result<Load, Failure> {
-        let (broker, role) = (&self.broker, self.processes.role());
+        let (broker, role) = (&self.broker, self.broker.role());
         // One side has `count` connections, the other as many at most.
         let connections = u64::from(shape.publishers(count)) + u64::from(shape.subscribers(count));
         if role.part().is_none() {
@@ -272,7 +270,7 @@ impl FanoutArgs {
 
 impl ShareArgs {
     pub(super) fn load(&self) -> Result<Load, Failure> {
-        let role = self.load.flow.load.processes.role();
+        let role = self.load.flow.load.broker.role();
         let members = part_of(role, self.subscribers)?;
         let whole = self.load.load(Shape::Share { members: self.subscribers }, self.publishers)?;
         let load = Load { shape: Shape::Share { members }, ..whole };

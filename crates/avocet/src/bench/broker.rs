@@ -11,6 +11,7 @@ use super::{
     dial::Dialer,
     limits,
     outcome::version_name,
+    processes::{ProcessArgs, Role},
     source::SourceArgs,
 };
 use crate::client::{Failure, TransportArgs, stream::Target};
@@ -40,12 +41,18 @@ pub(crate) struct BrokerArgs {
     #[arg(long)]
     pub(super) json: bool,
     #[command(flatten)]
+    processes: ProcessArgs,
+    #[command(flatten)]
     pub(super) source: SourceArgs,
     #[command(flatten)]
     transport: TransportArgs,
 }
 
 impl BrokerArgs {
+    pub(super) fn role(&self) -> Role {
+        self.processes.role()
+    }
+
     /// Where the broker is, and what is spoken there.
     pub(super) fn target(&self) -> Result<Target, Failure> {
         self.transport.target(&self.host, self.port)
@@ -93,10 +100,20 @@ impl CrowdArgs {
         Ok(Dialer::new(broker.target()?, broker.source.sources()?, connect, first)?)
     }
 
-    /// So many clients, none of them connected, and all of them of this process.
-    pub(super) fn crowd(&self, clients: u64) -> Result<Crowd, Failure> {
-        limits::open_files(clients)?;
-        self.broker.check_ports(clients)?;
-        Ok(Crowd::new(self.dialer(0)?, self.patience).map_err(anyhow::Error::from)?)
+    /// Says so if all processes together cannot have so many connections.
+    pub(super) fn check(&self, count: u64) -> Result<(), Failure> {
+        let role = self.broker.role();
+        if role.part().is_none() {
+            self.broker.check_ports(count)?;
+            if let Some(pid) = self.broker.pid {
+                limits::open_files_of(pid, count)?;
+            }
+        }
+        Ok(limits::open_files(count.div_ceil(role.processes().into()))?)
+    }
+
+    /// The clients of this process, none of them connected; see [`Self::dialer`].
+    pub(super) fn crowd(&self, first: u64) -> Result<Crowd, Failure> {
+        Ok(Crowd::new(self.dialer(first)?, self.patience).map_err(anyhow::Error::from)?)
     }
 }

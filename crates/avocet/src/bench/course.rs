@@ -1,9 +1,11 @@
 //! Scenarios that go through stretches with the same clients, one after the other, each measured
-//! apart.
+//! apart. Several processes go through them in step: the one that started them measures from when
+//! it lets them begin until the last of them is done.
 
-use std::{process::ExitCode, time::Duration};
+use std::{io, process::ExitCode, time::Duration};
 
-use serde_json::Value;
+use anyhow::Context;
+use serde_json::{Value, json};
 
 use super::{
     bar::Bar,
@@ -12,6 +14,8 @@ use super::{
     gauge::{Gauge, Used},
     latency::Latencies,
     memory::Held,
+    processes::{Parts, Role},
+    shared::{number, time},
 };
 use crate::{cli::print, client::Failure};
 
@@ -22,8 +26,11 @@ pub(super) trait Course: Sized {
 
     fn args(&self) -> &CrowdArgs;
 
-    /// Clients that are connected from the beginning to the end.
-    fn clients(&self) -> u64;
+    /// Clients of both kinds, who are connected from the beginning to the end.
+    fn clients(&self) -> [u64; 2];
+
+    /// What a process of this role does of it.
+    fn part(&self, role: Role) -> Result<Self, String>;
 
     /// All stretches. In the first is done what the broker holds in memory.
     fn stretches(&self) -> Vec<Self::Stretch>;
@@ -88,9 +95,25 @@ pub(super) struct Record<S> {
 /// Runs a scenario and tells what was found.
 pub(super) fn run<C: Course>(course: &C) -> Result<ExitCode, Failure> {
     let args = course.args();
-    let mut crowd = args.crowd(course.clients())?;
-    let record = measure(course, &mut crowd)?;
-    crowd.leave()?;
+    let role = args.broker.role();
+    let own = course.part(role)?;
+    args.check(course.clients().iter().sum())?;
+    let record = match role {
+        Role::Parent(processes) => conduct(course, processes)?,
+        Role::Alone | Role::Part(_) => {
+            let mut first = 0;
+            for clients in course.clients() {
+                first += role.share(clients)?.start;
+            }
+            let mut crowd = args.crowd(first)?;
+            let record = measure(&own, &mut crowd)?;
+            crowd.leave()?;
+            record
+        }
+    };
+    if role.part().is_some() {
+        return Ok(ExitCode::SUCCESS);
+    }
     let told = if args.broker.json {
         format!("{}\n", course.to_json(&record))
     } else {
@@ -101,37 +124,73 @@ pub(super) fn run<C: Course>(course: &C) -> Result<ExitCode, Failure> {
 }
 
 fn measure<C: Course>(course: &C, crowd: &mut Crowd) -> anyhow::Result<Record<C::Stretch>> {
-    let (pid, mut bar) = (course.args().broker.pid, Bar::new(true));
-    crowd.gather_all(course.clients(), &mut bar)?;
-    let mut record = Record { grown: None, stretches: Vec::new() };
+    let (broker, role) = (&course.args().broker, course.args().broker.role());
+    let (part, mut bar) = (role.part(), Bar::new(role.shows_progress()));
+    // There is one broker, measured by the process that started us, if one did.
+    let pid = broker.pid.filter(|_| part.is_none());
+    crowd.gather_all(course.clients().iter().sum(), &mut bar)?;
+    if part.is_some() {
+        crowd.listen_to(&io::stdin())?;
+    }
+    let mut record = Record::new();
     for stretch in course.stretches() {
-        record.add(pid, stretch, || {
+        if let Some(part) = part {
+            part.rest_until_all(crowd)?;
+        }
+        let measured = record.add(pid, stretch, || {
             let gauge = Gauge::start(pid)?;
             let done = course.perform(stretch, crowd, &mut bar)?;
             Ok(Measured { done, used: gauge.stop()? })
         })?;
+        if part.is_some() {
+            print(&format!("{}\n", measured.to_json()));
+        }
         course.clear_up(stretch, crowd, &mut bar)?;
     }
     bar.clear();
     Ok(record)
 }
 
-impl<S: Copy> Record<S> {
+/// Lets so many processes go through the stretches, none of them ahead of the others.
+fn conduct<C: Course>(course: &C, processes: u32) -> anyhow::Result<Record<C::Stretch>> {
+    let pid = course.args().broker.pid;
+    let mut parts = Parts::start(processes)?;
+    let mut record = Record::new();
+    for stretch in course.stretches() {
+        if !record.stretches.is_empty() {
+            parts.wait_until_ready()?;
+        }
+        record.add(pid, stretch, || {
+            let gauge = Gauge::start(pid)?;
+            parts.go()?;
+            let told = parts.results()?;
+            let all = Measured { done: Done::all(0), used: gauge.stop()? };
+            told.iter().try_fold(all, Measured::with).context("a process found nothing")
+        })?;
+    }
+    parts.end()?;
+    Ok(record)
+}
+
+impl<S> Record<S> {
+    fn new() -> Self {
+        Self { grown: None, stretches: Vec::new() }
+    }
+
     /// Goes through a stretch, with an eye on memory if it is the first.
     fn add(
         &mut self,
         pid: Option<u32>,
         stretch: S,
         measure: impl FnOnce() -> anyhow::Result<Measured>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<&Measured> {
         let pid = pid.filter(|_| self.stretches.is_empty());
         let before = pid.map(Held::of_process).transpose()?;
         let measured = measure()?;
         if let (Some(pid), Some(before)) = (pid, before) {
             self.grown = Some(Held::of_process(pid)?.since(before).pss);
         }
-        self.stretches.push((stretch, measured));
-        Ok(())
+        Ok(&self.stretches.push_mut((stretch, measured)).1)
     }
 
     pub(super) fn refused(&self) -> u64 {
@@ -148,6 +207,36 @@ impl<S: Copy> Record<S> {
 }
 
 impl Measured {
+    /// For the process that adds it to those of others.
+    fn to_json(&self) -> Value {
+        let Done { count, refused, lost, latencies, first, last } = &self.done;
+        json!({
+            "count": count,
+            "refused": refused,
+            "lost": lost,
+            "latency": latencies.to_json(),
+            "first_seconds": first.as_secs_f64(),
+            "last_seconds": last.as_secs_f64(),
+            "own_cpu_seconds": self.used.own.as_secs_f64(),
+        })
+    }
+
+    /// With what [`Self::to_json`] wrote in another process; `None` if it is something else.
+    fn with(mut self, other: &Value) -> Option<Self> {
+        let (done, count) = (&mut self.done, number(other, "count")?);
+        let (first, last) = (time(other, "first_seconds")?, time(other, "last_seconds")?);
+        if count > 0 {
+            done.first = if done.count == 0 { first } else { done.first.min(first) };
+        }
+        done.count += count;
+        done.refused += number(other, "refused")?;
+        done.lost += number(other, "lost")?;
+        done.latencies.merge(&Latencies::from_json(other.get("latency")?)?);
+        done.last = done.last.max(last);
+        self.used.own += time(other, "own_cpu_seconds")?;
+        Some(self)
+    }
+
     pub(super) fn per_second(&self) -> f64 {
         self.used.per_second(self.done.count)
     }
@@ -170,3 +259,6 @@ impl Measured {
         format!("  {name:<11} {rate:.0} {what}/s{broker}, this tool {own:.3} us\n")
     }
 }
+
+#[cfg(test)]
+mod tests;

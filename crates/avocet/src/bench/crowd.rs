@@ -85,12 +85,12 @@ pub(super) struct Crowd {
     arrivals: Arrivals,
     arrived_at: u64,
     receive_maximum: u16,
-    /// Whether what [`Self::watch_end`] watches has ended.
-    is_ended: bool,
+    /// Whether there was something to be heard where [`Self::listen_to`] listens.
+    is_called: bool,
 }
 
-/// The number of what is watched for its end, among the members.
-const END: u64 = u64::MAX;
+/// The number of what is listened to, among the members.
+const CALL: u64 = u64::MAX;
 
 impl Crowd {
     pub(super) fn new(dialer: Dialer, patience: Duration) -> io::Result<Self> {
@@ -118,7 +118,7 @@ impl Crowd {
             arrivals: Arrivals::new(),
             arrived_at: 0,
             receive_maximum: u16::MAX,
-            is_ended: false,
+            is_called: false,
         })
     }
 
@@ -157,13 +157,13 @@ impl Crowd {
         self.receive_maximum
     }
 
-    /// From now on [`Self::is_ended`] says whether the other side of `pipe` is gone.
-    pub(super) fn watch_end(&self, pipe: &impl std::os::fd::AsFd) -> io::Result<()> {
-        self.poller.add(pipe, END)
+    /// From now on [`Self::take_call`] says whether something came by `pipe`, its end included.
+    pub(super) fn listen_to(&self, pipe: &impl std::os::fd::AsFd) -> io::Result<()> {
+        self.poller.add(pipe, CALL)
     }
 
-    pub(super) fn is_ended(&self) -> bool {
-        self.is_ended
+    pub(super) fn take_call(&mut self) -> bool {
+        std::mem::take(&mut self.is_called)
     }
 
     /// Where to append what a member is to send with the next turn.
@@ -189,8 +189,8 @@ impl Crowd {
         self.poller.wait(Some(wait.min(WAIT)), &mut ready)?;
         self.tick();
         for event in &ready {
-            if event.number == END {
-                self.is_ended = true;
+            if event.number == CALL {
+                self.is_called = true;
                 continue;
             }
             let index = event.number as usize;

@@ -10,8 +10,7 @@ use super::{
     bar::Bar,
     broker::CrowdArgs,
     crowd::{Crowd, Plan},
-    limits,
-    processes::{ProcessArgs, Role},
+    processes::Role,
     spread,
 };
 use crate::client::Failure;
@@ -24,8 +23,6 @@ pub(crate) struct GatherArgs {
     /// Clients that begin to connect in a second, instead of as many as can.
     #[arg(long, value_parser = rate)]
     rate: Option<f64>,
-    #[command(flatten)]
-    pub(super) processes: ProcessArgs,
 }
 
 /// So many clients of one broker.
@@ -40,28 +37,20 @@ pub(super) struct Gathering<'a> {
 
 impl Gathering<'_> {
     pub(super) fn role(&self) -> Role {
-        self.args.processes.role()
+        self.crowd.broker.role()
     }
 
     /// Says so if there cannot be so many connections.
     pub(super) fn check(&self) -> Result<(), Failure> {
         let at_once = if self.is_kept { self.count } else { self.count.min(2048) };
         self.role().share(self.count)?;
-        if !matches!(self.role(), Role::Part(_)) {
-            self.crowd.broker.check_ports(at_once)?;
-            if let Some(pid) = self.crowd.broker.pid {
-                limits::open_files_of(pid, at_once)?;
-            }
-        }
-        Ok(limits::open_files(at_once.div_ceil(self.role().processes().into()))?)
+        self.crowd.check(at_once)
     }
 
     /// The clients of this process, none of them connected.
     pub(super) fn crowd(&self) -> Result<Crowd, Failure> {
         let share = self.role().share(self.count)?;
-        let dialer = self.crowd.dialer(share.start)?;
-        let crowd = Crowd::new(dialer, self.crowd.patience).map_err(anyhow::Error::from)?;
-        Ok(crowd)
+        self.crowd.crowd(share.start)
     }
 
     /// What is to be connected by this process.
@@ -108,10 +97,7 @@ pub(super) fn to_json(name: &str, gathering: &Gathering<'_>, arrivals: &Arrivals
 /// The same for people.
 pub(super) fn to_text(name: &str, gathering: &Gathering<'_>, arrivals: &Arrivals) -> String {
     let (count, version) = (gathering.count, gathering.crowd.broker.version());
-    let processes = match gathering.role().processes() {
-        1 => String::new(),
-        several => format!(" of {several} processes"),
-    };
+    let processes = gathering.role().to_text();
     let mut text = format!("{name}: {count} connections{processes}, MQTT {version}\n");
     let (connected, rate) = (arrivals.connected, arrivals.rate);
     text.push_str(&format!("  connected   {connected}, {rate:.0} connects/s\n"));

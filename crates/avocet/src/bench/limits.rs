@@ -26,7 +26,7 @@ fn refusal(count: u64, maximum: u64) -> String {
     let room = maximum.saturating_sub(OTHERS).max(1);
     format!(
         "{count} connections need as many open files, and a process may have {maximum} here: \
-         --processes {} shares them out where a scenario has it, `ulimit -n` raises the limit",
+         --processes {} shares them out, `ulimit -n` raises the limit",
         count.div_ceil(room)
     )
 }

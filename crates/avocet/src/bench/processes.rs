@@ -1,6 +1,7 @@
-//! A load that several processes share, each with descriptors and a processor of its own. They are
+//! Work that several processes share, each with descriptors and a processor of its own. They are
 //! started with the same command line and told which part is theirs; each says `ready`, waits for a
-//! line on its standard input, and prints one line of JSON for the process that merges.
+//! line on its standard input, and prints one line of JSON for the process that merges: once, or
+//! for each stretch of a course.
 
 use std::{
     io::{self, BufRead, BufReader, Write},
@@ -25,7 +26,7 @@ const WAIT: Duration = Duration::from_millis(50);
 
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct ProcessArgs {
-    /// Processes that share the load; each is a load of its own, with a part of the count.
+    /// Processes that share the work; each does a part of it, with clients and topics of its own.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     processes: u32,
     /// Which of them this one is.
@@ -97,6 +98,14 @@ impl Role {
         if let Self::Parent(of) = self { of } else { 1 }
     }
 
+    /// What is said of the processes, if there are several.
+    pub(super) fn to_text(self) -> String {
+        match self.processes() {
+            1 => String::new(),
+            several => format!(" of {several} processes"),
+        }
+    }
+
     /// How many processes share the load.
     pub(super) fn processes(self) -> u32 {
         match self {
@@ -117,24 +126,43 @@ impl Part {
     #[expect(clippy::unused_self, reason = "only a part has a gate")]
     pub(super) fn wait_for_all(self) -> anyhow::Result<()> {
         print("ready\n");
-        let mut line = String::new();
-        io::stdin().lock().read_line(&mut line)?;
-        if line.is_empty() {
-            bail!("the process that started us is gone");
-        }
-        Ok(())
+        begin()
+    }
+
+    /// The same, time after time, while the clients are kept connected; the crowd listens to our
+    /// standard input.
+    #[expect(clippy::unused_self, reason = "only a part has a gate")]
+    pub(super) fn rest_until_all(self, crowd: &mut Crowd) -> anyhow::Result<()> {
+        print("ready\n");
+        rest_until_called(crowd)?;
+        begin()
     }
 
     /// Keeps the clients connected until the process that started us ends our standard input.
     #[expect(clippy::unused_self, reason = "only a part waits for its end")]
     pub(super) fn wait_for_end(self, crowd: &mut Crowd) -> anyhow::Result<()> {
-        crowd.watch_end(&io::stdin())?;
-        while !crowd.is_ended() {
-            crowd.turn(WAIT, &mut Rest)?;
-        }
+        crowd.listen_to(&io::stdin())?;
+        rest_until_called(crowd)?;
         crowd.check()?;
         crowd.leave()
     }
+}
+
+/// Takes the word to begin.
+fn begin() -> anyhow::Result<()> {
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    if line.is_empty() {
+        bail!("the process that started us is gone");
+    }
+    Ok(())
+}
+
+fn rest_until_called(crowd: &mut Crowd) -> anyhow::Result<()> {
+    while !crowd.take_call() {
+        crowd.turn(WAIT, &mut Rest)?;
+    }
+    Ok(())
 }
 
 /// The processes that were started. They end with this.
@@ -155,12 +183,18 @@ impl Parts {
             pipes.push(children.start_part(&arguments)?);
         }
         let mut parts = Self { pipes, _children: children };
-        for line in parts.lines()? {
+        parts.wait_until_ready()?;
+        Ok(parts)
+    }
+
+    /// Waits until all are ready, for what they do next if they have begun before.
+    pub(super) fn wait_until_ready(&mut self) -> anyhow::Result<()> {
+        for line in self.lines()? {
             if line.trim() != "ready" {
                 bail!("a process did not get ready");
             }
         }
-        Ok(parts)
+        Ok(())
     }
 
     /// Lets all begin.

@@ -16,6 +16,7 @@ use super::{
     feeder::{Feed, Feeder},
     memory::bytes_each,
     outcome::round,
+    processes::Role,
     subscriber::{Filters, Subscriber},
 };
 use crate::client::qos;
@@ -35,7 +36,7 @@ code 1 if a subscriber did not get all that its filter matches.";
 /// One message of so many stands under the filter for 1 %.
 const BUCKETS: u64 = 100;
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct RetainedArgs {
     /// How many messages, each with a topic of its own.
@@ -83,8 +84,17 @@ impl Course for RetainedArgs {
         &self.crowd
     }
 
-    fn clients(&self) -> u64 {
-        self.subscribers + self.publishers
+    fn clients(&self) -> [u64; 2] {
+        [self.publishers, self.subscribers]
+    }
+
+    fn part(&self, role: Role) -> Result<Self, String> {
+        Ok(Self {
+            count: role.part_of(self.count)?,
+            publishers: role.part_of(self.publishers)?,
+            subscribers: role.part_of(self.subscribers)?,
+            ..self.clone()
+        })
     }
 
     fn stretches(&self) -> Vec<Stretch> {
@@ -118,6 +128,7 @@ impl Course for RetainedArgs {
     fn to_json(&self, record: &Record<Stretch>) -> Value {
         let mut told = json!({
             "scenario": "retained",
+            "processes": self.crowd.broker.role().processes(),
             "messages": self.count,
             "payload_bytes": self.size,
             "publishers": self.publishers,
@@ -144,8 +155,9 @@ impl Course for RetainedArgs {
     fn to_text(&self, record: &Record<Stretch>) -> String {
         let (count, size, qos) = (self.count, self.size, self.qos.bits());
         let (subscribers, version) = (self.subscribers, self.crowd.broker.version());
+        let processes = self.crowd.broker.role().to_text();
         let mut text = format!(
-            "retained: {count} messages of {size} bytes, QoS {qos}, {subscribers} subscribers, \
+            "retained: {count} messages of {size} bytes, QoS {qos}, {subscribers} subscribers{processes}, \
              MQTT {version}\n"
         );
         for (stretch, measured) in &record.stretches {

@@ -13,6 +13,7 @@ use super::{
     feeder::{Feed, Feeder},
     memory::bytes_each,
     outcome::round,
+    processes::Role,
     spread,
     subscriber::{Filters, Mix, Subscriber},
 };
@@ -31,7 +32,7 @@ published to such topics and then to topics that no filter matches; PINGREQ afte
 tells when the broker is done with them. Memory is what the broker has grown by; one that has held
 as much before has it to use again, so start it anew.";
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct SubscribeArgs {
     /// How many filters.
@@ -75,8 +76,18 @@ impl Course for SubscribeArgs {
         &self.crowd
     }
 
-    fn clients(&self) -> u64 {
-        self.clients + self.publishers
+    fn clients(&self) -> [u64; 2] {
+        [self.clients, self.publishers]
+    }
+
+    fn part(&self, role: Role) -> Result<Self, String> {
+        Ok(Self {
+            filters: role.part_of(self.filters)?,
+            clients: role.part_of(self.clients)?,
+            messages: if self.messages == 0 { 0 } else { role.part_of(self.messages)? },
+            publishers: role.part_of(self.publishers)?,
+            ..self.clone()
+        })
     }
 
     fn stretches(&self) -> Vec<Stretch> {
@@ -104,6 +115,7 @@ impl Course for SubscribeArgs {
     fn to_json(&self, record: &Record<Stretch>) -> Value {
         let mut told = json!({
             "scenario": "subscribe",
+            "processes": self.crowd.broker.role().processes(),
             "filters": self.filters,
             "clients": self.clients,
             "mix": format!("{:?}", self.mix).to_lowercase(),
@@ -125,8 +137,9 @@ impl Course for SubscribeArgs {
         let (filters, clients, batch) = (self.filters, self.clients, self.batch);
         let (mix, version) =
             (format!("{:?}", self.mix).to_lowercase(), self.crowd.broker.version());
+        let processes = self.crowd.broker.role().to_text();
         let mut text = format!(
-            "subscribe: {filters} filters ({mix}) of {clients} clients, {batch} a packet, \
+            "subscribe: {filters} filters ({mix}) of {clients} clients{processes}, {batch} a packet, \
              MQTT {version}\n"
         );
         for (stretch, measured) in &record.stretches {

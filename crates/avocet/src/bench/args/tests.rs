@@ -101,7 +101,6 @@ fn nonsense_is_wrong_usage() {
         "bench connect --count 0",
         "bench connect --rate 0",
         "bench idle --subscribe 2",
-        "bench retained --processes 2",
         "bench retained --qos 3",
         "bench subscribe --mix none",
         "bench index --shape none",
