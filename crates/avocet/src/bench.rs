@@ -10,6 +10,7 @@
 //!   one thread; [`course`]: stretches that the last two go through;
 //! - [`hold`]: clients without sockets, and a broker in the same process;
 //! - [`index`]: what filters and retained topics cost, without a broker;
+//! - [`tempo`]: how fast clients come in;
 //! - [`dial`], [`source`], [`limits`]: connections that nobody waits for, and how many can be;
 //! - [`feeder`], [`subscriber`]: what a crowd publishes and subscribes;
 //! - [`processes`], [`shared`]: a load that several processes share;
@@ -57,6 +58,7 @@ mod source;
 mod spread;
 mod subscribe;
 mod subscriber;
+mod tempo;
 mod window;
 mod wire;
 mod yardstick;

@@ -12,6 +12,7 @@ use super::{
     crowd::{Crowd, Plan},
     processes::Role,
     spread,
+    tempo::Tempo,
 };
 use crate::client::Failure;
 
@@ -59,7 +60,7 @@ impl Gathering<'_> {
         Ok(Plan {
             count: share.end - share.start,
             concurrency: ((f64::from(self.args.concurrency) * fraction) as usize).max(1),
-            rate: self.args.rate.map(|rate| rate * fraction),
+            tempo: Tempo::new(self.args.rate.map(|rate| rate * fraction)),
             is_kept: self.is_kept,
         })
     }

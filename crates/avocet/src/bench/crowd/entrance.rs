@@ -8,7 +8,6 @@ use avocet_mqtt::{Codec, Packet, ReasonCode};
 use super::{
     Crowd, Plan, Rest, WAIT,
     member::{Member, Standing},
-    plan::due,
 };
 use crate::bench::{arrivals::Arrivals, bar::Bar, cpu};
 
@@ -39,7 +38,7 @@ impl Crowd {
         let mut begun = 0;
         loop {
             let now = self.tick();
-            let wanted = plan.count.min(plan.due(now - start));
+            let wanted = plan.count.min(plan.tempo.due(now - start));
             let some = wanted.min(begun + BEGUN_MAX);
             while begun < some && self.has_room() {
                 self.begin(self.serial);
@@ -58,9 +57,9 @@ impl Crowd {
                     kinds.join("; ")
                 );
             }
-            let wait = match plan.next(begun) {
+            let wait = match plan.tempo.wait(begun, now - start) {
                 _ if begun < wanted && self.has_room() => Duration::ZERO,
-                Some(next) if begun >= wanted => due(start + next, now),
+                Some(wait) if begun >= wanted => wait,
                 Some(_) | None => WAIT,
             };
             self.turn(wait, &mut Rest)?;
