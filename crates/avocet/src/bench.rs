@@ -10,7 +10,7 @@
 //!   one thread; [`course`]: stretches that the last two go through;
 //! - [`hold`]: clients without sockets, and a broker in the same process;
 //! - [`index`]: what filters and retained topics cost, without a broker;
-//! - [`tempo`]: how fast clients come in;
+//! - [`tempo`]: how fast clients come in, subscribe and publish, if they have a rate;
 //! - [`dial`], [`source`], [`limits`]: connections that nobody waits for, and how many can be;
 //! - [`feeder`], [`subscriber`]: what a crowd publishes and subscribes;
 //! - [`processes`], [`shared`]: a load that several processes share;

@@ -1,4 +1,5 @@
-//! Publishers that send numbered messages, each to a topic of its own, in a closed loop.
+//! Publishers that send numbered messages, each to a topic of its own, in a closed loop that may
+//! have a rate.
 
 use std::{collections::VecDeque, fmt, time::Duration};
 
@@ -9,6 +10,7 @@ use super::{
     bar::Bar,
     crowd::{Crowd, PINGREQ, Scenario},
     gathering::IDLE_WAIT,
+    tempo::Tempo,
     wire::{self, Frame, Malformed, kind},
 };
 
@@ -25,6 +27,8 @@ pub(super) struct Feed<'a> {
     /// Messages of a publisher that the broker has not answered for. It answers for QoS 0 with
     /// PINGRESP: half a window is followed by PINGREQ.
     pub(super) window: u16,
+    /// Messages of all publishers together.
+    pub(super) tempo: Tempo,
 }
 
 impl fmt::Debug for Feed<'_> {
@@ -49,6 +53,8 @@ pub(super) struct Feeder<'a> {
     first: usize,
     lanes: Vec<Lane>,
     next: u64,
+    /// How many may have been sent by now.
+    due: u64,
     /// Messages that the broker has answered for.
     done: u64,
     pub(super) refused: u64,
@@ -66,6 +72,7 @@ impl<'a> Feeder<'a> {
         version: ProtocolVersion,
     ) -> Self {
         Self {
+            due: feed.tempo.due(0),
             feed,
             version,
             first,
@@ -92,14 +99,24 @@ impl<'a> Feeder<'a> {
         if self.feed.qos != QoS::AtMostOnce && self.feed.window > allowed {
             bail!("the broker takes no window above {allowed} (its Receive Maximum)");
         }
-        self.heard_at = crowd.tick();
+        let start = crowd.tick();
+        self.heard_at = start;
         while self.done < self.feed.count || self.received < expected {
-            for lane in 0..self.lanes.len() {
-                self.fill(crowd, lane);
+            let elapsed = crowd.tick() - start;
+            self.due = self.feed.tempo.due(elapsed);
+            // With a rate everyone has a turn to be the first.
+            let (first, lanes) = (self.next as usize, self.lanes.len());
+            for lane in 0..lanes {
+                self.fill(crowd, (first + lane) % lanes);
             }
-            crowd.turn(IDLE_WAIT, self)?;
+            let wait = self.feed.tempo.wait(self.next, elapsed).filter(|_| self.next >= self.due);
+            crowd.turn(wait.unwrap_or(IDLE_WAIT), self)?;
             crowd.check()?;
             bar.show(name, self.done, self.feed.count);
+            if self.done == self.next && self.next < self.feed.count {
+                // There was nothing to be heard until now.
+                self.heard_at = crowd.tick();
+            }
             let silence = Duration::from_nanos(crowd.tick().saturating_sub(self.heard_at));
             if silence > patience {
                 if self.done == self.feed.count {
@@ -125,7 +142,8 @@ impl<'a> Feeder<'a> {
 
     /// How many messages may be sent next.
     fn room(&self, lane: usize) -> u64 {
-        let (left, window) = (self.feed.count - self.next, u64::from(self.feed.window));
+        let left = self.feed.count.min(self.due).saturating_sub(self.next);
+        let window = u64::from(self.feed.window);
         let lane = &self.lanes[lane];
         left.min(match self.feed.qos {
             QoS::AtMostOnce if lane.batches.len() < 2 => window.div_ceil(2),

@@ -14,10 +14,12 @@ use super::{
     course::{Course, Done, Measured, Record},
     crowd::Crowd,
     feeder::{Feed, Feeder},
+    gathering::rate,
     memory::bytes_each,
     outcome::round,
     processes::Role,
     subscriber::{Filters, Subscriber},
+    tempo::Tempo,
 };
 use crate::client::qos;
 
@@ -25,6 +27,7 @@ const EXAMPLES: &str = "\
 Examples:
   avocet bench retained --pid $(pidof avocet)      100,000 retained messages, 10 subscribers
   avocet bench retained --count 1000000 --qos 0 --subscribers 1
+  avocet bench retained --count 1000 --rate 500    that many a second
   avocet bench retained --count 1000 --leave       and let them stay
 
 Memory is what the broker has grown by; one that has held as much before has it to use again, so
@@ -48,6 +51,10 @@ pub(crate) struct RetainedArgs {
     /// How many messages a publisher may have outstanding.
     #[arg(long, default_value_t = 64, value_parser = window())]
     window: u16,
+    /// Messages set or removed in a second, by all publishers together: as many as the windows
+    /// allow, if not given.
+    #[arg(long, value_parser = rate)]
+    rate: Option<f64>,
     /// QoS of the messages.
     #[arg(long, default_value = "1", value_parser = qos)]
     qos: QoS,
@@ -93,6 +100,7 @@ impl Course for RetainedArgs {
             count: role.part_of(self.count)?,
             publishers: role.part_of(self.publishers)?,
             subscribers: role.part_of(self.subscribers)?,
+            rate: self.rate.map(|rate| rate * role.fraction()),
             ..self.clone()
         })
     }
@@ -134,6 +142,7 @@ impl Course for RetainedArgs {
             "publishers": self.publishers,
             "subscribers": self.subscribers,
             "window": self.window,
+            "rate": self.rate,
             "qos": self.qos.bits(),
             "subscribe_qos": self.subscribe_qos.bits(),
             "mqtt": self.crowd.broker.version(),
@@ -193,7 +202,8 @@ impl RetainedArgs {
         let (count, qos, window) = (self.count, self.qos, self.window);
         let root = root();
         let topic = |number| topic(&root, number);
-        let feed = Feed { count, topic: &topic, payload, retain: true, qos, window };
+        let tempo = Tempo::new(self.rate);
+        let feed = Feed { count, topic: &topic, payload, retain: true, qos, window, tempo };
         let mut feeder = Feeder::new(feed, 0, self.publishers as usize, self.crowd.broker.mqtt);
         feeder.run(crowd, name, 0, self.crowd.patience, bar)?;
         Ok(Done { refused: feeder.refused, ..Done::all(count) })

@@ -11,11 +11,13 @@ use super::{
     course::{Course, Done, Measured, Record},
     crowd::Crowd,
     feeder::{Feed, Feeder},
+    gathering::rate,
     memory::bytes_each,
     outcome::round,
     processes::Role,
     spread,
     subscriber::{Filters, Mix, Subscriber},
+    tempo::Tempo,
 };
 
 /// What is published, with a filter and without.
@@ -25,7 +27,7 @@ const EXAMPLES: &str = "\
 Examples:
   avocet bench subscribe --pid $(pidof avocet)     100,000 filters of 100 clients
   avocet bench subscribe --filters 1000000 --clients 1000 --mix mixed
-  avocet bench subscribe --batch 1 --messages 0
+  avocet bench subscribe --batch 1 --rate 1000 --messages 0
 
 Each filter has a topic that it alone matches. After the subscriptions, messages of QoS 0 are
 published to such topics and then to topics that no filter matches; PINGREQ after half a window
@@ -47,6 +49,10 @@ pub(crate) struct SubscribeArgs {
     /// Filters in a SUBSCRIBE packet.
     #[arg(long, default_value_t = 50, value_parser = up_to(10_000))]
     batch: u64,
+    /// Filters subscribed to or taken back in a second, by all clients together: as many as can, if
+    /// not given.
+    #[arg(long, value_parser = rate)]
+    rate: Option<f64>,
     /// Messages to publish to topics that a filter matches, and as many to others; 0 for none.
     #[arg(long, default_value_t = 100_000)]
     messages: u64,
@@ -86,6 +92,7 @@ impl Course for SubscribeArgs {
             clients: role.part_of(self.clients)?,
             messages: if self.messages == 0 { 0 } else { role.part_of(self.messages)? },
             publishers: role.part_of(self.publishers)?,
+            rate: self.rate.map(|rate| rate * role.fraction()),
             ..self.clone()
         })
     }
@@ -120,6 +127,7 @@ impl Course for SubscribeArgs {
             "clients": self.clients,
             "mix": format!("{:?}", self.mix).to_lowercase(),
             "batch": self.batch,
+            "rate": self.rate,
             "mqtt": self.crowd.broker.version(),
             "broker_pss_bytes_per_filter": self.bytes_each(record),
             "match_one": null,
@@ -165,7 +173,8 @@ impl SubscribeArgs {
     fn subscriber(&self, crowd: &Crowd) -> Subscriber {
         let members = crowd.inside().take(self.clients as usize).collect();
         let filters = Filters::new(self.filters, self.mix);
-        Subscriber::new(members, filters, self.batch, self.crowd.broker.mqtt)
+        let subscriber = Subscriber::new(members, filters, self.batch, self.crowd.broker.mqtt);
+        subscriber.at(Tempo::new(self.rate))
     }
 
     /// Subscribes, or takes the subscriptions back.
@@ -193,7 +202,8 @@ impl SubscribeArgs {
         let topic = |number: u64| filters.topic(from + number % self.filters);
         let (count, payload, window) = (self.messages, &b"0123456789abcdef"[..], self.window);
         let qos = QoS::AtMostOnce;
-        let feed = Feed { count, topic: &topic, payload, retain: false, qos, window };
+        let tempo = Tempo::new(None);
+        let feed = Feed { count, topic: &topic, payload, retain: false, qos, window, tempo };
         let (first, publishers) = (self.clients as usize, self.publishers as usize);
         let mut feeder = Feeder::new(feed, first, publishers, self.crowd.broker.mqtt);
         feeder.run(crowd, "publishing", expected, self.crowd.patience, bar)?;

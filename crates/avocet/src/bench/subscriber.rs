@@ -1,7 +1,7 @@
 //! Subscribes clients to many filters and takes the subscriptions back, each client waiting for one
-//! answer at a time.
+//! answer at a time, all of them at a rate if there is one.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use anyhow::bail;
 use avocet_mqtt::{
@@ -15,6 +15,7 @@ use super::{
     crowd::{Crowd, Scenario},
     gathering::IDLE_WAIT,
     latency::Latencies,
+    tempo::Tempo,
     wire::{Frame, Malformed, kind},
 };
 
@@ -122,6 +123,12 @@ pub(super) struct Subscriber {
     batch: u64,
     version: ProtocolVersion,
     is_ending: bool,
+    tempo: Tempo,
+    begun_at: u64,
+    /// Places of those who wait for their next packet to be due.
+    idle: VecDeque<usize>,
+    /// Filters in all packets that were sent.
+    asked: u64,
     pub(super) done: u64,
     pub(super) refused: u64,
     pub(super) latencies: Latencies,
@@ -148,6 +155,10 @@ impl Subscriber {
             batch,
             version,
             is_ending: false,
+            tempo: Tempo::new(None),
+            begun_at: 0,
+            idle: VecDeque::new(),
+            asked: 0,
             done: 0,
             refused: 0,
             latencies: Latencies::new(),
@@ -155,11 +166,16 @@ impl Subscriber {
         }
     }
 
+    /// Filters of all clients together. A packet is sent when all of its filters are due.
+    pub(super) fn at(self, tempo: Tempo) -> Self {
+        Self { tempo, ..self }
+    }
+
     /// Takes back all subscriptions with the next run.
     pub(super) fn end_subscriptions(&mut self) {
         self.is_ending = true;
         self.askers.fill(Asker::default());
-        (self.done, self.refused) = (0, 0);
+        (self.asked, self.done, self.refused) = (0, 0, 0);
         self.latencies.clear();
     }
 
@@ -173,8 +189,10 @@ impl Subscriber {
         self.begin(crowd);
         let name = if self.is_ending { "unsubscribing" } else { "subscribing" };
         while !self.is_over() {
-            crowd.turn(IDLE_WAIT, self)?;
+            let wait = self.wait(crowd.tick());
+            crowd.turn(wait, self)?;
             crowd.check()?;
+            self.ask_idle(crowd);
             bar.show(name, self.done, self.filters.count());
             let silence = crowd.tick().saturating_sub(self.heard_at);
             if Duration::from_nanos(silence) > patience {
@@ -184,15 +202,46 @@ impl Subscriber {
         Ok(())
     }
 
-    /// Sends the first packet of everyone.
+    /// Sends the first packet of everyone whose packet is due.
     pub(super) fn begin(&mut self, crowd: &mut Crowd) {
-        self.heard_at = crowd.tick();
-        for place in 0..self.members.len() {
-            let now = self.heard_at;
+        self.begun_at = crowd.tick();
+        self.heard_at = self.begun_at;
+        self.idle = (0..self.members.len()).collect();
+        self.ask_idle(crowd);
+    }
+
+    /// Lets those ask who have waited until now.
+    fn ask_idle(&mut self, crowd: &mut Crowd) {
+        let now = crowd.tick();
+        if self.asked == self.done {
+            // There was nothing to be heard until now.
+            self.heard_at = now;
+        }
+        while let Some(place) = self.idle.front().copied().filter(|place| self.is_due(*place, now))
+        {
+            self.idle.pop_front();
             if let Some(out) = crowd.out(self.members[place]) {
                 self.ask(place, out, now);
             }
         }
+    }
+
+    /// How long nobody has anything to send who hears nothing.
+    fn wait(&self, now: u64) -> Duration {
+        let Some(place) = self.idle.front() else { return IDLE_WAIT };
+        let last = (self.asked + self.wanted(*place)).saturating_sub(1);
+        self.tempo.wait(last, now - self.begun_at).unwrap_or(IDLE_WAIT)
+    }
+
+    fn is_due(&self, place: usize, now: u64) -> bool {
+        self.asked + self.wanted(place) <= self.tempo.due(now.saturating_sub(self.begun_at))
+    }
+
+    /// How many filters the next packet has.
+    fn wanted(&self, place: usize) -> u64 {
+        let all = self.filters.count().saturating_sub(place as u64);
+        let left = all.div_ceil(self.members.len() as u64).saturating_sub(self.askers[place].next);
+        left.min(self.batch)
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -200,15 +249,15 @@ impl Subscriber {
     }
 
     fn ask(&mut self, place: usize, out: &mut Vec<u8>, now: u64) {
-        let (clients, count) = (self.members.len() as u64, self.filters.count());
-        let asker = &mut self.askers[place];
-        let numbers = (asker.next..asker.next + self.batch).map(|i| i * clients + place as u64);
-        let filters: Vec<_> =
-            numbers.take_while(|number| *number < count).map(|n| self.filters.filter(n)).collect();
-        if filters.is_empty() {
+        let (clients, wanted) = (self.members.len() as u64, self.wanted(place));
+        if wanted == 0 {
             return;
         }
-        asker.asked = filters.len() as u64;
+        let asker = &mut self.askers[place];
+        let numbers = (asker.next..asker.next + wanted).map(|i| i * clients + place as u64);
+        let filters: Vec<_> = numbers.map(|number| self.filters.filter(number)).collect();
+        self.asked += wanted;
+        asker.asked = wanted;
         asker.next += asker.asked;
         asker.asked_at = now;
         asker.last_id = asker.last_id.checked_add(1).unwrap_or(1);
@@ -256,7 +305,11 @@ impl Scenario for Subscriber {
         self.latencies.add(now.saturating_sub(asker.asked_at));
         self.done += asked;
         self.heard_at = now;
-        self.ask(place, out, now);
+        if self.idle.is_empty() && self.is_due(place, now) {
+            self.ask(place, out, now);
+        } else {
+            self.idle.push_back(place);
+        }
         Ok(())
     }
 }

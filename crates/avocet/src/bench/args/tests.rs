@@ -102,6 +102,8 @@ fn nonsense_is_wrong_usage() {
         "bench connect --rate 0",
         "bench idle --subscribe 2",
         "bench retained --qos 3",
+        "bench retained --rate 0",
+        "bench subscribe --rate -1",
         "bench subscribe --mix none",
         "bench index --shape none",
         "bench index --filters 0",

@@ -1,8 +1,8 @@
 use super::*;
 
 fn feeder(qos: QoS, count: u64, window: u16) -> Feeder<'static> {
-    let feed =
-        Feed { count, topic: &|n| format!("t/{n}"), payload: b"p", retain: true, qos, window };
+    let (topic, tempo) = (&|n| format!("t/{n}"), Tempo::new(None));
+    let feed = Feed { count, topic, payload: b"p", retain: true, qos, window, tempo };
     Feeder::new(feed, 3, 1, ProtocolVersion::V3_1_1)
 }
 
@@ -57,4 +57,13 @@ fn qos_2_is_over_with_pubcomp() {
     assert_eq!(feeder.done, 0);
     answer(&mut feeder, kind::PUBCOMP, &[0, 1]);
     assert_eq!(feeder.done, 1);
+}
+
+#[test]
+fn no_more_is_sent_than_is_due() {
+    let mut feeder = feeder(QoS::AtLeastOnce, 9, 4);
+    for (due, kinds) in [(1, &[3][..]), (1, &[]), (3, &[3, 3]), (u64::MAX, &[3])] {
+        feeder.due = due;
+        assert_eq!(sent(&mut feeder), kinds, "{due} due");
+    }
 }

@@ -40,3 +40,20 @@ fn everyone_asks_for_a_share_in_batches() {
     assert_eq!((subscriber.done, subscriber.refused), (7, 1));
     assert_eq!(subscriber.latencies.min(), Some(10));
 }
+
+#[test]
+fn packet_waits_until_all_of_its_filters_are_due() {
+    let filters = Filters::new(7, Mix::Exact);
+    let subscriber = Subscriber::new(vec![4, 5], filters, 2, ProtocolVersion::V3_1_1);
+    let mut subscriber = subscriber.at(Tempo::new(Some(1000.0)));
+    let (mut out, codes) = (Vec::new(), [0, 1, 0, 0]);
+    let answer = Frame { first: kind::SUBACK << 4, body: &codes, len: codes.len() + 2 };
+    assert!(!subscriber.is_due(0, 999_999) && subscriber.is_due(0, 1_000_001));
+    subscriber.ask(0, &mut out, 1_000_001);
+    out.clear();
+    subscriber.handle_frame(4, &answer, &mut out, 2_000_001).unwrap();
+    assert_eq!((out.len(), &subscriber.idle), (0, &VecDeque::from([0])));
+    // Of the second packet the last filter is due three milliseconds after the first of all.
+    assert_eq!(subscriber.wait(2_000_000), Duration::from_millis(1));
+    assert!(subscriber.is_due(0, 3_000_000));
+}
