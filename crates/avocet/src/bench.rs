@@ -10,6 +10,7 @@
 //!   one thread; [`course`]: stretches that the last two go through;
 //! - [`hold`]: clients without sockets, and a broker in the same process;
 //! - [`index`]: what filters and retained topics cost, without a broker;
+//! - [`scatter`]: an order in which neither of them meets neighbours;
 //! - [`tempo`]: how fast clients come in, subscribe and publish, if they have a rate;
 //! - [`dial`], [`source`], [`limits`]: connections that nobody waits for, and how many can be;
 //! - [`feeder`], [`subscriber`]: what a crowd publishes and subscribes;
@@ -50,6 +51,7 @@ mod progress;
 mod publisher;
 mod relay;
 mod retained;
+mod scatter;
 mod schedule;
 mod setup;
 mod shape;

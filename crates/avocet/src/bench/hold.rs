@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 
 use self::client::{Client, Expected};
 use super::{args::seconds, bar::Bar, broker::up_to, cpu, gauge::micros_each, memory::Held};
-use super::{memory::bytes_each, outcome::round};
+use super::{memory::bytes_each, outcome::round, scatter::Scatter};
 use crate::cli::print;
 
 const EXAMPLES: &str = "\
@@ -245,14 +245,14 @@ impl Field {
         publisher.enter(count, 0)?;
         self.serve(end)?;
         publisher.receive(count, Expected::Entry, PATIENCE)?;
-        let order = Order::of(count);
+        let order = Scatter::of(count as u64);
         for first in (0..count).step_by(BATCH) {
             let batch = first..count.min(first + BATCH);
             for place in batch.clone() {
-                publisher.publish(order.at(place), PATIENCE)?;
+                publisher.publish(order.at(place as u64) as usize, PATIENCE)?;
             }
             for place in batch {
-                let index = order.at(place);
+                let index = order.at(place as u64) as usize;
                 self.clients[index].receive(index, Expected::Message, PATIENCE)?;
             }
             self.bar.show("delivered", first as u64, count as u64);
@@ -283,30 +283,6 @@ impl Field {
 fn stream() -> (Accepted, Socket) {
     let (near, far) = pipe(STREAM_BYTES, [Peer::Local, Peer::Local]);
     (near.into(), Accepted::from(far).into_socket())
-}
-
-/// All numbers below a count, each once, in an order that jumps about.
-struct Order {
-    count: usize,
-    step: usize,
-}
-
-impl Order {
-    fn of(count: usize) -> Self {
-        // The golden section of the count: each step goes far, and far from all before it.
-        let start = (count as f64 * 0.618) as usize + 1;
-        let step = (start..).find(|&step| divisor(step, count) == 1).unwrap_or(1);
-        Self { count, step }
-    }
-
-    fn at(&self, place: usize) -> usize {
-        place * self.step % self.count
-    }
-}
-
-/// The greatest that divides both.
-fn divisor(one: usize, other: usize) -> usize {
-    if other == 0 { one } else { divisor(other, one % other) }
 }
 
 impl Found {

@@ -21,6 +21,7 @@ use super::{
     latency::{Latencies, Spread},
     memory::{Held, bytes_each},
     outcome::round,
+    scatter::Scatter,
     spread,
 };
 use crate::{cli::print, client::Failure};
@@ -137,10 +138,11 @@ fn measure(args: &IndexArgs) -> anyhow::Result<Outcome> {
     let subscribed = subscribe(&mut bar);
     let full = Held::of_process(std::process::id())?;
 
-    let random = |number| fleet.topic(spread_out(number) % fleet.count);
+    let scatter = Scatter::of(fleet.count);
+    let random = |number| fleet.topic(scatter.at(number));
     let random = look_up(args.lookups, random, |topic| router.matches(topic).width());
     let mut cache = RouteCache::new(CACHED_TOPICS);
-    let hot = |number| fleet.topic(spread_out(number % HOT) % fleet.count);
+    let hot = |number| fleet.topic(scatter.at(number % HOT));
     let hot = look_up(args.lookups, hot, |topic| cache.lookup(&router, topic).width());
     cache.clear();
 
@@ -221,11 +223,6 @@ fn look_up(
         elapsed += cpu::of_thread() - start;
     }
     LookUps { us: micros_each(elapsed, count), found: found as f64 / count as f64 }
-}
-
-/// A number far from those of its neighbours.
-fn spread_out(number: u64) -> u64 {
-    number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20
 }
 
 impl Changes {

@@ -15,6 +15,7 @@ use crate::bench::{
     latency::{Latencies, Spread},
     memory::{Held, bytes_each},
     outcome::round,
+    scatter::Scatter,
     spread,
 };
 
@@ -39,7 +40,7 @@ pub(super) fn measure(subscribers: u64, bar: &mut Bar) -> anyhow::Result<Outcome
     let filter = Filter::parse("fleet/announcement")?;
     let topic = filter.topic_filter();
     let clients: Vec<_> = (0..subscribers).map(|number| Client(Arc::new(number))).collect();
-    let subscriber = |number: u64| clients[(number % subscribers) as usize].clone();
+    let subscriber = |number: u64| clients[number as usize].clone();
     let router = Router::new(Config::default());
     let before = Held::of_process(std::process::id())?;
     let start = cpu::of_thread();
@@ -56,10 +57,11 @@ pub(super) fn measure(subscribers: u64, bar: &mut Bar) -> anyhow::Result<Outcome
     let (mut changes, mut lookups) = (Latencies::new(), Latencies::new());
     let mut is_good = true;
     let mut answer = Arc::clone(cache.lookup(&router, topic));
+    let scatter = Scatter::of(subscribers);
     for number in 0..CHANGES {
-        let number = super::spread_out(number);
+        let number = scatter.at(number);
         changes.add(nanoseconds(|| {
-            is_good &= router.unsubscribe(&filter, SubscriberId(number % subscribers));
+            is_good &= router.unsubscribe(&filter, SubscriberId(number));
         }));
         lookups.add(nanoseconds(|| answer = Arc::clone(cache.lookup(&router, topic))));
         is_good &= answer.width() as u64 == subscribers - 1;
