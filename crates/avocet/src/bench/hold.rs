@@ -36,6 +36,9 @@ figure.";
 const BATCH: usize = 4096;
 /// Bytes on their way in one direction of a stream.
 const STREAM_BYTES: usize = 64 * 1024;
+/// Fewer clients say nothing of memory: they live in what the batch that warms up has left, which
+/// is a twentieth of these.
+const WEIGHED_MIN: u64 = 100_000;
 /// One in so many goes and comes again.
 const CHURNED: usize = 100;
 const LISTENER: &str = "tcp.default";
@@ -286,14 +289,19 @@ fn stream() -> (Accepted, Socket) {
 }
 
 impl Found {
+    /// Bytes for each client; `None` of few.
+    fn bytes_each(&self, held: i64) -> Option<f64> {
+        (self.count >= WEIGHED_MIN).then(|| bytes_each(held, self.count))
+    }
+
     fn to_json(&self) -> serde_json::Value {
         json!({
             "scenario": "hold",
             "clients": self.count,
             "shards": self.shards,
-            "stream_bytes_per_connection": bytes_each(self.streams, self.count),
-            "broker_bytes_per_connection": bytes_each(self.broker, self.count),
-            "broker_bytes_per_connection_at_end": bytes_each(self.broker_after, self.count),
+            "stream_bytes_per_connection": self.bytes_each(self.streams),
+            "broker_bytes_per_connection": self.bytes_each(self.broker),
+            "broker_bytes_per_connection_at_end": self.bytes_each(self.broker_after),
             "connects_per_second": round(self.count as f64 / self.gathered.elapsed.as_secs_f64()),
             "broker_cpu_us_per_connect": round(self.gathered.us_each()),
             "broker_idle_cpu_percent": round(self.rested.busy_percent()),
@@ -304,13 +312,17 @@ impl Found {
     }
 
     fn to_text(&self) -> String {
-        let bytes = |held| bytes_each(held, self.count);
-        let (streams, broker, after) =
-            (bytes(self.streams), bytes(self.broker), bytes(self.broker_after));
+        let bytes =
+            [self.broker, self.broker_after, self.streams].map(|held| self.bytes_each(held));
+        let memory = if let [Some(broker), Some(after), Some(streams)] = bytes {
+            format!("{broker} bytes a connection, {after} at the end; streams {streams}")
+        } else {
+            format!("told from {WEIGHED_MIN} clients on")
+        };
         let rate = self.count as f64 / self.gathered.elapsed.as_secs_f64();
         format!(
             "hold: {} clients in memory, a subscription each, {} shards\n  \
-             memory      {broker} bytes a connection, {after} at the end; streams {streams}\n  \
+             memory      {memory}\n  \
              connect     {:.2} us with SUBSCRIBE, {rate:.0} a second\n  \
              rest        {:.2} % of a processor\n  \
              ping        {:.3} us\n  \
