@@ -5,8 +5,9 @@
 //! - [`tls`], [`websocket`], [`quic`], [`unix`], [`proxy`]: what each has of its own;
 //! - [`limit`]: bounds and options of a listener; [`default`]: who is let in unless told otherwise;
 //! - [`slow`]: subscribers that do not read;
-//! - [`foreign`]: clients that nobody here wrote.
+//! - [`foreign`]: clients that nobody here wrote; [`bench`]: the load generator.
 
+mod bench;
 mod default;
 mod foreign;
 mod limit;

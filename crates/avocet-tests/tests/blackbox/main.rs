@@ -7,13 +7,14 @@
 //!   adds, its bounds, and what its settings change for a client;
 //! - [`listener`]: TLS, WebSocket, QUIC, Unix sockets, PROXY headers, and who is let in;
 //! - [`config`]: the executable as its operator sees it; [`http`]: what it tells over HTTP;
-//! - [`command`]: `avocet sub` as a script sees it;
+//! - [`command`]: `avocet sub` as a script sees it; [`bench`]: `avocet bench`;
 //! - [`guide`]: the commands that the documents for users show;
 //! - [`client`]: mosquitto_pub and mosquitto_sub, paho-mqtt, aiomqtt, gmqtt, MQTT.js, rumqttc.
 //!
 //! `AVOCET_TEST_BROKER=mosquitto` tries the tests themselves; `docs/internals/testing.md` says
 //! where that broker and the standard part.
 
+mod bench;
 mod client;
 mod command;
 mod config;
