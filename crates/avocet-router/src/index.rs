@@ -12,12 +12,12 @@ mod bucket;
 mod chunks;
 pub(crate) mod crowd;
 mod exact;
-mod interner;
 mod merge;
 mod route;
 mod slot;
 mod table;
 mod terminal;
+mod texts;
 mod trie;
 
 use std::collections::BTreeMap;
@@ -84,14 +84,21 @@ pub struct Stats {
 pub struct Router<S> {
     buckets: Box<[RwLock<Bucket<S>>]>,
     /// One for each bucket and one that never moves; apart from the locks, which readers write to.
-    generations: Box<[AtomicU64]>,
+    signs: Box<[Sign]>,
     hashing: Hashing,
     config: Config,
     /// So many subscribers of one filter, and answers share its list.
     crowd_min: usize,
-    filters: AtomicUsize,
     subscriptions: AtomicUsize,
     groups: AtomicUsize,
+}
+
+/// What one sees of a bucket without its lock. Written under the lock, the generation last.
+#[derive(Debug, Default)]
+struct Sign {
+    /// How many, so that nobody waits for the lock of an empty bucket.
+    filters: AtomicUsize,
+    generation: AtomicU64,
 }
 
 /// From here on the list of a filter is shared: what a look-up copies under the bucket's lock is
@@ -120,11 +127,10 @@ impl<S: Subscriber> Router<S> {
         let bucket = |place| RwLock::new(Bucket::new(place));
         Self {
             buckets: (0..PLACES).map(bucket).collect(),
-            generations: (0..=PLACES).map(|_| AtomicU64::new(0)).collect(),
+            signs: (0..=PLACES).map(|_| Sign::default()).collect(),
             hashing: Hashing::default(),
             config,
             crowd_min: CROWD_MIN,
-            filters: AtomicUsize::new(0),
             subscriptions: AtomicUsize::new(0),
             groups: AtomicUsize::new(0),
         }
@@ -181,7 +187,7 @@ impl<S: Subscriber> Router<S> {
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats {
-            filters: self.filters.load(Ordering::Relaxed),
+            filters: self.signs.iter().map(|sign| sign.filters.load(Ordering::Relaxed)).sum(),
             subscriptions: self.subscriptions.load(Ordering::Relaxed),
             groups: self.groups.load(Ordering::Relaxed),
         }
@@ -203,8 +209,8 @@ impl<S: Subscriber> Router<S> {
     fn stamp(&self, places: &[BucketNumber; 4]) -> u64 {
         places
             .iter()
-            .filter_map(|&place| self.generations.get(usize::from(place)))
-            .fold(0, |sum, generation| sum.wrapping_add(generation.load(Ordering::Acquire)))
+            .filter_map(|&place| self.signs.get(usize::from(place)))
+            .fold(0, |sum, sign| sum.wrapping_add(sign.generation.load(Ordering::Acquire)))
     }
 
     /// [MQTT3-3.3.2-3] [MQTT5-3.3.2-3]
@@ -214,7 +220,7 @@ impl<S: Subscriber> Router<S> {
         let mut matched = Matched::new(self.crowd_min);
         // Before the buckets are read: what changes meanwhile makes the answer stale, not wrong.
         let stamp = self.stamp(&places);
-        for place in places.into_iter().filter(|&place| place != NOWHERE) {
+        for place in places.into_iter().filter(|&place| self.has_filters(place)) {
             self.bucket(place).read().for_each_match(&route, |terminal| matched.add(terminal));
         }
         let destinations = Arc::new(matched.merge(self.config.overlap));
@@ -229,9 +235,18 @@ impl<S: Subscriber> Router<S> {
         &self.buckets[usize::from(place)]
     }
 
+    fn sign(&self, place: BucketNumber) -> &Sign {
+        &self.signs[usize::from(place)]
+    }
+
+    /// Never nowhere.
+    fn has_filters(&self, place: BucketNumber) -> bool {
+        self.sign(place).filters.load(Ordering::Relaxed) > 0
+    }
+
     /// To be called under the bucket's lock, after the change.
     fn move_generation(&self, place: BucketNumber) {
-        self.generations[usize::from(place)].fetch_add(1, Ordering::Release);
+        self.sign(place).generation.fetch_add(1, Ordering::Release);
     }
 
     /// Changes the terminal of a filter that may be new.
@@ -243,9 +258,9 @@ impl<S: Subscriber> Router<S> {
     ) -> R {
         let place = route.home(filter.has_wildcard());
         let mut bucket = self.bucket(place).write();
-        let terminal = bucket.insert(route, &self.hashing);
+        let terminal = bucket.insert(route);
         if terminal.is_empty() {
-            self.filters.fetch_add(1, Ordering::Relaxed);
+            self.sign(place).filters.fetch_add(1, Ordering::Relaxed);
         }
         let result = change(terminal);
         self.move_generation(place);
@@ -265,8 +280,8 @@ impl<S: Subscriber> Router<S> {
         let result = change(terminal);
         let mut empty = None;
         if terminal.is_empty() {
-            empty = bucket.remove(route, &self.hashing);
-            self.filters.fetch_sub(1, Ordering::Relaxed);
+            empty = bucket.remove(route);
+            self.sign(place).filters.fetch_sub(1, Ordering::Relaxed);
         }
         self.move_generation(place);
         drop(bucket);

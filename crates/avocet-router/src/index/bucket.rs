@@ -1,7 +1,7 @@
 //! One of the buckets: what kind of index it has depends on its place.
 
 use super::exact::Exact;
-use super::route::{EXACT, Hashing, Route};
+use super::route::{EXACT, Route};
 use super::terminal::Terminal;
 use super::trie::Trie;
 use crate::subscriber::Subscriber;
@@ -32,23 +32,23 @@ impl<S: Subscriber> Bucket<S> {
         }
     }
 
-    pub(super) fn insert(&mut self, filter: &Route<'_>, hashing: &Hashing) -> &mut Terminal<S> {
+    pub(super) fn insert(&mut self, filter: &Route<'_>) -> &mut Terminal<S> {
         match self {
-            Self::Exact(exact) => exact.insert(filter.text, filter.hash, |text| hashing.text(text)),
-            Self::Trie(trie) => trie.insert(filter, hashing),
+            Self::Exact(exact) => exact.insert(filter.text, filter.hash),
+            Self::Trie(trie) => trie.insert(filter),
         }
     }
 
     /// Forgets the filter, whose terminal is empty. After the last it gives back all that the
     /// bucket held, which may be much, to be dropped outside its lock.
-    pub(super) fn remove(&mut self, filter: &Route<'_>, hashing: &Hashing) -> Option<Self> {
+    pub(super) fn remove(&mut self, filter: &Route<'_>) -> Option<Self> {
         let empty = match self {
             Self::Exact(exact) => {
-                exact.remove(filter.text, filter.hash, |text| hashing.text(text));
+                exact.remove(filter.text, filter.hash);
                 exact.is_empty().then(|| Self::Exact(Exact::new()))
             }
             Self::Trie(trie) => {
-                trie.remove(filter, hashing);
+                trie.remove(filter);
                 trie.is_empty().then(|| Self::Trie(Trie::new()))
             }
         };

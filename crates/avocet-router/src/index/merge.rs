@@ -14,11 +14,14 @@ use crate::filter::Marks;
 use crate::group::Group;
 use crate::subscriber::{Subscriber, SubscriberId};
 
+/// A topic is mostly of a few.
+type Members<S> = SmallVec<[Member<S>; 4]>;
+
 /// What matched so far, from whichever bucket.
 #[derive(Debug)]
 pub(crate) struct Matched<S> {
-    plain: Vec<Member<S>>,
-    fastlane: Vec<Member<S>>,
+    plain: Members<S>,
+    fastlane: Members<S>,
     groups: Vec<Arc<Group<S>>>,
     crowds: Vec<Crowd<S>>,
     crowd_min: usize,
@@ -26,7 +29,7 @@ pub(crate) struct Matched<S> {
 
 impl<S: Subscriber> Matched<S> {
     pub(crate) fn new(crowd_min: usize) -> Self {
-        let (plain, fastlane) = (Vec::new(), Vec::new());
+        let (plain, fastlane) = (SmallVec::new(), SmallVec::new());
         Self { plain, fastlane, groups: Vec::new(), crowds: Vec::new(), crowd_min }
     }
 
@@ -52,7 +55,8 @@ impl<S: Subscriber> Matched<S> {
         }
         self.plain.append(&mut self.fastlane);
         self.plain.sort_unstable_by_key(|member| member.id);
-        let throng = Throng { crowds: self.crowds.into(), others: self.plain.into(), overlap };
+        let throng =
+            Throng { crowds: self.crowds.into(), others: self.plain.into_boxed_slice(), overlap };
         Destinations { groups, throng: Some(Box::new(throng)), ..Destinations::default() }
     }
 }
@@ -133,10 +137,10 @@ pub(crate) struct Part<S> {
     pub(crate) next: Option<SubscriberId>,
 }
 
-fn destinations<S: Subscriber>(
-    mut members: Vec<Member<S>>,
-    overlap: Overlap,
-) -> Box<[Destination<S>]> {
+fn destinations<S: Subscriber>(mut members: Members<S>, overlap: Overlap) -> Box<[Destination<S>]> {
+    if members.is_empty() {
+        return Box::default();
+    }
     members.sort_unstable_by_key(|member| (member.id, member.slot.identifier));
     let mut found: Vec<Destination<S>> = Vec::with_capacity(members.len());
     let mut members = members.into_iter().peekable();
