@@ -119,40 +119,34 @@ impl<T: Clone> RetainedIndex<T> {
 
 impl<T: Clone> Shelf<T> {
     fn remove(&mut self, topic: &str) -> Option<T> {
-        let removed = self.topics.remove(topic)?;
-        self.levels.remove(topic);
+        let (topic, removed) = self.topics.remove_entry(topic)?;
+        self.levels.remove(&topic);
         Some(removed)
     }
 
     fn matching(&self, topic_filter: &str, from: Box<str>, limit: usize) -> Page<T> {
-        let mut misses = limit.saturating_mul(MISSES_PER_FOUND).max(MISSES_MIN);
+        let misses = limit.saturating_mul(MISSES_PER_FOUND).max(MISSES_MIN);
         match self.levels.rarest(topic_filter) {
-            Some(few) => self.matching_of(few, topic_filter, &from, limit, &mut misses),
-            None => self.matching_of_all(topic_filter, from, limit, &mut misses),
+            Some(few) => self.matching_of(few, topic_filter, &from, limit),
+            None => self.matching_of_all(topic_filter, from, limit, misses),
         }
     }
 
+    /// They are few: all of them are looked at for each page.
     fn matching_of(
         &self,
         few: &[Arc<str>],
         topic_filter: &str,
         from: &str,
         limit: usize,
-        misses: &mut usize,
     ) -> Page<T> {
-        let mut found = Vec::new();
-        let start = few.partition_point(|topic| **topic < *from);
-        for topic in &few[start..] {
-            if found.len() == limit || *misses == 0 {
-                return Page { found, next: Some(Cursor::at(topic)) };
-            }
-            if leap::is_match(topic_filter, topic) {
-                found.extend(self.topics.get(topic).cloned());
-            } else {
-                *misses -= 1;
-            }
-        }
-        Page { found, next: None }
+        let is_wanted =
+            |topic: &&Arc<str>| ***topic >= *from && leap::is_match(topic_filter, topic);
+        let mut matching: Vec<_> = few.iter().filter(is_wanted).collect();
+        matching.sort_unstable();
+        let next = matching.get(limit).map(|topic| Cursor::at(topic));
+        let found = matching.into_iter().take(limit);
+        Page { found: found.filter_map(|topic| self.topics.get(topic).cloned()).collect(), next }
     }
 
     fn matching_of_all(
@@ -160,21 +154,21 @@ impl<T: Clone> Shelf<T> {
         topic_filter: &str,
         mut from: Box<str>,
         limit: usize,
-        misses: &mut usize,
+        mut misses: usize,
     ) -> Page<T> {
         let mut found = Vec::new();
         let range =
             |from: &str| self.topics.range::<str, _>((Bound::Included(from), Bound::Unbounded));
         let mut ahead = range(&from);
         while let Some((topic, thing)) = ahead.next() {
-            if found.len() == limit || *misses == 0 {
+            if found.len() == limit || misses == 0 {
                 return Page { found, next: Some(Cursor::at(topic)) };
             }
             match step(topic_filter, topic) {
                 Step::Match => found.push(thing.clone()),
-                Step::Next => *misses -= 1,
+                Step::Next => misses -= 1,
                 Step::Leap(to) => {
-                    *misses -= 1;
+                    misses -= 1;
                     from = to.into();
                     ahead = range(&from);
                 }

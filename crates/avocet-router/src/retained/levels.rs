@@ -31,14 +31,14 @@ struct Level {
 #[derive(Debug)]
 enum Topics {
     One(Arc<str>),
-    /// In order.
+    /// In no order: to keep one would compare texts all over the memory.
     Few(Vec<Arc<str>>),
     /// So many.
     Many(usize),
 }
 
-/// Topics that share a level, up to which they are listed.
-const FEW_MAX: usize = 1024;
+/// Topics that share a level, up to which they are listed: so many each page of a filter looks at.
+const FEW_MAX: usize = 512;
 /// Levels of a topic that can be asked for, the first apart, behind which no wildcard can be.
 const DEPTH_MAX: usize = 16;
 const PARTS: usize = 256;
@@ -64,7 +64,7 @@ impl Levels {
     }
 
     /// The topic was there.
-    pub(super) fn remove(&mut self, topic: &str) {
+    pub(super) fn remove(&mut self, topic: &Arc<str>) {
         for (depth, text) in levels(topic) {
             let hash = self.hash(depth, text);
             let part = self.part(hash);
@@ -78,7 +78,7 @@ impl Levels {
         }
     }
 
-    /// The topics that can match the filter, and others, in order: those that have the rarest of
+    /// The topics that can match the filter, and others, in no order: those that have the rarest of
     /// the levels that the filter names behind a wildcard. `None` if that does not make them few.
     pub(super) fn rarest(&self, filter: &str) -> Option<&[Arc<str>]> {
         let wildcard = filter.split('/').position(|level| level == "+")?;
@@ -124,27 +124,23 @@ impl Topics {
 
     fn insert(&mut self, topic: &Arc<str>, few_max: usize) {
         match self {
-            Self::One(one) => {
-                let mut both = vec![Arc::clone(one), Arc::clone(topic)];
-                both.sort_unstable();
-                *self = Self::Few(both);
-            }
-            Self::Few(topics) if topics.len() < few_max => {
-                let at = topics.partition_point(|held| **held < **topic);
-                topics.insert(at, Arc::clone(topic));
-            }
+            Self::One(one) => *self = Self::Few(vec![Arc::clone(one), Arc::clone(topic)]),
+            Self::Few(topics) if topics.len() < few_max => topics.push(Arc::clone(topic)),
             Self::Few(topics) => *self = Self::Many(topics.len() + 1),
             Self::Many(count) => *count += 1,
         }
     }
 
     /// Whether it was the last.
-    fn remove(&mut self, topic: &str) -> bool {
+    fn remove(&mut self, topic: &Arc<str>) -> bool {
         match self {
             Self::One(_) => true,
             Self::Few(topics) => {
-                if let Ok(at) = topics.binary_search_by(|held| (**held).cmp(topic)) {
-                    topics.remove(at);
+                if let Some(at) = topics.iter().position(|held| Arc::ptr_eq(held, topic)) {
+                    topics.swap_remove(at);
+                }
+                if topics.len() < topics.capacity() / 4 {
+                    topics.shrink_to(topics.len() * 2);
                 }
                 topics.is_empty()
             }

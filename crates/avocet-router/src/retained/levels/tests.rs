@@ -14,18 +14,16 @@ fn rarest_level_behind_a_wildcard_is_taken() {
     assert!(levels.rarest("#").is_none());
     let few = levels.rarest("+/+/off").unwrap();
     assert_eq!(few.len(), 20);
-    assert!(few.is_sorted());
 }
 
 #[test]
 fn nothing_is_left_of_topics_that_are_gone() {
     let mut levels = Levels::new();
     for round in 0..2 {
-        for number in 0..3_000 {
-            levels.insert(&topic(number));
-        }
+        let topics: Vec<_> = (0..3_000).map(topic).collect();
+        topics.iter().for_each(|topic| levels.insert(topic));
         for number in (0..3_000).rev() {
-            levels.remove(&topic(number));
+            levels.remove(&topics[number]);
         }
         assert_eq!(held(&levels), 0, "round {round}");
     }
