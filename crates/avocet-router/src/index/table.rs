@@ -11,6 +11,8 @@
 
 use std::ops::{Index, IndexMut};
 
+use smallvec::SmallVec;
+
 /// Something that knows its hash.
 pub(crate) trait Hashed {
     fn hash(&self) -> u32;
@@ -18,8 +20,8 @@ pub(crate) trait Hashed {
 
 #[derive(Debug)]
 pub(crate) struct Table<T> {
-    /// None before the first entry.
-    segments: Vec<Segment<T>>,
+    /// None before the first entry; of a small table it is the only one, and costs no allocation.
+    segments: SmallVec<[Segment<T>; 1]>,
     /// By the lowest bits of the hash's [`bits_of`], which segment; empty while there is only one.
     directory: Vec<u32>,
     len: usize,
@@ -69,7 +71,7 @@ impl<T: Hashed> Table<T> {
     /// The caller has seen that it is not there.
     pub(crate) fn insert(&mut self, entry: T) -> Place {
         if self.segments.is_empty() {
-            self.segments = vec![Segment::new(SLOTS_MIN, 0)];
+            self.segments.push(Segment::new(SLOTS_MIN, 0));
         }
         let hash = entry.hash();
         let mut segment = self.segment_of(hash);
@@ -227,6 +229,9 @@ impl<T: Hashed> Segment<T> {
 
     fn resize(&mut self, slots: usize) {
         let old = std::mem::replace(self, Self::new(slots, self.depth));
+        if old.len == 0 {
+            return;
+        }
         for entry in old.slots.into_iter().flatten() {
             self.insert(entry);
         }
@@ -235,7 +240,7 @@ impl<T: Hashed> Segment<T> {
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
-        Self { segments: Vec::new(), directory: Vec::new(), len: 0 }
+        Self { segments: SmallVec::new(), directory: Vec::new(), len: 0 }
     }
 }
 

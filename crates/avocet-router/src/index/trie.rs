@@ -93,6 +93,7 @@ impl<S: Subscriber> Trie<S> {
     pub(crate) fn insert(&mut self, filter: &Route<'_>) -> &mut Terminal<S> {
         if self.terminals.is_empty() {
             self.terminals.push(Terminal::Empty);
+            self.tiers.reserve_exact(filter.levels.len().min(TIERS_MAX));
         }
         let (mut node, mut holder) = (ROOT, None);
         for (depth, level) in filter.levels.iter().enumerate() {
@@ -253,8 +254,12 @@ impl<S: Subscriber> Trie<S> {
         if let Some(Edge { label: Label::Long(text), .. }) = removed {
             texts.release(text, edges);
         }
-        self.terminals[child] = Terminal::Empty;
-        self.free_nodes.push(child);
+        if child as usize + 1 == self.terminals.len() {
+            self.terminals.pop();
+        } else {
+            self.terminals[child] = Terminal::Empty;
+            self.free_nodes.push(child);
+        }
         true
     }
 
