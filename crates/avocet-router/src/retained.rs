@@ -11,6 +11,7 @@ mod leap;
 mod levels;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -68,12 +69,16 @@ impl<T: Clone> RetainedIndex<T> {
     /// What stood there before.
     pub fn insert(&self, topic: &str, thing: T) -> Option<T> {
         let mut shelf = self.shelf.write();
-        if let Some(held) = shelf.topics.get_mut(topic) {
-            return Some(std::mem::replace(held, thing));
+        let Shelf { topics, levels } = &mut *shelf;
+        // To go down the tree twice would cost more than a text that is dropped again.
+        match topics.entry(topic.into()) {
+            Entry::Occupied(mut held) => Some(held.insert(thing)),
+            Entry::Vacant(free) => {
+                levels.insert(free.key());
+                free.insert(thing);
+                None
+            }
         }
-        let topic: Arc<str> = topic.into();
-        shelf.levels.insert(&topic);
-        shelf.topics.insert(topic, thing)
     }
 
     /// What stood there.

@@ -47,6 +47,9 @@ impl<S: Subscriber> Matched<S> {
     }
 
     pub(crate) fn merge(mut self, overlap: Overlap) -> Destinations<S> {
+        if self.plain.is_empty() && self.fastlane.is_empty() && self.crowds.is_empty() {
+            return Destinations { groups: self.groups.into(), ..Destinations::default() };
+        }
         let groups = self.groups.into();
         if self.crowds.is_empty() {
             let (plain, fastlane) = (self.plain, self.fastlane);
