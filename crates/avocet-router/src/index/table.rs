@@ -5,9 +5,9 @@
 //! by some bits of the hash, and a segment that is full becomes two (extendible hashing): no change
 //! moves more than a segment.
 //!
-//! An entry lies in the table itself, with its hash, so a look-up waits for memory once; and within
-//! a segment entries are in the order of their home slots (linear probing, "Robin Hood"), so that
-//! it passes by few, also when it finds nothing.
+//! An entry lies in the table itself, with its hash, so a look-up waits for memory once, for one
+//! line or two neighbours; and within a segment entries are in the order of their home slots
+//! (linear probing, "Robin Hood"), so that it passes by few, also when it finds nothing.
 
 use std::ops::{Index, IndexMut};
 

@@ -37,9 +37,8 @@ struct Tier {
 /// Where an edge is until the trie changes.
 type EdgePlace = (usize, Place);
 
-/// Half a cache line, and never in two of them.
+/// Half a cache line.
 #[derive(Debug)]
-#[repr(align(32))]
 struct Edge {
     hash: u32,
     parent: u32,
@@ -47,6 +46,8 @@ struct Edge {
     below: Below,
     label: Label,
 }
+
+const _: () = assert!(size_of::<Option<Edge>>() == 32);
 
 /// The level that an edge stands for.
 #[derive(Debug)]
