@@ -8,7 +8,6 @@ use clap::Args;
 use super::{
     broker::BrokerArgs,
     group::WAYS_MAX,
-    limits,
     load::{Load, Rate, Until},
     processes::Role,
     publisher::STAMP_BYTES,
@@ -202,10 +201,7 @@ impl LoadArgs {
         let (broker, role) = (&self.broker, self.broker.role());
         // One side has `count` connections, the other as many at most.
         let connections = u64::from(shape.publishers(count)) + u64::from(shape.subscribers(count));
-        if role.part().is_none() {
-            broker.check_ports(connections)?;
-        }
-        limits::open_files(connections.div_ceil(role.processes().into()))?;
+        broker.check(connections)?;
         Ok(Load {
             shape,
             count: part_of(role, count)?,

@@ -58,10 +58,19 @@ impl BrokerArgs {
         self.transport.target(&self.host, self.port)
     }
 
-    /// Says so if there are not enough ports for so many connections at the same time.
-    pub(super) fn check_ports(&self, count: u64) -> Result<(), Failure> {
-        let sources = self.source.sources()?;
-        Ok(if self.transport.is_unix() { Ok(()) } else { sources.check(count) }?)
+    /// Says so if all processes together cannot have so many connections at the same time: for
+    /// want of ports, or of open files, here or at the broker.
+    pub(super) fn check(&self, count: u64) -> Result<(), Failure> {
+        let role = self.role();
+        if role.part().is_none() {
+            if !self.transport.is_unix() {
+                self.source.sources()?.check(count)?;
+            }
+            if let Some(pid) = self.pid {
+                limits::open_files_of(pid, count)?;
+            }
+        }
+        Ok(limits::open_files(count.div_ceil(role.processes().into()))?)
     }
 
     /// The version's name.
@@ -98,18 +107,6 @@ impl CrowdArgs {
         connect.username = broker.username.clone();
         connect.password = broker.password.as_ref().map(|password| password.clone().into_bytes());
         Ok(Dialer::new(broker.target()?, broker.source.sources()?, connect, first)?)
-    }
-
-    /// Says so if all processes together cannot have so many connections.
-    pub(super) fn check(&self, count: u64) -> Result<(), Failure> {
-        let role = self.broker.role();
-        if role.part().is_none() {
-            self.broker.check_ports(count)?;
-            if let Some(pid) = self.broker.pid {
-                limits::open_files_of(pid, count)?;
-            }
-        }
-        Ok(limits::open_files(count.div_ceil(role.processes().into()))?)
     }
 
     /// The clients of this process, none of them connected; see [`Self::dialer`].

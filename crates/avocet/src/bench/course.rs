@@ -97,7 +97,7 @@ pub(super) fn run<C: Course>(course: &C) -> Result<ExitCode, Failure> {
     let args = course.args();
     let role = args.broker.role();
     let own = course.part(role)?;
-    args.check(course.clients().iter().sum())?;
+    args.broker.check(course.clients().iter().sum())?;
     let record = match role {
         Role::Parent(processes) => conduct(course, processes)?,
         Role::Alone | Role::Part(_) => {

@@ -45,7 +45,7 @@ impl Gathering<'_> {
     pub(super) fn check(&self) -> Result<(), Failure> {
         let at_once = if self.is_kept { self.count } else { self.count.min(2048) };
         self.role().share(self.count)?;
-        self.crowd.check(at_once)
+        self.crowd.broker.check(at_once)
     }
 
     /// The clients of this process, none of them connected.

@@ -134,7 +134,7 @@ impl fmt::Display for Outcome {
         let (version, qos) = (version_name(load.version), load.qos.bits());
         let (name, window, bytes) = (load.name(), load.window, load.payload_bytes);
         let lane = if load.is_fastlane { ", $fastlane" } else { "" };
-        write!(f, "{name}: {from} to {to}, ")?;
+        write!(f, "{name}: {from} to {to}{}, ", load.role.to_text())?;
         match load.rate {
             Rate::Unlimited => write!(f, "window {window}, ")?,
             Rate::Most(rate) => write!(f, "window {window}, {rate} messages/s at most, ")?,

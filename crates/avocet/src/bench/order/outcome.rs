@@ -137,7 +137,9 @@ impl fmt::Display for Outcome {
         let (from, to, window) = (load.publishers(), load.subscribers(), load.window);
         let (version, qos, bytes) =
             (version_name(load.version), load.qos.bits(), load.payload_bytes);
-        write!(f, "order: {from} to {to}, window {window}, QoS {qos}, {bytes} bytes, ")?;
+        let processes = load.role.to_text();
+        write!(f, "order: {from} to {to}{processes}, window {window}, ")?;
+        write!(f, "QoS {qos}, {bytes} bytes, ")?;
         writeln!(f, "MQTT {version}, cut every {every}")?;
         let (delivered, seconds) = (costs.delivered, costs.elapsed.as_secs_f64());
         let rate = costs.rate();
