@@ -17,7 +17,7 @@ use clap::Args;
 use self::{
     peer::Running,
     report::Report,
-    row::{Figures, ROWS, Row},
+    row::{Figures, Loss, ROWS, Row},
 };
 use crate::repository;
 
@@ -104,7 +104,8 @@ fn measure(
                 Ok(one) => so_far.push(one),
                 Err(error) => {
                     println!("!! {} in {}, round {round}: {error:#}", broker.name(), row.name);
-                    *figures = Err("failed".to_owned());
+                    let lost = error.downcast_ref::<Loss>().map(ToString::to_string);
+                    *figures = Err(lost.unwrap_or_else(|| "failed".to_owned()));
                 }
             }
         }

@@ -68,7 +68,7 @@ impl Report {
         }
         text.push_str(&format!(
             "\nMedians of {rounds} rounds, each of {seconds} s where a row is a matter of time; \
-             the last two rows once, with a fresh broker.\n\
+             the last row once, with a fresh broker.\n\
              Everything else on the machine kept {} processors busy meanwhile (median), at most \
              {}.\n",
             shown(median(self.others.clone())),

@@ -1,8 +1,8 @@
 //! What is measured: the rows of the table, each one call of `avocet bench`.
 
-use std::path::Path;
+use std::{error::Error, fmt, path::Path};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
 
 use super::peer::Running;
@@ -70,7 +70,7 @@ pub(super) const ROWS: [Row; 15] = [
         figure: "set/broker_cpu_us_per_message",
         unit: "us",
         is_timed: false,
-        needs_fresh_broker: true,
+        needs_fresh_broker: false,
     },
     Row {
         name: "idle",
@@ -95,10 +95,22 @@ pub(super) struct Figures {
     pub(super) others: Option<f64>,
 }
 
+/// Messages that the broker did not deliver.
+#[derive(Debug)]
+pub(super) struct Loss(f64);
+
+impl fmt::Display for Loss {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "lost {} messages", self.0)
+    }
+}
+
+impl Error for Loss {}
+
 impl Row {
     /// # Errors
     ///
-    /// The tool fails, as it does when messages are lost, or does not say the figure.
+    /// [`Loss`]; else the tool fails or does not say the figure.
     pub(super) fn measure(&self, tool: &Path, broker: &Running, seconds: u32) -> Result<Figures> {
         let (port, id) = (broker.port.to_string(), broker.process_id().to_string());
         let seconds = seconds.to_string();
@@ -109,10 +121,18 @@ impl Row {
             arguments.extend(["--seconds", &seconds]);
         }
         let tool = tool.to_str().context("the path of the tool is not UTF-8")?;
-        let text = repository::output(&mut repository::command(tool, &arguments))?;
+        let output = repository::command(tool, &arguments).output().context("starting the tool")?;
+        let text = String::from_utf8_lossy(&output.stdout);
         let line = text.lines().last().unwrap_or_default();
-        let said: Value = serde_json::from_str(line).with_context(|| format!("reading {line}"))?;
+        let Ok(said) = serde_json::from_str::<Value>(line) else {
+            bail!("{}{line}", String::from_utf8_lossy(&output.stderr));
+        };
         let number = |path: &str| said.pointer(&format!("/{path}")).and_then(Value::as_f64);
+        if !output.status.success() {
+            // Retained messages are lost by everybody who subscribes to all of them, if at all.
+            let lost = number("lost").or(number("all/lost")).unwrap_or_default();
+            return Err(if lost > 0.0 { Loss(lost).into() } else { anyhow!("failed: {line}") });
+        }
         let Some(figure) = number(self.figure) else {
             bail!("the tool says no {}: {line}", self.figure);
         };
