@@ -1,0 +1,95 @@
+//! A folder of the system.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, ErrorKind},
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{Disk, File};
+
+/// Readable by nobody else: messages are nobody else's business.
+const FILE_MODE: u32 = 0o600;
+
+/// The files of a folder. Whoever opens it sees to it that nobody else does.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    /// To sync names by.
+    handle: fs::File,
+}
+
+impl Folder {
+    /// Makes the folder if it is not there.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        fs::create_dir_all(path)?;
+        Ok(Self { path: path.to_owned(), handle: fs::File::open(path)? })
+    }
+
+    fn file(&self, name: &str, options: &mut OpenOptions) -> io::Result<Arc<dyn File>> {
+        let file = options.read(true).write(true).mode(FILE_MODE).open(self.path.join(name))?;
+        Ok(Arc::new(file))
+    }
+}
+
+impl Disk for Folder {
+    fn names(&self) -> io::Result<Vec<String>> {
+        let entries = fs::read_dir(&self.path)?;
+        // A name that is no text is none of ours.
+        entries
+            .filter_map(|entry| entry.map(|it| it.file_name().into_string().ok()).transpose())
+            .collect()
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.file(name, OpenOptions::new().create_new(true))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.file(name, &mut OpenOptions::new())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path.join(from), self.path.join(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path.join(name))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.handle.sync_all()
+    }
+}
+
+impl File for fs::File {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut read = 0;
+        while read < buffer.len() {
+            match FileExt::read_at(self, &mut buffer[read..], offset + read as u64) {
+                Ok(0) => break,
+                Ok(count) => read += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(read)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}

@@ -1,0 +1,112 @@
+use std::{
+    fs, io,
+    path::PathBuf,
+    process,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use super::{Disk, Fault, Folder, SimulatedDisk};
+
+/// A folder that is gone when the test is over.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        Self(std::env::temp_dir().join(format!("avocet-disk-{}-{number}", process::id())))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+fn kind<T>(result: io::Result<T>) -> Option<io::ErrorKind> {
+    result.err().map(|error| error.kind())
+}
+
+/// What a log relies on, of every disk.
+fn check(disk: &dyn Disk) -> io::Result<()> {
+    assert_eq!(disk.names()?, Vec::<String>::new());
+    assert_eq!(kind(disk.open("a")), Some(io::ErrorKind::NotFound));
+    let file = disk.create("a")?;
+    assert_eq!(kind(disk.create("a")), Some(io::ErrorKind::AlreadyExists));
+    assert_eq!(file.size()?, 0);
+    file.write_at(b"hello", 3)?;
+    file.sync()?;
+    assert_eq!(file.size()?, 8);
+    let mut buffer = [9; 6];
+    assert_eq!(disk.open("a")?.read_at(&mut buffer, 2)?, 6);
+    assert_eq!(&buffer, b"\0hello");
+    assert_eq!(file.read_at(&mut buffer, 6)?, 2);
+    assert_eq!(file.read_at(&mut buffer, 100)?, 0);
+    disk.create("b")?.write_at(b"b", 0)?;
+    disk.rename("a", "b")?;
+    disk.sync()?;
+    assert_eq!(disk.names()?, ["b"]);
+    assert_eq!(disk.open("b")?.size()?, 8);
+    assert_eq!(kind(disk.rename("a", "c")), Some(io::ErrorKind::NotFound));
+    disk.remove("b")?;
+    assert_eq!(kind(disk.remove("b")), Some(io::ErrorKind::NotFound));
+    // Who has it open still reads it.
+    assert_eq!(file.read_at(&mut buffer, 3)?, 5);
+    Ok(())
+}
+
+#[test]
+fn folder_is_a_disk() {
+    let scratch = Scratch::new();
+    check(&Folder::open(&scratch.0).expect("a folder can be made")).expect("the disk is well");
+}
+
+#[test]
+fn simulated_disk_is_a_disk() {
+    check(&SimulatedDisk::default()).expect("the disk is well");
+}
+
+/// Else the tests with it would prove nothing.
+#[test]
+fn simulated_disk_loses_and_tears_what_was_not_synced() {
+    let disk = SimulatedDisk::default();
+    let file = disk.create("a").expect("the disk is well");
+    disk.sync().expect("the disk is well");
+    file.write_at(&[1; 2000], 0).expect("the disk is well");
+    file.sync().expect("the disk is well");
+    file.write_at(&[2; 2000], 2000).expect("the disk is well");
+    disk.create("b").expect("the disk is well");
+    let (mut whole, mut lost, mut torn, mut nameless) = (0, 0, 0, 0);
+    for seed in 0..200 {
+        let disk = disk.after_power_cut(seed);
+        let mut bytes = [0; 4000];
+        let file = disk.open("a").expect("its name was synced");
+        file.read_at(&mut bytes, 0).expect("the disk is well");
+        assert_eq!(bytes[..2000], [1; 2000]);
+        match bytes[2000..].iter().filter(|byte| **byte == 2).count() {
+            0 => lost += 1,
+            2000 => whole += 1,
+            _ => torn += 1,
+        }
+        nameless += u32::from(disk.open("b").is_err());
+    }
+    assert!(whole > 20 && lost > 20 && torn > 20, "{whole}, {lost}, {torn}");
+    assert!((20..180).contains(&nameless), "{nameless}");
+}
+
+#[test]
+fn failed_sync_may_lose_what_it_should_have_kept() {
+    let lost = (0..50).filter(|seed| {
+        let disk = SimulatedDisk::default();
+        let file = disk.create("a").expect("the disk is well");
+        disk.sync().expect("the disk is well");
+        file.write_at(&vec![1; 512 * (*seed as usize % 7 + 1)], 0).expect("the disk is well");
+        disk.fail(0..1, Fault::Broken);
+        assert!(file.sync().is_err());
+        file.sync().expect("it fails once");
+        let found = disk.after_power_cut(*seed).open("a").expect("its name was synced");
+        found.size().expect("the disk is well") < file.size().expect("the disk is well")
+    });
+    assert!(lost.count() > 5);
+}
