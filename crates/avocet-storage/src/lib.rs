@@ -1,8 +1,12 @@
 //! What outlives the process.
 //!
+//! - [`command`]: what is done to a store, and the bytes of its format;
+//! - [`store`]: what every store promises, and the one that needs nothing but a disk;
+//! - [`log`]: records one behind the other, committed in groups; what makes a promise keep;
 //! - [`disk`]: as little of a file system as a log needs; a folder, or a disk in memory that loses,
-//!   tears and refuses writes;
-//! - [`log`]: records one behind the other, committed in groups; what makes a promise keep.
+//!   tears and refuses writes.
 
+pub mod command;
 pub mod disk;
 pub mod log;
+pub mod store;

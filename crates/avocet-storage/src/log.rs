@@ -13,13 +13,19 @@ mod segment;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::VecDeque, fmt, io, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt, io,
+    sync::Arc,
+};
+
+use parking_lot::RwLock;
 
 use self::{
     record::{HEADER_BYTES, RECORD_BYTES_MAX},
-    segment::Segment,
+    segment::{HEAD_BYTES, Segment},
 };
-use crate::disk::Disk;
+use crate::disk::{Disk, File};
 
 /// Where a record lies. Ordered as the records are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,6 +65,24 @@ impl fmt::Display for Loss {
     }
 }
 
+/// Reads what is committed, on any thread, beside the writer.
+#[derive(Clone, Debug, Default)]
+pub struct Reader {
+    files: Arc<RwLock<BTreeMap<u32, Arc<dyn File>>>>,
+}
+
+impl Reader {
+    /// Reads a record that is committed.
+    ///
+    /// # Errors
+    /// `NotFound` if the segment was forgotten, `InvalidData` if what lies there is no whole
+    /// record, and what the disk says.
+    pub fn read(&self, position: Position, body: &mut Vec<u8>) -> io::Result<()> {
+        let file = self.files.read().get(&position.segment).cloned();
+        record::read(&*file.ok_or(io::ErrorKind::NotFound)?, position.offset, body)
+    }
+}
+
 /// The log. It has one writer, which is whoever owns it.
 #[derive(Debug)]
 pub struct Log {
@@ -66,6 +90,7 @@ pub struct Log {
     segment_bytes: u32,
     /// Oldest first.
     segments: VecDeque<Segment>,
+    reader: Reader,
     /// Whether the last segment takes more.
     is_open: bool,
     /// The number of the next record to be committed.
@@ -87,7 +112,7 @@ impl Log {
         segment_bytes: u32,
         mut replay: impl FnMut(Position, &[u8]),
     ) -> io::Result<(Self, Vec<Loss>)> {
-        let (mut segments, mut losses) = (VecDeque::new(), Vec::new());
+        let (mut segments, mut losses): (VecDeque<Segment>, _) = (VecDeque::new(), Vec::new());
         let mut found = segment::found(&*disk)?.into_iter().peekable();
         let mut next = None;
         while let Some(it) = found.next() {
@@ -97,10 +122,12 @@ impl Log {
             next = Some(read.next);
             segments.push_back(read.segment);
         }
+        let files = segments.iter().map(|it| (it.number, Arc::clone(&it.file))).collect();
         let log = Self {
             disk,
             segment_bytes,
             segments,
+            reader: Reader { files: Arc::new(RwLock::new(files)) },
             is_open: false,
             committed: next.unwrap_or(0),
             group: Vec::new(),
@@ -168,15 +195,32 @@ impl Log {
         self.group_records = 0;
     }
 
-    /// Reads a record that is committed.
+    /// To be read by.
+    #[must_use]
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// Reads the record at `position`, or the first of its segment if the offset is 0. Answers
+    /// where it lies and where the next one of the segment would; nothing behind the last.
     ///
     /// # Errors
-    /// `NotFound` if the segment was forgotten, `InvalidData` if what lies there is no whole
-    /// record, and what the disk says.
-    pub fn read(&self, position: Position, body: &mut Vec<u8>) -> io::Result<()> {
+    /// As of [`Reader::read`].
+    pub fn walk(
+        &self,
+        position: Position,
+        body: &mut Vec<u8>,
+    ) -> io::Result<Option<(Position, Position)>> {
         let found = self.segments.binary_search_by_key(&position.segment, |it| it.number);
-        let segment = found.map_err(|_| io::ErrorKind::NotFound)?;
-        record::read(&*self.segments[segment].file, position.offset, body)
+        let segment = &self.segments[found.map_err(|_| io::ErrorKind::NotFound)?];
+        let offset = position.offset.max(HEAD_BYTES as u32);
+        if offset >= segment.len {
+            return Ok(None);
+        }
+        record::read(&*segment.file, offset, body)?;
+        let next = offset + (HEADER_BYTES + body.len()) as u32;
+        let at = |offset| Position { offset, ..position };
+        Ok(Some((at(offset), at(next))))
     }
 
     /// The segments there are, oldest first: number and bytes.
@@ -191,7 +235,9 @@ impl Log {
     pub fn forget_oldest(&mut self) -> io::Result<()> {
         if self.segments.len() > 1 {
             self.disk.remove(&self.segments[0].name())?;
-            self.segments.pop_front();
+            let gone = self.segments.pop_front();
+            let mut files = self.reader.files.write();
+            gone.into_iter().for_each(|segment| drop(files.remove(&segment.number)));
         }
         Ok(())
     }
@@ -202,6 +248,7 @@ impl Log {
         if !self.is_open || full {
             let number = self.segments.back().map_or(0, |last| last.number + 1);
             let segment = Segment::create(&*self.disk, number, self.committed)?;
+            self.reader.files.write().insert(segment.number, Arc::clone(&segment.file));
             self.segments.push_back(segment);
             self.is_open = true;
         }

@@ -12,7 +12,7 @@ const MAGIC: [u8; 8] = *b"avocetlg";
 /// The version of the format.
 const VERSION: u32 = 1;
 /// Magic, version, how many records were salvaged, number of the first record, checksum of these.
-const HEAD_BYTES: usize = 28;
+pub(super) const HEAD_BYTES: usize = 28;
 /// In place of the number of salvaged records: this is no segment that was damaged once, and no
 /// record is missing.
 const WHOLE: u32 = u32::MAX;

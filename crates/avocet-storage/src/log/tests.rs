@@ -60,7 +60,7 @@ fn what_is_committed_is_there_again_in_order_and_at_its_place() {
     let mut read = Vec::new();
     for (number, position) in (0..).zip(&positions) {
         for log in [&log, &opened.log] {
-            log.read(*position, &mut read).expect("it is there");
+            log.reader().read(*position, &mut read).expect("it is there");
             assert_eq!(read, body(number));
         }
     }
@@ -88,7 +88,7 @@ fn oldest_segments_are_forgotten_and_the_last_is_not() {
     let before = log.segments().count();
     log.forget_oldest().expect("the disk is well");
     assert_eq!(log.segments().count(), before - 1);
-    let gone = log.read(positions[0], &mut Vec::new());
+    let gone = log.reader().read(positions[0], &mut Vec::new());
     assert_eq!(gone.map_err(|error| error.kind()), Err(io::ErrorKind::NotFound));
     log.forget_oldest().expect("the disk is well");
     assert_eq!(log.segments().count(), 1);
@@ -220,7 +220,7 @@ fn damaged_byte_costs_its_record_alone() {
             assert_eq!(again.losses, [], "{name} at {offset}: told again");
             for (position, record) in again.positions.iter().zip(&again.records) {
                 let mut read = Vec::new();
-                again.log.read(*position, &mut read).expect("it is there");
+                again.log.reader().read(*position, &mut read).expect("it is there");
                 assert_eq!(&read, record);
             }
         }

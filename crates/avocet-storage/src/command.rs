@@ -1,0 +1,256 @@
+//! What is done to a store, in the order in which it is done.
+//!
+//! Each command says where things stand, not what changed, so that one that comes again does no
+//! harm: a log that is cleaned writes what is still needed once more, behind everything else.
+//!
+//! These are the bytes of the format, too (postcard): a variant is added at the end, and none is
+//! changed or taken away without another format of the log.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+/// A session, from its beginning to its end; a client that begins anew gets another one. The first
+/// that is said of it is its standing.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
+)]
+pub struct SessionNumber(pub u64);
+
+/// The place of a message in the queue of a session: who has a larger one comes later.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
+)]
+pub struct Place(pub u64);
+
+/// Milliseconds since 1970, by the clock of the wall: what is stored has to outlive the process.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
+)]
+pub struct Time(pub u64);
+
+/// A message as it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message<'a> {
+    /// When it came, for its expiry.
+    pub received_at: Time,
+    /// When it is of no use any more, if ever.
+    pub expires_at: Option<Time>,
+    /// A PUBLISH packet of MQTT 5.0 at QoS 0, whatever the QoS of the message.
+    #[serde(borrow)]
+    pub packet: &'a [u8],
+}
+
+/// A session's right to a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Whose.
+    pub session: SessionNumber,
+    /// Where in its queue.
+    pub place: Place,
+    /// QoS in the lowest two bits, RETAIN as it is to be sent in the third.
+    pub flags: u8,
+    /// Subscription identifiers to be sent with it.
+    pub identifiers: Vec<u32>,
+}
+
+/// What a subscription was made with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// Subscription options, as the byte of SUBSCRIBE has them.
+    pub options: u8,
+    /// Subscription identifier; 0 if there is none.
+    pub identifier: u32,
+}
+
+/// What a session has, but for its queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Client identifier.
+    pub client_id: String,
+    /// Session expiry interval in seconds; the largest number means never.
+    pub expiry: u32,
+    /// When the connection ended, if there is none.
+    pub left_at: Option<Time>,
+    /// By filter, as it was subscribed to.
+    pub subscriptions: BTreeMap<String, Terms>,
+    /// Packet identifiers of QoS 2 that have come, up to PUBREL.
+    pub received: BTreeSet<u16>,
+    /// Packet identifiers of QoS 2 that went out, up to PUBCOMP, with the place of the message until
+    /// PUBREC has come.
+    pub sent: BTreeMap<u16, Option<Place>>,
+}
+
+/// What a message waits for that is to be published later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Purpose {
+    /// The time.
+    Delayed,
+    /// The time or the end of a session, whichever comes first.
+    Will(SessionNumber),
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command<'a> {
+    /// A session has come to be, or all of it has changed.
+    Stand {
+        /// Which.
+        session: SessionNumber,
+        /// All that it has, but for its queue.
+        standing: Box<Standing>,
+    },
+    /// A session ends, with all that it has.
+    End {
+        /// Which.
+        session: SessionNumber,
+    },
+    /// The client is there, or has gone.
+    Leave {
+        /// Whose.
+        session: SessionNumber,
+        /// Its expiry interval from now on.
+        expiry: u32,
+        /// When it went; nothing if it is there.
+        left_at: Option<Time>,
+    },
+    /// A subscription is made, or made anew.
+    Subscribe {
+        /// Whose.
+        session: SessionNumber,
+        /// As it was written.
+        filter: &'a str,
+        /// On which terms.
+        terms: Terms,
+    },
+    /// A subscription is taken back.
+    Unsubscribe {
+        /// Whose.
+        session: SessionNumber,
+        /// As it was written.
+        filter: &'a str,
+    },
+    /// A message waits for sessions.
+    Publish {
+        /// The message, once for all of them.
+        #[serde(borrow)]
+        message: Message<'a>,
+        /// Who has a right to it.
+        claims: Vec<Claim>,
+    },
+    /// Messages wait no longer: acknowledged, expired or dropped.
+    Release {
+        /// Whose.
+        session: SessionNumber,
+        /// The first of them.
+        from: Place,
+        /// The last of them.
+        to: Place,
+    },
+    /// A message of QoS 2 gets its packet identifier.
+    Send {
+        /// Whose.
+        session: SessionNumber,
+        /// The packet identifier.
+        packet_id: u16,
+        /// Where the message waits.
+        place: Place,
+    },
+    /// PUBREC has come: the message waits no longer, its packet identifier is still under way.
+    Acknowledge {
+        /// Whose.
+        session: SessionNumber,
+        /// The packet identifier.
+        packet_id: u16,
+        /// Where the message waited.
+        place: Place,
+    },
+    /// PUBCOMP has come.
+    Complete {
+        /// Whose.
+        session: SessionNumber,
+        /// The packet identifier.
+        packet_id: u16,
+    },
+    /// A message of QoS 2 has come.
+    Receive {
+        /// From whom.
+        session: SessionNumber,
+        /// The packet identifier.
+        packet_id: u16,
+    },
+    /// PUBREL has come.
+    Forget {
+        /// From whom.
+        session: SessionNumber,
+        /// The packet identifier.
+        packet_id: u16,
+    },
+    /// A topic has a retained message.
+    Retain {
+        /// The topic.
+        topic: &'a str,
+        /// Its message.
+        #[serde(borrow)]
+        message: Message<'a>,
+    },
+    /// A topic has none.
+    Clear {
+        /// The topic.
+        topic: &'a str,
+    },
+    /// A message is to be published later.
+    Plan {
+        /// Its number among these.
+        plan: u64,
+        /// When.
+        due_at: Time,
+        /// What else it waits for.
+        purpose: Purpose,
+        /// The message.
+        #[serde(borrow)]
+        message: Message<'a>,
+    },
+    /// It was published, or is not to be.
+    Unplan {
+        /// Its number.
+        plan: u64,
+    },
+}
+
+impl<'a> Command<'a> {
+    /// The sessions it speaks of, as those that are there.
+    pub(crate) fn sessions(&self) -> impl Iterator<Item = SessionNumber> {
+        let (one, many) = match self {
+            Self::Publish { claims, .. } => (None, &claims[..]),
+            Self::Stand { session, .. }
+            | Self::Leave { session, .. }
+            | Self::Subscribe { session, .. }
+            | Self::Unsubscribe { session, .. }
+            | Self::Release { session, .. }
+            | Self::Send { session, .. }
+            | Self::Acknowledge { session, .. }
+            | Self::Complete { session, .. }
+            | Self::Receive { session, .. }
+            | Self::Forget { session, .. } => (Some(*session), &[][..]),
+            Self::End { .. }
+            | Self::Retain { .. }
+            | Self::Clear { .. }
+            | Self::Plan { .. }
+            | Self::Unplan { .. } => (None, &[][..]),
+        };
+        one.into_iter().chain(many.iter().map(|claim| claim.session))
+    }
+
+    /// Appends the bytes of the format.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let bytes = postcard::to_extend(self, std::mem::take(out));
+        // Nothing here refuses to be written: no sequence is of unknown length.
+        *out = bytes.unwrap_or_default();
+    }
+
+    /// `None` if the bytes are none of the format.
+    pub(crate) fn read(bytes: &'a [u8]) -> Option<Self> {
+        postcard::from_bytes(bytes).ok()
+    }
+}

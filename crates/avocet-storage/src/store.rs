@@ -1,0 +1,106 @@
+//! What every store promises.
+
+mod embedded;
+mod state;
+
+use std::{fmt, io};
+
+pub use self::embedded::{EmbeddedStore, Options};
+use crate::command::{Claim, Command, Message, Place, Purpose, SessionNumber, Standing, Time};
+
+/// Commands that are done together. If the process ends before that is reported, the first of them
+/// may have been done.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    is_refusable: bool,
+}
+
+/// Called once with the outcome of a batch, on a thread of the store, which waits for it.
+pub type Done = Box<dyn FnOnce(Result<(), Refusal>) + Send>;
+
+/// Why a batch is not stored; nothing of it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// So much waits to be stored that more would be too much.
+    Busy,
+    /// The disk, or whatever lies behind the store, takes nothing.
+    Failed(String),
+}
+
+/// Keeps what has to outlive the process.
+///
+/// Batches take effect in the order in which they were submitted. What [`Self::submit`] has
+/// reported as done is there after a crash of the process, and of the machine as far as the store's
+/// medium can promise that; what it has reported as refused never is, unless the process ends
+/// before anything else was stored. The rest of the methods tell what was done by then.
+pub trait Store: fmt::Debug + Send + Sync {
+    /// Has a batch stored. A batch that may be refused is, if the store fails; any other is tried
+    /// again until it is stored, and `done` waits.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`]; then `done` is not called.
+    fn submit(&self, batch: Batch, done: Done) -> Result<(), Refusal>;
+
+    /// What stands in the way of storing, if anything does.
+    fn failure(&self) -> Option<String>;
+
+    /// All sessions, in the order of their numbers.
+    fn sessions(&self, visit: &mut dyn FnMut(SessionNumber, &Standing));
+
+    /// Messages that wait for a session, from a place on, at most so many.
+    ///
+    /// # Errors
+    /// What keeps them from being read.
+    fn queue(
+        &self,
+        session: SessionNumber,
+        from: Place,
+        most: usize,
+        visit: &mut dyn FnMut(&Claim, Message<'_>),
+    ) -> io::Result<()>;
+
+    /// How many messages wait for a session.
+    fn queued(&self, session: SessionNumber) -> usize;
+
+    /// All retained messages, with their topics, in no order.
+    ///
+    /// # Errors
+    /// What keeps one from being read.
+    fn retained(&self, visit: &mut dyn FnMut(&str, Message<'_>)) -> io::Result<()>;
+
+    /// All messages that are to be published later, with their numbers.
+    ///
+    /// # Errors
+    /// What keeps one from being read.
+    fn plans(&self, visit: &mut dyn FnMut(u64, Time, Purpose, Message<'_>)) -> io::Result<()>;
+}
+
+impl Batch {
+    /// One that may be refused: somebody is told that it was.
+    #[must_use]
+    pub fn refusable() -> Self {
+        Self { is_refusable: true, ..Self::default() }
+    }
+
+    /// Adds a command.
+    pub fn push(&mut self, command: &Command<'_>) {
+        command.write(&mut self.bytes);
+        self.ends.push(self.bytes.len());
+    }
+
+    /// Whether there is nothing to be done.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    fn commands(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
+    }
+}
+
+#[cfg(test)]
+mod tests;
