@@ -76,8 +76,8 @@ pub struct Standing {
     pub subscriptions: BTreeMap<String, Terms>,
     /// Packet identifiers of QoS 2 that have come, up to PUBREL.
     pub received: BTreeSet<u16>,
-    /// Packet identifiers of QoS 2 that went out, up to PUBCOMP, with the place of the message until
-    /// PUBREC has come.
+    /// Packet identifiers of QoS 2 that went out, up to PUBCOMP; up to PUBREC with the place of the
+    /// message.
     pub sent: BTreeMap<u16, Option<Place>>,
 }
 
