@@ -68,28 +68,44 @@ fn streams_of_a_quic_listener_are_bounded() {
     first.expect_nothing_before_pong();
 }
 
+const RATE: u32 = 20;
+
 /// Time is the subject: never more than the rate allows, and all in the end.
+fn check_rate(name: &str, enter: impl Fn(&Connect) -> Raw) {
+    const COUNT: u32 = 16;
+    let begun = Instant::now();
+    let mut clients = Vec::new();
+    for number in 1..=COUNT {
+        clients.push(enter(&Connect::new(V5, format!("{name} {number}"))));
+        // A tenth of a second is worth two, and some were due before the first came.
+        let allowed = begun.elapsed().as_secs_f64() * f64::from(RATE) + 6.0;
+        assert!(f64::from(number) <= allowed, "{name}: {number} within {:?}", begun.elapsed());
+    }
+    assert!(begun.elapsed() < Duration::from_secs(u64::from(COUNT)), "{:?}", begun.elapsed());
+}
+
 #[test]
 fn connections_come_in_at_the_rate_of_each_listener() {
-    const RATE: u32 = 20;
-    const COUNT: u32 = 16;
     let kinds = ["tcp.default", "tls.a", "ws.a", "wss.a", "unix.a"];
     let settings = kinds.map(|kind| format!("listeners.{kind}.max_conn_rate={RATE}"));
     let everywhere = Everywhere::start(&settings.each_ref().map(String::as_str));
     let transports = [Transport::Tcp, Transport::Tls13, Transport::Ws, Transport::Wss];
     for transport in transports.into_iter().chain([Transport::Unix]) {
-        let begun = Instant::now();
-        let mut clients = Vec::new();
-        for number in 1..=COUNT {
-            let connect = Connect::new(V5, format!("{transport:?} {number}"));
-            clients.push(everywhere.client(transport, &connect));
-            // A tenth of a second is worth two, and some were due before the first came.
-            let allowed = begun.elapsed().as_secs_f64() * f64::from(RATE) + 6.0;
-            let within = begun.elapsed();
-            assert!(f64::from(number) <= allowed, "{transport:?}: {number} within {within:?}");
-        }
-        assert!(begun.elapsed() < Duration::from_secs(u64::from(COUNT)), "{:?}", begun.elapsed());
+        let enter = |connect: &Connect| everywhere.client(transport, connect);
+        check_rate(&format!("{transport:?}"), enter);
     }
+}
+
+#[test]
+fn streams_come_in_at_the_rate_of_a_quic_listener() {
+    let everywhere = Everywhere::start(&[]);
+    if everywhere.quic.is_none() {
+        return;
+    }
+    let setting = format!("listeners.quic.a.max_conn_rate={RATE}");
+    let bounded = Everywhere::start(&[&setting]);
+    let Some(bridge) = &bounded.quic else { return };
+    check_rate("QUIC", |connect| enter(bridge.stream(), connect));
 }
 
 #[test]
