@@ -39,8 +39,7 @@ impl Found {
 impl Outcome {
     pub(super) fn to_json(&self) -> Value {
         let Self { load, every, found: Found { costs, cut, findings } } = self;
-        let faults = &findings.faults;
-        json!({
+        let said = json!({
             "scenario": "order",
             "processes": load.role.processes(),
             "publishers": load.publishers(),
@@ -60,36 +59,39 @@ impl Outcome {
             "subscribers_cut": cut.subscribers,
             "redelivered": findings.redelivered,
             "published_again": findings.published_again,
-            "lost": faults.lost,
-            "doubled": faults.doubled,
-            "doubled_without_dup": faults.doubled_without_dup,
-            "out_of_order": faults.out_of_order,
-            "sessions_missing": faults.sessions_missing,
-            "sessions_unexpected": faults.sessions_unexpected,
-            "unacknowledged": faults.unacknowledged,
-            "unexpected": faults.unexpected,
-            "refused": faults.refused,
-        })
+        });
+        with_faults(said, &findings.faults)
     }
+}
+
+/// Adds what was wrong, each kind under its name.
+fn with_faults(mut said: Value, faults: &Faults) -> Value {
+    let counts = json!({
+        "lost": faults.lost,
+        "doubled": faults.doubled,
+        "doubled_without_dup": faults.doubled_without_dup,
+        "out_of_order": faults.out_of_order,
+        "sessions_missing": faults.sessions_missing,
+        "sessions_unexpected": faults.sessions_unexpected,
+        "unacknowledged": faults.unacknowledged,
+        "unexpected": faults.unexpected,
+        "refused": faults.refused,
+    });
+    if let (Value::Object(said), Value::Object(counts)) = (&mut said, counts) {
+        said.extend(counts);
+    }
+    said
 }
 
 impl Shared for Found {
     fn to_json(&self) -> Value {
         let Findings { redelivered, published_again, faults } = self.findings;
-        json!({
+        let said = json!({
             "costs": self.costs.to_json(),
             "cut": [self.cut.publishers, self.cut.subscribers],
             "allowed": [redelivered, published_again],
-            "lost": faults.lost,
-            "doubled": faults.doubled,
-            "doubled_without_dup": faults.doubled_without_dup,
-            "out_of_order": faults.out_of_order,
-            "sessions_missing": faults.sessions_missing,
-            "sessions_unexpected": faults.sessions_unexpected,
-            "unacknowledged": faults.unacknowledged,
-            "unexpected": faults.unexpected,
-            "refused": faults.refused,
-        })
+        });
+        with_faults(said, &faults)
     }
 
     fn from_json(value: &Value) -> Option<Self> {
