@@ -12,6 +12,8 @@ pub(crate) struct Texts {
     /// The one that is written.
     page: u32,
     free_pages: Vec<u32>,
+    /// Pages that are full, and whose dead texts nobody has looked at since.
+    left: Vec<u32>,
 }
 
 /// Texts one behind the other, each with its owner's hash and its length before it.
@@ -55,6 +57,7 @@ impl Texts {
         let more = HEADER_BYTES + text.len();
         let written = self.pages.get(self.page as usize).map(|page| page.bytes.len());
         if written.is_none_or(|written| written > 0 && written + more > PAGE_BYTES) {
+            self.left.extend(written.map(|_| self.page));
             self.page = self.free_pages.pop().unwrap_or_else(|| {
                 self.pages.push(Page::default());
                 self.pages.len() as u32 - 1
@@ -80,8 +83,16 @@ impl Texts {
     pub(crate) fn release<T: Owner>(&mut self, text: Text, owners: &mut Table<T>) {
         let page = &mut self.pages[text.page as usize];
         page.live -= HEADER_BYTES + usize::from(text.len);
-        if text.page != self.page && page.live <= page.bytes.len() / 2 {
-            self.clear(text.page, owners);
+        if text.page != self.page {
+            self.left.push(text.page);
+        }
+        // What died in a page while it was being written counts from when it is left.
+        while let Some(number) = self.left.pop() {
+            let page = &self.pages[number as usize];
+            let is_in_use = number != self.page && !page.bytes.is_empty();
+            if is_in_use && page.live <= page.bytes.len() / 2 {
+                self.clear(number, owners);
+            }
         }
     }
 

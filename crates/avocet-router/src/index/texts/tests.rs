@@ -74,6 +74,20 @@ fn texts_of_other_lengths_take_the_place_of_those_that_went() {
     assert!(most < 4_000 * (HEADER_BYTES + 14) + 2 * PAGE_BYTES, "{most}");
 }
 
+/// One that stays keeps the whole from being given back at once.
+#[test]
+fn texts_that_go_as_soon_as_they_came_leave_nothing_beside_one_that_stays() {
+    let mut shelf = Shelf::default();
+    shelf.insert("stays");
+    for number in 0..2_000 {
+        let text = format!("{number}{}", "-".repeat(4_000));
+        shelf.insert(&text);
+        assert!(shelf.remove(&text));
+    }
+    assert!(shelf.has("stays"));
+    assert!(shelf.bytes() <= 3 * PAGE_BYTES, "{} bytes", shelf.bytes());
+}
+
 impl Shelf {
     fn insert(&mut self, text: &str) {
         let hash = hash(text);
