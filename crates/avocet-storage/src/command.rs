@@ -17,7 +17,8 @@ use serde::{Deserialize, Serialize};
 )]
 pub struct SessionNumber(pub u64);
 
-/// The place of a message in the queue of a session: who has a larger one comes later.
+/// The place of a message in the queues it waits in: who has a larger one comes later. A store gives
+/// each message that is published the next one.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
 )]
@@ -36,7 +37,9 @@ pub struct Message<'a> {
     pub received_at: Time,
     /// When it is of no use any more, if ever.
     pub expires_at: Option<Time>,
-    /// A PUBLISH packet of MQTT 5.0 at QoS 0, whatever the QoS of the message.
+    /// The QoS it was published with in the lowest two bits, RETAIN in the third.
+    pub flags: u8,
+    /// A PUBLISH packet of MQTT 5.0 at QoS 0 without RETAIN, whatever the message has.
     #[serde(borrow)]
     pub packet: &'a [u8],
 }
@@ -44,10 +47,8 @@ pub struct Message<'a> {
 /// A session's right to a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
-    /// Whose.
+    /// Whose. No message has two claims of one session.
     pub session: SessionNumber,
-    /// Where in its queue.
-    pub place: Place,
     /// QoS in the lowest two bits, RETAIN as it is to be sent in the third.
     pub flags: u8,
     /// Subscription identifiers to be sent with it.
@@ -76,8 +77,8 @@ pub struct Standing {
     pub subscriptions: BTreeMap<String, Terms>,
     /// Packet identifiers of QoS 2 that have come, up to PUBREL.
     pub received: BTreeSet<u16>,
-    /// Packet identifiers of QoS 2 that went out, up to PUBCOMP; up to PUBREC with the place of the
-    /// message.
+    /// Packet identifiers that went out, with the place of the message; of QoS 2 without it from
+    /// PUBREC up to PUBCOMP.
     pub sent: BTreeMap<u16, Option<Place>>,
 }
 
@@ -130,15 +131,19 @@ pub enum Command<'a> {
         /// As it was written.
         filter: &'a str,
     },
-    /// A message waits for sessions.
+    /// A message waits for sessions, at the next place.
     Publish {
         /// The message, once for all of them.
         #[serde(borrow)]
         message: Message<'a>,
         /// Who has a right to it.
         claims: Vec<Claim>,
+        /// Of QoS 2: from whom it has come and with which packet identifier, which
+        /// [`Self::Receive`] would say.
+        from: Option<(SessionNumber, u16)>,
     },
-    /// Messages wait no longer: acknowledged, expired or dropped.
+    /// Messages wait no longer: acknowledged, expired or dropped. What packet identifiers they had
+    /// are free.
     Release {
         /// Whose.
         session: SessionNumber,
@@ -147,14 +152,15 @@ pub enum Command<'a> {
         /// The last of them.
         to: Place,
     },
-    /// A message of QoS 2 gets its packet identifier.
+    /// Messages get their packet identifiers.
     Send {
         /// Whose.
         session: SessionNumber,
-        /// The packet identifier.
+        /// The packet identifier of the first; each of the others has the one that follows, after
+        /// 65,535 comes 1.
         packet_id: u16,
-        /// Where the message waits.
-        place: Place,
+        /// Where the messages wait.
+        places: Vec<Place>,
     },
     /// PUBREC has come: the message waits no longer, its packet identifier is still under way.
     Acknowledge {
@@ -216,13 +222,24 @@ pub enum Command<'a> {
         /// Its number.
         plan: u64,
     },
+    /// As [`Self::Publish`], of a message that has its place already: how a store writes it anew.
+    Keep {
+        /// Where it waits.
+        place: Place,
+        /// The message.
+        #[serde(borrow)]
+        message: Message<'a>,
+        /// Who has a right to it still.
+        claims: Vec<Claim>,
+    },
 }
 
 impl<'a> Command<'a> {
     /// The sessions it speaks of, as those that are there.
     pub(crate) fn sessions(&self) -> impl Iterator<Item = SessionNumber> {
         let (one, many) = match self {
-            Self::Publish { claims, .. } => (None, &claims[..]),
+            Self::Publish { claims, from, .. } => (from.map(|(session, _)| session), &claims[..]),
+            Self::Keep { claims, .. } => (None, &claims[..]),
             Self::Stand { session, .. }
             | Self::Leave { session, .. }
             | Self::Subscribe { session, .. }

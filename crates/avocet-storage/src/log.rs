@@ -28,7 +28,7 @@ use self::{
 use crate::disk::{Disk, File};
 
 /// Where a record lies. Ordered as the records are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     /// The number of its segment.
     pub segment: u32,
@@ -36,17 +36,32 @@ pub struct Position {
     pub offset: u32,
 }
 
-/// Where the records of a group lie once they are committed.
+/// A record of a group that is not committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    offset: u32,
+    /// Of the group's records.
+    index: u32,
+}
+
+/// Where the records of a group lie once they are committed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Placed {
     start: Position,
+    first: u64,
 }
 
 impl Placed {
-    /// The position of a record that [`Log::append`] called `offset`.
+    /// The position of a record.
     #[must_use]
-    pub fn position(&self, offset: u32) -> Position {
-        Position { offset: self.start.offset + offset, ..self.start }
+    pub fn position(&self, record: Appended) -> Position {
+        Position { offset: self.start.offset + record.offset, ..self.start }
+    }
+
+    /// Its number: larger than that of all before it.
+    #[must_use]
+    pub fn number(&self, record: Appended) -> u64 {
+        self.first + u64::from(record.index)
     }
 }
 
@@ -72,12 +87,12 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Reads a record that is committed.
+    /// Reads a record that is committed, and tells its number.
     ///
     /// # Errors
     /// `NotFound` if the segment was forgotten, `InvalidData` if what lies there is no whole
     /// record, and what the disk says.
-    pub fn read(&self, position: Position, body: &mut Vec<u8>) -> io::Result<()> {
+    pub fn read(&self, position: Position, body: &mut Vec<u8>) -> io::Result<u64> {
         let file = self.files.read().get(&position.segment).cloned();
         record::read(&*file.ok_or(io::ErrorKind::NotFound)?, position.offset, body)
     }
@@ -102,15 +117,15 @@ pub struct Log {
 
 impl Log {
     /// Opens the log that lies on a disk, or begins one, and hands every record to `replay`, with
-    /// its position, in the order in which they were committed. A segment of `segment_bytes` is
-    /// full.
+    /// its position and its number, in the order in which they were committed. A segment of
+    /// `segment_bytes` is full.
     ///
     /// # Errors
     /// What the disk says when it is read. What is damaged is no error: it is reported.
     pub fn open(
         disk: Arc<dyn Disk>,
         segment_bytes: u32,
-        mut replay: impl FnMut(Position, &[u8]),
+        mut replay: impl FnMut(Position, u64, &[u8]),
     ) -> io::Result<(Self, Vec<Loss>)> {
         let (mut segments, mut losses): (VecDeque<Segment>, _) = (VecDeque::new(), Vec::new());
         let mut found = segment::found(&*disk)?.into_iter().peekable();
@@ -136,20 +151,20 @@ impl Log {
         Ok((log, losses))
     }
 
-    /// Adds a record to the group that the next [`Self::commit`] makes last; answers where in the
-    /// group it is.
+    /// Adds a record to the group that the next [`Self::commit`] makes last.
     ///
     /// # Errors
     /// `InvalidInput` if the record or the group with it would be too large; then it is not added.
-    pub fn append(&mut self, body: &[u8]) -> io::Result<u32> {
+    pub fn append(&mut self, body: &[u8]) -> io::Result<Appended> {
         let offset = self.group.len();
         if offset + HEADER_BYTES + body.len() > RECORD_BYTES_MAX {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         let sequence = self.committed + self.group_records;
         record::append(&mut self.group, sequence, offset == 0, body);
+        let appended = Appended { offset: offset as u32, index: self.group_records as u32 };
         self.group_records += 1;
-        Ok(offset as u32)
+        Ok(appended)
     }
 
     /// How many bytes wait to be committed.
@@ -167,10 +182,10 @@ impl Log {
         let group = std::mem::take(&mut self.group);
         let written = self.write(&group);
         self.group = group;
-        let start = written?;
+        let placed = Placed { start: written?, first: self.committed };
         self.committed += self.group_records;
         self.discard();
-        Ok(Placed { start })
+        Ok(placed)
     }
 
     fn write(&mut self, group: &[u8]) -> io::Result<Position> {
@@ -202,7 +217,8 @@ impl Log {
     }
 
     /// Reads the record at `position`, or the first of its segment if the offset is 0. Answers
-    /// where it lies and where the next one of the segment would; nothing behind the last.
+    /// where it lies, its number, and where the next one of the segment would lie; nothing behind
+    /// the last.
     ///
     /// # Errors
     /// As of [`Reader::read`].
@@ -210,17 +226,17 @@ impl Log {
         &self,
         position: Position,
         body: &mut Vec<u8>,
-    ) -> io::Result<Option<(Position, Position)>> {
+    ) -> io::Result<Option<(Position, u64, Position)>> {
         let found = self.segments.binary_search_by_key(&position.segment, |it| it.number);
         let segment = &self.segments[found.map_err(|_| io::ErrorKind::NotFound)?];
         let offset = position.offset.max(HEAD_BYTES as u32);
         if offset >= segment.len {
             return Ok(None);
         }
-        record::read(&*segment.file, offset, body)?;
+        let number = record::read(&*segment.file, offset, body)?;
         let next = offset + (HEADER_BYTES + body.len()) as u32;
         let at = |offset| Position { offset, ..position };
-        Ok(Some((at(offset), at(next))))
+        Ok(Some((at(offset), number, at(next))))
     }
 
     /// The segments there are, oldest first: number and bytes.

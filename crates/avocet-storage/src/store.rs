@@ -8,8 +8,8 @@ use std::{fmt, io};
 pub use self::embedded::{EmbeddedStore, Options};
 use crate::command::{Claim, Command, Message, Place, Purpose, SessionNumber, Standing, Time};
 
-/// Commands that are done together. If the process ends before that is reported, the first of them
-/// may have been done.
+/// Commands that are done together: if the process ends before that is reported, all of them or
+/// none. One without any is reported in its turn.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     bytes: Vec<u8>,
@@ -17,8 +17,24 @@ pub struct Batch {
     is_refusable: bool,
 }
 
-/// Called once with the outcome of a batch, on a thread of the store, which waits for it.
-pub type Done = Box<dyn FnOnce(Result<(), Refusal>) + Send>;
+/// Called once with the outcome of a batch, on a thread of the store, which waits for it: the
+/// places of the messages it publishes, in order. Batches are reported in the order in which they
+/// took effect; those that are refused by submitting them, are not.
+pub type Done = Box<dyn FnOnce(Result<Vec<Place>, Refusal>) + Send>;
+
+/// So many messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// How many.
+    pub messages: usize,
+    /// Bytes of their packets.
+    pub bytes: u64,
+}
+
+impl Amount {
+    /// All there is.
+    pub const ALL: Self = Self { messages: usize::MAX, bytes: u64::MAX };
+}
 
 /// Why a batch is not stored; nothing of it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +65,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// All sessions, in the order of their numbers.
     fn sessions(&self, visit: &mut dyn FnMut(SessionNumber, &Standing));
 
-    /// Messages that wait for a session, from a place on, at most so many.
+    /// Messages that wait for a session, in order, from a place on: at most so many, and none after
+    /// so many bytes. Tells whether there may be more.
     ///
     /// # Errors
     /// What keeps them from being read.
@@ -57,12 +74,12 @@ pub trait Store: fmt::Debug + Send + Sync {
         &self,
         session: SessionNumber,
         from: Place,
-        most: usize,
-        visit: &mut dyn FnMut(&Claim, Message<'_>),
-    ) -> io::Result<()>;
+        most: Amount,
+        visit: &mut dyn FnMut(Place, &Claim, Message<'_>),
+    ) -> io::Result<bool>;
 
-    /// How many messages wait for a session.
-    fn queued(&self, session: SessionNumber) -> usize;
+    /// How much waits for a session.
+    fn queued(&self, session: SessionNumber) -> Amount;
 
     /// All retained messages, with their topics, in no order.
     ///

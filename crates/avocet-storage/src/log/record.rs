@@ -69,8 +69,8 @@ pub(super) fn parse(bytes: &[u8]) -> Option<(Record<'_>, usize)> {
     })
 }
 
-/// Reads the body of the record at `offset`.
-pub(super) fn read(file: &dyn File, offset: u32, body: &mut Vec<u8>) -> io::Result<()> {
+/// Reads the body of the record at `offset`, and tells its number.
+pub(super) fn read(file: &dyn File, offset: u32, body: &mut Vec<u8>) -> io::Result<u64> {
     body.resize(GUESS_BYTES.max(HEADER_BYTES), 0);
     let mut read = file.read_at(body, offset.into())?;
     let head = Head::parse(&body[..read]).ok_or(io::ErrorKind::InvalidData)?;
@@ -85,5 +85,5 @@ pub(super) fn read(file: &dyn File, offset: u32, body: &mut Vec<u8>) -> io::Resu
     }
     body.truncate(len);
     body.drain(..HEADER_BYTES);
-    Ok(())
+    Ok(head.sequence)
 }

@@ -147,7 +147,7 @@ pub(super) fn read(
     found: Found,
     next: Option<u64>,
     limit: Option<u64>,
-    replay: &mut impl FnMut(Position, &[u8]),
+    replay: &mut impl FnMut(Position, u64, &[u8]),
 ) -> io::Result<Read> {
     let Found { number, mut file, first, salvaged } = found;
     let mut bytes = read_all(&*file)?;
@@ -166,7 +166,8 @@ pub(super) fn read(
     }
     for range in &sound.records {
         if let Some((record, _)) = record::parse(&bytes[range.clone()]) {
-            replay(Position { segment: number, offset: range.start as u32 }, record.body);
+            let at = Position { segment: number, offset: range.start as u32 };
+            replay(at, record.sequence, record.body);
         }
     }
     let len = sound.records.last().map_or(HEAD_BYTES, |last| last.end) as u32;

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, io, ops::Range, sync::Arc};
 
-use super::{Log, Loss, Position};
+use super::{Appended, Log, Loss, Position};
 use crate::disk::{Disk, Fault, SimulatedDisk};
 
 const SEGMENT_BYTES: u32 = 4096;
@@ -16,7 +16,7 @@ struct Opened {
 
 fn open(disk: &SimulatedDisk) -> Opened {
     let (mut records, mut positions) = (Vec::new(), Vec::new());
-    let (log, losses) = Log::open(Arc::new(disk.clone()), SEGMENT_BYTES, |position, body| {
+    let (log, losses) = Log::open(Arc::new(disk.clone()), SEGMENT_BYTES, |position, _, body| {
         records.push(body.to_vec());
         positions.push(position);
     })
@@ -32,10 +32,10 @@ fn body(number: u64) -> Vec<u8> {
 }
 
 fn commit(log: &mut Log, numbers: Range<u64>) -> io::Result<Vec<Position>> {
-    let offsets: Vec<u32> =
+    let records: Vec<Appended> =
         numbers.map(|number| log.append(&body(number)).expect("it is small")).collect();
     let placed = log.commit()?;
-    Ok(offsets.into_iter().map(|offset| placed.position(offset)).collect())
+    Ok(records.into_iter().map(|record| placed.position(record)).collect())
 }
 
 fn check(disk: &SimulatedDisk, numbers: Range<u64>) -> Opened {

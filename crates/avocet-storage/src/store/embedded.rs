@@ -17,11 +17,11 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 
 use self::cleaner::Cleaner;
-use super::{Batch, Done, Refusal, Store, state::State};
+use super::{Amount, Batch, Done, Refusal, Store, state::State};
 use crate::{
     command::{Claim, Command, Message, Place, Purpose, SessionNumber, Standing, Time},
     disk::Disk,
-    log::{Log, Loss, Placed, Position, Reader},
+    log::{Appended, Log, Loss, Placed, Position, Reader},
 };
 
 /// How long to wait before the disk is tried again that took nothing.
@@ -87,9 +87,9 @@ impl EmbeddedStore {
     /// What the disk says when it is read; that no thread can be started.
     pub fn open(disk: Arc<dyn Disk>, options: Options) -> io::Result<(Self, Vec<Loss>)> {
         let mut state = State::default();
-        let (log, losses) = Log::open(disk, options.segment_bytes, |position, body| {
+        let (log, losses) = Log::open(disk, options.segment_bytes, |position, number, body| {
             if let Some(command) = Command::read(body) {
-                state.replay(position, &command);
+                state.replay(position, number, &command);
             }
         })?;
         state.forget_strangers();
@@ -117,7 +117,7 @@ impl EmbeddedStore {
         loop {
             let Some(position) = locate(&self.shared.state.lock()) else { return Ok(()) };
             match self.reader.read(position, &mut body) {
-                Ok(()) => break,
+                Ok(_) => break,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
@@ -163,29 +163,40 @@ impl Store for EmbeddedStore {
         &self,
         session: SessionNumber,
         from: Place,
-        most: usize,
-        visit: &mut dyn FnMut(&Claim, Message<'_>),
-    ) -> io::Result<()> {
-        let places: Vec<Place> = {
+        most: Amount,
+        visit: &mut dyn FnMut(Place, &Claim, Message<'_>),
+    ) -> io::Result<bool> {
+        let (mut places, mut bytes, mut has_more) = (Vec::new(), 0, false);
+        {
             let state = self.shared.state.lock();
             let queue = state.sessions.get(&session).map(|session| &session.queue);
-            let places = queue.into_iter().flat_map(|queue| queue.range(from..));
-            places.take(most).map(|(place, _)| *place).collect()
-        };
+            for (place, waiting) in queue.into_iter().flat_map(|queue| queue.range(from..)) {
+                has_more = places.len() >= most.messages || bytes >= most.bytes;
+                if has_more {
+                    break;
+                }
+                bytes += u64::from(waiting.bytes);
+                places.push(*place);
+            }
+        }
         for place in places {
             let locate = |state: &State| state.claim(session, place);
             self.read(locate, &mut |command| {
-                let Command::Publish { message, claims } = command else { return };
-                let ours = claims.iter().find(|it| it.session == session && it.place == place);
-                ours.into_iter().for_each(|claim| visit(claim, *message));
+                let (Command::Publish { message, claims, .. }
+                | Command::Keep { message, claims, .. }) = command
+                else {
+                    return;
+                };
+                let ours = claims.iter().find(|it| it.session == session);
+                ours.into_iter().for_each(|claim| visit(place, claim, *message));
             })?;
         }
-        Ok(())
+        Ok(has_more)
     }
 
-    fn queued(&self, session: SessionNumber) -> usize {
+    fn queued(&self, session: SessionNumber) -> Amount {
         let state = self.shared.state.lock();
-        state.sessions.get(&session).map_or(0, |session| session.queue.len())
+        state.sessions.get(&session).map_or(Amount::default(), |session| session.queued)
     }
 
     fn retained(&self, visit: &mut dyn FnMut(&str, Message<'_>)) -> io::Result<()> {
@@ -261,18 +272,25 @@ impl Writer {
         let mut entered = Vec::new();
         let mut refused = Vec::new();
         for (batch, done) in batches {
-            let offsets: io::Result<Vec<u32>> =
+            let records: io::Result<Vec<Appended>> =
                 batch.commands().map(|command| self.log.append(command)).collect();
-            match offsets {
-                Ok(offsets) => entered.push((batch, done, offsets)),
+            match records {
+                Ok(records) => entered.push((batch, done, records)),
                 Err(error) => refused.push((batch, done, error)),
             }
         }
-        match self.log.commit() {
+        let committed = match self.log.waiting_bytes() {
+            // Nothing to be stored, only to be told in turn; a disk that has failed is asked.
+            0 if self.shared.failure.lock().is_none() => Ok(Placed::default()),
+            _ => self.log.commit(),
+        };
+        match committed {
             Ok(placed) => {
                 *self.shared.failure.lock() = None;
-                self.apply(&entered, placed);
-                entered.into_iter().for_each(|(batch, done, _)| self.finish(&batch, done, Ok(())));
+                let places = self.apply(&entered, placed);
+                for ((batch, done, _), places) in entered.into_iter().zip(places) {
+                    self.finish(&batch, done, Ok(places));
+                }
             }
             Err(error) => {
                 self.log.discard();
@@ -292,18 +310,25 @@ impl Writer {
         }
     }
 
-    fn apply(&self, entered: &[(Batch, Done, Vec<u32>)], placed: Placed) {
+    /// Answers the places of the messages that each batch has published.
+    fn apply(&self, entered: &[(Batch, Done, Vec<Appended>)], placed: Placed) -> Vec<Vec<Place>> {
         let mut state = self.shared.state.lock();
-        for (batch, _, offsets) in entered {
-            for (command, offset) in batch.commands().zip(offsets) {
-                if let Some(command) = Command::read(command) {
-                    state.apply(placed.position(*offset), &command);
+        let apply = |(batch, _, records): &(Batch, Done, Vec<Appended>)| {
+            let mut places = Vec::new();
+            for (command, record) in batch.commands().zip(records) {
+                let Some(command) = Command::read(command) else { continue };
+                let number = placed.number(*record);
+                state.apply(placed.position(*record), number, &command);
+                if let Command::Publish { .. } = command {
+                    places.push(Place(number));
                 }
             }
-        }
+            places
+        };
+        entered.iter().map(apply).collect()
     }
 
-    fn finish(&self, batch: &Batch, done: Done, outcome: Result<(), Refusal>) {
+    fn finish(&self, batch: &Batch, done: Done, outcome: Result<Vec<Place>, Refusal>) {
         self.shared.inbound.lock().bytes -= batch.bytes.len();
         done(outcome);
     }

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::Amount;
 use crate::{
-    command::{Command, Message, Place, Purpose, SessionNumber, Standing, Time},
+    command::{Claim, Command, Message, Place, Purpose, SessionNumber, Standing, Time},
     log::Position,
 };
 
@@ -25,7 +26,15 @@ pub(super) struct Session {
     /// since lie behind.
     pub(super) stands_at: Option<Position>,
     /// Where its messages lie.
-    pub(super) queue: BTreeMap<Place, Position>,
+    pub(super) queue: BTreeMap<Place, Waiting>,
+    pub(super) queued: Amount,
+}
+
+/// A message in a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Waiting {
+    pub(super) at: Position,
+    pub(super) bytes: u32,
 }
 
 /// A message that is kept for its own sake.
@@ -45,15 +54,16 @@ pub(super) struct Plan {
 impl State {
     /// Takes a step that lies in a log that is being opened. What it speaks of may come later: a
     /// log is cleaned from its old end.
-    pub(super) fn replay(&mut self, at: Position, command: &Command<'_>) {
+    pub(super) fn replay(&mut self, at: Position, number: u64, command: &Command<'_>) {
         for session in command.sessions() {
             self.sessions.entry(session).or_default();
         }
-        self.apply(at, command);
+        self.apply(at, number, command);
     }
 
-    /// Takes a step that is on stable storage, at `at`. A session that has ended takes none.
-    pub(super) fn apply(&mut self, at: Position, command: &Command<'_>) {
+    /// Takes a step that is on stable storage, at `at`, as the record of this number. A session
+    /// that has ended takes none.
+    pub(super) fn apply(&mut self, at: Position, number: u64, command: &Command<'_>) {
         match command {
             Command::Stand { session, standing } => self.stand(at, *session, standing),
             Command::End { session } => self.end(*session),
@@ -64,13 +74,14 @@ impl State {
             | Command::Complete { session, .. }
             | Command::Receive { session, .. }
             | Command::Forget { session, .. } => self.change(*session, command),
-            Command::Publish { claims, .. } => {
-                for claim in claims {
-                    let Some(session) = self.sessions.get_mut(&claim.session) else { continue };
-                    let before = session.queue.insert(claim.place, at);
-                    self.held.hold(at);
-                    self.held.let_go(before);
+            Command::Publish { message, claims, from } => {
+                self.enqueue(at, Place(number), message, claims);
+                if let Some((session, packet_id)) = *from {
+                    self.change(session, &Command::Receive { session, packet_id });
                 }
+            }
+            Command::Keep { place, message, claims } => {
+                self.enqueue(at, *place, message, claims);
             }
             Command::Release { session, from, to } => self.release(*session, *from, *to),
             Command::Acknowledge { session, place, .. } => {
@@ -126,13 +137,15 @@ impl State {
 
     /// Where a message lies that waits for a session.
     pub(super) fn claim(&self, session: SessionNumber, place: Place) -> Option<Position> {
-        self.sessions.get(&session)?.queue.get(&place).copied()
+        self.sessions.get(&session)?.queue.get(&place).map(|waiting| waiting.at)
     }
 
-    /// What of a command that lies at `at` would be missed if it were gone, as a command.
+    /// What of a command that lies at `at`, as the record of this number, would be missed if it
+    /// were gone, as a command.
     pub(super) fn still_needed<'a>(
         &self,
         at: Position,
+        number: u64,
         command: Command<'a>,
     ) -> Option<Command<'a>> {
         match command {
@@ -141,9 +154,11 @@ impl State {
                 let standing = Box::new(found.standing.clone());
                 Some(Command::Stand { session, standing })
             }
-            Command::Publish { message, mut claims } => {
-                claims.retain(|claim| self.claim(claim.session, claim.place) == Some(at));
-                (!claims.is_empty()).then_some(Command::Publish { message, claims })
+            Command::Publish { message, claims, .. } => {
+                self.still_claimed(at, Place(number), message, claims)
+            }
+            Command::Keep { place, message, claims } => {
+                self.still_claimed(at, place, message, claims)
             }
             Command::Retain { topic, .. } => {
                 self.retained.get(topic).is_some_and(|kept| kept.at == at).then_some(command)
@@ -168,6 +183,33 @@ impl State {
         }
     }
 
+    fn still_claimed<'a>(
+        &self,
+        at: Position,
+        place: Place,
+        message: Message<'a>,
+        mut claims: Vec<Claim>,
+    ) -> Option<Command<'a>> {
+        claims.retain(|claim| self.claim(claim.session, place) == Some(at));
+        (!claims.is_empty()).then_some(Command::Keep { place, message, claims })
+    }
+
+    fn enqueue(&mut self, at: Position, place: Place, message: &Message<'_>, claims: &[Claim]) {
+        let bytes = message.packet.len() as u32;
+        for claim in claims {
+            let Some(session) = self.sessions.get_mut(&claim.session) else { continue };
+            let before = session.queue.insert(place, Waiting { at, bytes });
+            self.held.hold(at);
+            match before {
+                Some(before) => self.held.let_go(Some(before.at)),
+                None => {
+                    session.queued.messages += 1;
+                    session.queued.bytes += u64::from(bytes);
+                }
+            }
+        }
+    }
+
     fn change(&mut self, session: SessionNumber, command: &Command<'_>) {
         let Some(session) = self.sessions.get_mut(&session) else { return };
         let standing = &mut session.standing;
@@ -181,8 +223,12 @@ impl State {
             Command::Unsubscribe { filter, .. } => {
                 drop(standing.subscriptions.remove_entry(*filter))
             }
-            Command::Send { packet_id, place, .. } => {
-                standing.sent.insert(*packet_id, Some(*place));
+            Command::Send { packet_id, places, .. } => {
+                let mut packet_id = *packet_id;
+                for place in places {
+                    standing.sent.insert(packet_id, Some(*place));
+                    packet_id = packet_id.checked_add(1).unwrap_or(1);
+                }
             }
             Command::Acknowledge { packet_id, .. } => {
                 standing.sent.insert(*packet_id, None);
@@ -199,6 +245,7 @@ impl State {
             Command::Stand { .. }
             | Command::End { .. }
             | Command::Publish { .. }
+            | Command::Keep { .. }
             | Command::Release { .. }
             | Command::Retain { .. }
             | Command::Clear { .. }
@@ -217,7 +264,8 @@ impl State {
 
     fn end(&mut self, number: SessionNumber) {
         let Some(session) = self.sessions.remove(&number) else { return };
-        for at in session.queue.into_values().chain(session.stands_at) {
+        let waiting = session.queue.into_values().map(|waiting| waiting.at);
+        for at in waiting.chain(session.stands_at) {
             self.held.let_go(Some(at));
         }
     }
@@ -227,8 +275,13 @@ impl State {
         let released: Vec<Place> =
             session.queue.range(from..=to).map(|(place, _)| *place).collect();
         for place in released {
-            self.held.let_go(session.queue.remove(&place));
+            let Some(waiting) = session.queue.remove(&place) else { continue };
+            session.queued.messages -= 1;
+            session.queued.bytes -= u64::from(waiting.bytes);
+            self.held.let_go(Some(waiting.at));
         }
+        let is_released = |place: &Option<Place>| place.is_some_and(|it| from <= it && it <= to);
+        session.standing.sent.retain(|_, place| !is_released(place));
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, mpsc},
 };
 
-use super::{Batch, EmbeddedStore, Options, Refusal, Store};
+use super::{Amount, Batch, EmbeddedStore, Options, Refusal, Store};
 use crate::{
     command::{Claim, Command, Message, Place, Purpose, SessionNumber, Standing, Terms, Time},
     disk::{Disk, Fault, SimulatedDisk},
@@ -31,11 +31,15 @@ impl Told {
         });
         for number in told.sessions.keys() {
             let mut queue = BTreeMap::new();
-            let visit = &mut |claim: &Claim, message: Message<'_>| {
-                queue.insert(claim.place, (claim.clone(), message.packet.to_vec()));
+            let mut amount = Amount::default();
+            let visit = &mut |place, claim: &Claim, message: Message<'_>| {
+                amount.messages += 1;
+                amount.bytes += message.packet.len() as u64;
+                queue.insert(place, (claim.clone(), message.packet.to_vec()));
             };
-            store.queue(*number, Place(0), usize::MAX, visit).expect("it can be read");
-            assert_eq!(store.queued(*number), queue.len());
+            let more = store.queue(*number, Place(0), Amount::ALL, visit).expect("it can be read");
+            assert!(!more);
+            assert_eq!(store.queued(*number), amount);
             told.queues.insert(*number, queue);
         }
         let visit = &mut |topic: &str, message: Message<'_>| {

@@ -47,7 +47,7 @@ impl Cleaner {
             let mut state = state.lock();
             for (body, offset) in walked.needed.iter().zip(offsets) {
                 if let Some(command) = Command::read(body) {
-                    state.apply(placed.position(offset), &command);
+                    state.apply(placed.position(offset), placed.number(offset), &command);
                 }
             }
         }
@@ -93,9 +93,9 @@ impl Walked {
         }
         let (mut next, mut body) = (from, Vec::new());
         while next.offset - from.offset < STEP_BYTES {
-            let Some((at, behind)) = log.walk(next, &mut body)? else { return Ok(None) };
+            let Some((at, number, behind)) = log.walk(next, &mut body)? else { return Ok(None) };
             if let Some(command) = Command::read(&body)
-                && let Some(needed) = state.lock().still_needed(at, command)
+                && let Some(needed) = state.lock().still_needed(at, number, command)
             {
                 let mut bytes = Vec::new();
                 needed.write(&mut bytes);
