@@ -16,6 +16,8 @@
 //!   then perhaps the session; `registry`: client identifier to mailbox;
 //! - `subscribe`: filters entered and removed, retained messages sent; `mountpoint`: what a
 //!   listener's mountpoint makes of them;
+//! - `records`: what a turn leaves for the store; `keeper`: the way there, and what is done once it
+//!   has arrived; `kept`: messages as they are stored; `restore`: all of it read at the start;
 //! - `retained`, `timers`, `wheel`: what waits for its time;
 //! - [`config`]: the sections of the configuration; [`Options`]: what they mean;
 //! - `sys`: what the broker tells about itself in `$SYS/`;
@@ -39,6 +41,8 @@ mod deliver;
 mod driver;
 mod drops;
 mod envelope;
+mod keeper;
+mod kept;
 mod leave;
 mod mailbox;
 mod metrics;
@@ -49,7 +53,9 @@ mod options;
 mod output;
 mod pending;
 mod publish;
+mod records;
 mod registry;
+mod restore;
 mod retained;
 mod shard;
 #[cfg(all(test, feature = "interleavings"))]

@@ -18,6 +18,8 @@ pub enum Stop {
     Malformed,
     /// The client does not read what it is sent.
     NotReading,
+    /// So many of its messages are not answered that no more are taken for now.
+    Unanswered,
 }
 
 /// How far [`Session::handle_bytes`] came.
@@ -44,6 +46,9 @@ impl Session {
         out: &mut O,
         mut count: impl FnMut(u8, usize),
     ) -> Handled {
+        if self.has_too_much_unanswered() {
+            return Handled { used: 0, stop: Stop::Unanswered };
+        }
         let mut used = 0;
         let mut topic = "";
         let stop = loop {

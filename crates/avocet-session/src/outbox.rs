@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use avocet_mqtt::QoS;
 
-use crate::{Limits, QueueFull, seldom::Empty, waiting::Waiting};
+use crate::{Limits, Place, QueueFull, seldom::Empty, waiting::Waiting};
 
 /// What an entry costs beside its message's bytes: this record, roughly.
 const ENTRY_BYTES: usize = 64;
@@ -99,6 +99,35 @@ impl Outbox {
             self.acknowledged.push_back((self.sequence, waiting));
         }
         Pushed::Queued
+    }
+
+    /// Adds a message that the store has, whatever the bounds: the window on the store is one.
+    pub(crate) fn push_stored(&mut self, waiting: Waiting, limits: &Limits) {
+        let bytes = cost(&waiting);
+        limits.budget.settle(&mut 0, bytes as u64);
+        self.bytes += bytes;
+        self.sequence += 1;
+        self.acknowledged.push_back((self.sequence, waiting));
+    }
+
+    /// Takes out the oldest message that the store has.
+    pub(crate) fn pop_stored(&mut self, limits: &Limits) -> Option<Waiting> {
+        let index = self.acknowledged.iter().position(|(_, it)| it.place().is_some())?;
+        let (_, waiting) = self.acknowledged.remove(index)?;
+        self.took(&waiting, limits);
+        Some(waiting)
+    }
+
+    /// Takes out all that the store has; tells the first of their places.
+    pub(crate) fn unload(&mut self, limits: &Limits) -> Option<Place> {
+        let (gone, left): (VecDeque<_>, _) = std::mem::take(&mut self.acknowledged)
+            .into_iter()
+            .partition(|(_, waiting)| waiting.place().is_some());
+        self.acknowledged = left;
+        for (_, waiting) in &gone {
+            self.took(waiting, limits);
+        }
+        gone.iter().filter_map(|(_, waiting)| waiting.place()).min()
     }
 
     /// The next message to send; QoS 1/2 only if `window` is open. Order within a QoS is kept.

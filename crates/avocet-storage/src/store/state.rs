@@ -214,8 +214,9 @@ impl State {
         let Some(session) = self.sessions.get_mut(&session) else { return };
         let standing = &mut session.standing;
         match command {
-            Command::Leave { expiry, left_at, .. } => {
+            Command::Leave { expiry, left_at, was_cut, .. } => {
                 (standing.expiry, standing.left_at) = (*expiry, *left_at);
+                standing.was_cut = *was_cut;
             }
             Command::Subscribe { filter, terms, .. } => {
                 standing.subscriptions.insert((*filter).to_owned(), *terms);
