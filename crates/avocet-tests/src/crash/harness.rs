@@ -24,9 +24,8 @@ use crate::{Broker, Raw, Version, broker::Starting, deadline, packet};
 /// Rounds between two that drain.
 const DRAIN_EVERY: u32 = 10;
 
-/// How likely the broker is killed before it serves, in percent, and how long it has at most.
+/// How likely the broker is killed while it starts, in percent.
 const EARLY_KILL: u64 = 12;
-const EARLY_KILL_MILLIS_MAX: u64 = 25;
 
 /// How likely a round is over right after it has begun.
 const SHORT_ROUND: u64 = 15;
@@ -111,6 +110,7 @@ struct Harness<'a> {
     publishers: Vec<Publisher>,
     subscribers: Vec<Subscriber>,
     broker: Option<Broker>,
+    last_start: Duration,
     round: u32,
     summary: Summary,
 }
@@ -132,6 +132,7 @@ impl<'a> Harness<'a> {
             publishers: publishers.collect(),
             subscribers: subscribers.collect(),
             broker: None,
+            last_start: Duration::ZERO,
             round: 0,
             summary: Summary::default(),
         }
@@ -157,8 +158,10 @@ impl<'a> Harness<'a> {
     /// A round in which everything may happen.
     fn attack(&mut self) -> Result<(), String> {
         if self.options.kills == Kills::Kill && self.dice.percent(EARLY_KILL) {
+            // Nothing announces from outside how far it is.
+            let time = self.last_start.mul_f64(self.dice.below(150) as f64 / 100.0);
             let starting = self.launch();
-            deadline::let_pass(Duration::from_millis(self.dice.below(EARLY_KILL_MILLIS_MAX)));
+            deadline::let_pass(time);
             starting.kill();
             self.summary.kills += 1;
             self.summary.early_kills += 1;
@@ -339,7 +342,8 @@ impl<'a> Harness<'a> {
         if self.broker.is_none() {
             let begun = Instant::now();
             self.broker = Some(self.launch().ready());
-            self.summary.slowest_start = self.summary.slowest_start.max(begun.elapsed());
+            self.last_start = begun.elapsed();
+            self.summary.slowest_start = self.summary.slowest_start.max(self.last_start);
         }
     }
 
