@@ -12,6 +12,7 @@ fn main() -> ExitCode {
         println!("usage: crash ROUNDS SEED kill|stop|none [KEY=VALUE ...]");
         return ExitCode::FAILURE;
     };
+    println!("seed {}, {} rounds", options.seed, options.rounds);
     match crash::run(&options, |line| println!("{line}")) {
         Ok(summary) => {
             println!("passed with seed {}: {summary}", options.seed);

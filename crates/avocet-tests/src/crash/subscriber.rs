@@ -3,6 +3,9 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "few packets are right, all others are faults")]
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     time::{Duration, Instant},
@@ -302,22 +305,28 @@ impl Subscriber {
 
     /// Takes over what has come, in one write.
     fn acknowledge(&mut self, connection: &mut Connection<'_>) -> Result<(), Ended> {
+        let bytes = self.take_pending()?;
+        connection.send(&bytes)
+    }
+
+    /// Takes over what has come; the acknowledgements.
+    fn take_pending(&mut self) -> Result<Vec<u8>, Ended> {
         let mut bytes = Vec::new();
         for Pending { id, message } in std::mem::take(&mut self.pending) {
-            let is_new = !self.unreleased.contains_key(&id);
-            let is_twice = message.qos.min(self.terms.qos) == 2;
-            if !is_twice || is_new {
+            let is_once = message.qos.min(self.terms.qos) == 2;
+            let is_known = is_once && self.unreleased.contains_key(&id);
+            if !is_known {
                 self.deliveries.take(&message).map_err(|fault| fault.to_string())?;
             }
             self.earlier.retain(|_, number| *number != message.number);
-            if is_twice {
+            if is_once {
                 self.unreleased.insert(id, message.number);
                 bytes.extend(packet::pubrec(id));
             } else {
                 bytes.extend(packet::puback(id));
             }
         }
-        connection.send(&bytes)
+        Ok(bytes)
     }
 
     /// What was not acknowledged was never here. What its publisher was told is taken over, the
