@@ -274,7 +274,7 @@ fn log_of_a_newer_format_is_left_alone() {
     let checksum = crc32fast::hash(&head[..24]);
     head[24..].copy_from_slice(&checksum.to_le_bytes());
     file.write_at(&head, 0).expect("the disk is well");
-    let opened = Log::open(Arc::new(disk), SEGMENT_BYTES, |_, _| {});
+    let opened = Log::open(Arc::new(disk), SEGMENT_BYTES, |_, _, _| {});
     let error = opened.expect_err("it cannot be read");
     assert_eq!(error.kind(), io::ErrorKind::Unsupported);
     assert!(error.to_string().contains("format 2"), "{error}");
