@@ -9,10 +9,15 @@ use super::{Amount, Batch, EmbeddedStore, Options, Refusal, Store};
 use crate::{
     command::{Claim, Command, Message, Place, Purpose, SessionNumber, Standing, Terms, Time},
     disk::{Disk, Fault, SimulatedDisk},
+    log::Durability,
 };
 
-const OPTIONS: Options =
-    Options { segment_bytes: 4096, waiting_bytes_max: 1 << 20, cleaned_from_bytes: 12_288 };
+const OPTIONS: Options = Options {
+    segment_bytes: 4096,
+    waiting_bytes_max: 1 << 20,
+    durability: Durability::Fsync,
+    cleaned_from_bytes: 12_288,
+};
 
 /// Everything a store tells.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -137,10 +142,9 @@ impl Told {
         let mut places = places.into_iter();
         for command in batch.commands() {
             let command = Command::read(command).expect("we wrote it");
-            let place = match command {
-                Command::Publish { .. } => places.next().expect("each message has a place"),
-                _ => Place(0),
-            };
+            let publishes = matches!(command, Command::Publish { .. });
+            let place = publishes.then(|| places.next().expect("each message has a place"));
+            let place = place.unwrap_or_default();
             self.apply(place, &command);
         }
     }
@@ -340,7 +344,7 @@ fn space_is_given_back() {
 }
 
 /// The power goes while batches are stored and segments are cleaned: what was done is there, and of
-/// what was on its way the first steps, if anything.
+/// what was on its way the whole batch, if anything.
 fn cut_power(seed: u64) {
     let mut disk = SimulatedDisk::default();
     let mut dice = Dice::new(seed);
@@ -350,7 +354,7 @@ fn cut_power(seed: u64) {
         let store = open(&disk);
         let failing = dice.below(120);
         disk.fail(failing..u64::MAX, fault);
-        // What may be found: all that was done, and the first steps of the batch that was not.
+        // What may be found: all that was done, with all of the batch that was not, or without.
         let mut possible = Vec::new();
         for _ in 0..40 {
             let mut batch = Batch::refusable();
@@ -361,11 +365,7 @@ fn cut_power(seed: u64) {
                 continue;
             }
             possible.push(model.clone());
-            for (number, command) in (1..).zip(batch.commands()) {
-                let place = Place(dice.place.0 + number);
-                model.apply(place, &Command::read(command).expect("we wrote it"));
-                possible.push(model.clone());
-            }
+            model.apply_batch(&batch, (dice.place.0 + 1..).map(Place));
             break;
         }
         possible.push(model);
