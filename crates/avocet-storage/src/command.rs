@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 )]
 pub struct SessionNumber(pub u64);
 
-/// The place of a message in the queues it waits in: who has a larger one comes later. A store gives
-/// each message that is published the next one.
+/// The place of a message in the queues it waits in: who has a larger one comes later. A store
+/// gives each message that is published the next one.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
 )]

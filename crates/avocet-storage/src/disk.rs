@@ -72,6 +72,12 @@ pub trait File: fmt::Debug + Send + Sync {
     /// What the system says.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
+    /// Leaves the first `bytes` bytes, if there are more.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn truncate(&self, bytes: u64) -> io::Result<()>;
+
     /// Returns once all that was written is on stable storage, the size included.
     ///
     /// # Errors

@@ -5,27 +5,53 @@
 //! committed goes to a new one, whose header says with which record it begins, so that what the
 //! failed attempt has left in the old one counts for nothing.
 //!
+//! A batch of records is there as a whole or not at all.
+//!
 //! Opening a log changes nothing unless something is damaged. What lies behind the last whole
-//! record of the last segment was never committed, and is passed by.
+//! batch of the last segment was never committed, and is passed by.
+//!
+//! - [`record`]: the bytes of a record; [`segment`]: a file of them, with its head;
+//! - [`sound`]: what of a file can be relied on; [`reader`]: reads beside the writer.
 
+mod reader;
 mod record;
 mod segment;
+mod sound;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    fmt, io,
-    sync::Arc,
-};
+use std::{collections::VecDeque, fmt, io, sync::Arc};
 
 use parking_lot::RwLock;
 
+pub use self::reader::{Reader, Scanned};
 use self::{
-    record::{HEADER_BYTES, RECORD_BYTES_MAX},
-    segment::{HEAD_BYTES, Segment},
+    record::{HEADER_BYTES, Key, Marks, RECORD_BYTES_MAX},
+    segment::Segment,
 };
-use crate::disk::{Disk, File};
+use crate::disk::Disk;
+
+/// What a commit waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Stable storage: what is committed survives a power cut.
+    #[default]
+    Fsync,
+    /// The system: what is committed survives the process.
+    Os,
+}
+
+/// How a log is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct LogOptions {
+    /// A segment with so many bytes is full.
+    pub segment_bytes: u32,
+    /// What a commit waits for.
+    pub durability: Durability,
+    /// A number that nobody can guess: records are mixed with it, so that no client can publish
+    /// what looks like one.
+    pub key: u64,
+}
 
 /// Where a record lies. Ordered as the records are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,6 +77,15 @@ pub struct Placed {
     first: u64,
 }
 
+impl Appended {
+    /// The record behind this one, which has a body of so many bytes.
+    #[must_use]
+    pub fn next(self, body_bytes: usize) -> Self {
+        let offset = self.offset + (HEADER_BYTES + body_bytes) as u32;
+        Self { offset, index: self.index + 1 }
+    }
+}
+
 impl Placed {
     /// The position of a record.
     #[must_use]
@@ -70,7 +105,7 @@ impl Placed {
 pub struct Loss {
     /// The segment's file, as it is called now.
     pub name: String,
-    /// How many records are missing.
+    /// How many records are missing, at most.
     pub records: u64,
 }
 
@@ -80,34 +115,75 @@ impl fmt::Display for Loss {
     }
 }
 
-/// Reads what is committed, on any thread, beside the writer.
-#[derive(Clone, Debug, Default)]
-pub struct Reader {
-    files: Arc<RwLock<BTreeMap<u32, Arc<dyn File>>>>,
+/// What a log holds, without a writer.
+#[derive(Debug, Default)]
+pub struct Replayed {
+    segments: VecDeque<Segment>,
+    next: Option<u64>,
+    /// How many records there are.
+    pub records: u64,
+    /// What could not be read.
+    pub losses: Vec<Loss>,
 }
 
-impl Reader {
-    /// Reads a record that is committed, and tells its number.
+impl Replayed {
+    /// Reads the log that lies on a disk. Nothing is changed unless it may be.
+    fn read(
+        disk: &dyn Disk,
+        may_write: bool,
+        replay: &mut dyn FnMut(Position, u64, &[u8]),
+    ) -> io::Result<Self> {
+        let mut read = Self::default();
+        let mut found = segment::found(disk, may_write)?.into_iter().peekable();
+        while let Some(it) = found.next() {
+            let limit = found.peek().and_then(segment::Found::first);
+            let one = segment::read(disk, it, read.next, limit, may_write, replay)?;
+            read.losses.extend(one.loss);
+            read.records += one.records;
+            read.next = Some(one.next);
+            read.segments.push_back(one.segment);
+        }
+        Ok(read)
+    }
+
+    /// Reads the log that lies on a disk and changes nothing: every record goes to `replay`, with
+    /// its position and its number.
     ///
     /// # Errors
-    /// `NotFound` if the segment was forgotten, `InvalidData` if what lies there is no whole
-    /// record, and what the disk says.
-    pub fn read(&self, position: Position, body: &mut Vec<u8>) -> io::Result<u64> {
-        let file = self.files.read().get(&position.segment).cloned();
-        record::read(&*file.ok_or(io::ErrorKind::NotFound)?, position.offset, body)
+    /// What the disk says. What is damaged is no error: it is reported.
+    pub fn inspect(
+        disk: &dyn Disk,
+        mut replay: impl FnMut(Position, u64, &[u8]),
+    ) -> io::Result<Self> {
+        Self::read(disk, false, &mut replay)
     }
+
+    /// The segments there are, oldest first: number and bytes.
+    pub fn segments(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.segments.iter().map(|segment| (segment.number, segment.shelf.len()))
+    }
+}
+
+/// What has to be done for what was found in the last segment, which may not be on stable storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owed {
+    Nothing,
+    Sync,
+    /// A sync has failed, and may have lost what it should have kept.
+    Rewrite,
 }
 
 /// The log. It has one writer, which is whoever owns it.
 #[derive(Debug)]
 pub struct Log {
     disk: Arc<dyn Disk>,
-    segment_bytes: u32,
+    options: LogOptions,
     /// Oldest first.
     segments: VecDeque<Segment>,
     reader: Reader,
     /// Whether the last segment takes more.
     is_open: bool,
+    owed: Owed,
     /// The number of the next record to be committed.
     committed: u64,
     /// What waits to be committed.
@@ -117,54 +193,70 @@ pub struct Log {
 
 impl Log {
     /// Opens the log that lies on a disk, or begins one, and hands every record to `replay`, with
-    /// its position and its number, in the order in which they were committed. A segment of
-    /// `segment_bytes` is full.
+    /// its position and its number, in the order in which they were committed. What is found
+    /// counts as committed, so it is synced; if that fails, the first commit does it.
     ///
     /// # Errors
     /// What the disk says when it is read. What is damaged is no error: it is reported.
     pub fn open(
         disk: Arc<dyn Disk>,
-        segment_bytes: u32,
+        options: LogOptions,
         mut replay: impl FnMut(Position, u64, &[u8]),
     ) -> io::Result<(Self, Vec<Loss>)> {
-        let (mut segments, mut losses): (VecDeque<Segment>, _) = (VecDeque::new(), Vec::new());
-        let mut found = segment::found(&*disk)?.into_iter().peekable();
-        let mut next = None;
-        while let Some(it) = found.next() {
-            let limit = found.peek().map(|later| later.first);
-            let read = segment::read(&*disk, it, next, limit, &mut replay)?;
-            losses.extend(read.loss);
-            next = Some(read.next);
-            segments.push_back(read.segment);
-        }
-        let files = segments.iter().map(|it| (it.number, Arc::clone(&it.file))).collect();
-        let log = Self {
+        let Replayed { segments, next, losses, .. } = Replayed::read(&*disk, true, &mut replay)?;
+        let shelves = segments.iter().map(|it| (it.number, Arc::clone(&it.shelf))).collect();
+        let mut log = Self {
             disk,
-            segment_bytes,
+            options,
+            owed: if segments.is_empty() || options.durability == Durability::Os {
+                Owed::Nothing
+            } else {
+                Owed::Sync
+            },
             segments,
-            reader: Reader { files: Arc::new(RwLock::new(files)) },
+            reader: Reader { segments: Arc::new(RwLock::new(shelves)) },
             is_open: false,
             committed: next.unwrap_or(0),
             group: Vec::new(),
             group_records: 0,
         };
+        // If it fails, the first commit tells.
+        drop(log.settle());
         Ok((log, losses))
     }
 
     /// Adds a record to the group that the next [`Self::commit`] makes last.
     ///
     /// # Errors
-    /// `InvalidInput` if the record or the group with it would be too large; then it is not added.
+    /// As of [`Self::append_batch`].
     pub fn append(&mut self, body: &[u8]) -> io::Result<Appended> {
-        let offset = self.group.len();
-        if offset + HEADER_BYTES + body.len() > RECORD_BYTES_MAX {
-            return Err(io::ErrorKind::InvalidInput.into());
+        self.append_batch([body])
+    }
+
+    /// Adds records to the group that the next [`Self::commit`] makes last; a power cut leaves all
+    /// of them or none. Answers the first of them, or where it would be.
+    ///
+    /// # Errors
+    /// `InvalidInput` if they or the group with them would be too large; then none is added.
+    pub fn append_batch<'a>(
+        &mut self,
+        bodies: impl IntoIterator<Item = &'a [u8]>,
+    ) -> io::Result<Appended> {
+        let (start, records) = (self.group.len(), self.group_records);
+        let mut bodies = bodies.into_iter().peekable();
+        while let Some(body) = bodies.next() {
+            if self.group.len() + HEADER_BYTES + body.len() > RECORD_BYTES_MAX {
+                self.group.truncate(start);
+                self.group_records = records;
+                return Err(io::ErrorKind::InvalidInput.into());
+            }
+            let sequence = self.committed + self.group_records;
+            let marks =
+                Marks { begins_group: self.group.is_empty(), has_more: bodies.peek().is_some() };
+            record::append(&mut self.group, Key(self.options.key), sequence, marks, body);
+            self.group_records += 1;
         }
-        let sequence = self.committed + self.group_records;
-        record::append(&mut self.group, sequence, offset == 0, body);
-        let appended = Appended { offset: offset as u32, index: self.group_records as u32 };
-        self.group_records += 1;
-        Ok(appended)
+        Ok(Appended { offset: start as u32, index: records as u32 })
     }
 
     /// How many bytes wait to be committed.
@@ -173,7 +265,7 @@ impl Log {
         self.group.len()
     }
 
-    /// Returns once all that was appended is on stable storage.
+    /// Returns once all that was appended is as durable as it is to be.
     ///
     /// # Errors
     /// What the disk says. Then nothing of the group is committed; it waits for another attempt,
@@ -189,24 +281,50 @@ impl Log {
     }
 
     fn write(&mut self, group: &[u8]) -> io::Result<Position> {
+        self.settle()?;
+        let is_synced = self.options.durability == Durability::Fsync;
         let last = self.writable()?;
-        let start = Position { segment: last.number, offset: last.len };
-        let written = last.file.write_at(group, start.offset.into());
-        match written.and_then(|()| last.file.sync()) {
-            Ok(()) => last.len += group.len() as u32,
+        let start = Position { segment: last.number, offset: last.shelf.len() };
+        let mut written = last.shelf.file.write_at(group, start.offset.into());
+        if is_synced {
+            written = written.and_then(|()| last.shelf.file.sync());
+        }
+        match written {
+            Ok(()) => last.shelf.grow(group.len() as u32),
             Err(error) => {
-                // Whatever is behind the last record now is not relied on.
+                // Whatever is behind the last record now is not relied on, and takes no space.
+                drop(last.shelf.file.truncate(start.offset.into()));
                 self.is_open = false;
+                drop(self.remove_empty());
                 return Err(error);
             }
         }
         Ok(start)
     }
 
+    /// Syncs what an earlier process may have written and not synced.
+    fn settle(&mut self) -> io::Result<()> {
+        if self.owed == Owed::Nothing {
+            return Ok(());
+        }
+        if let Some(last) = self.segments.iter().rev().find(|segment| !segment.is_empty()) {
+            let shelf = &last.shelf;
+            if self.owed == Owed::Rewrite {
+                let mut bytes = vec![0; shelf.len() as usize];
+                shelf.file.read_at(&mut bytes, 0)?;
+                shelf.file.write_at(&bytes, 0)?;
+            }
+            shelf.file.sync().inspect_err(|_| self.owed = Owed::Rewrite)?;
+        }
+        self.disk.sync()?;
+        self.owed = Owed::Nothing;
+        Ok(())
+    }
+
     /// Gives up what waits to be committed.
     pub fn discard(&mut self) {
         self.group.clear();
-        self.group.shrink_to(self.segment_bytes as usize);
+        self.group.shrink_to(self.options.segment_bytes as usize);
         self.group_records = 0;
     }
 
@@ -216,32 +334,9 @@ impl Log {
         &self.reader
     }
 
-    /// Reads the record at `position`, or the first of its segment if the offset is 0. Answers
-    /// where it lies, its number, and where the next one of the segment would lie; nothing behind
-    /// the last.
-    ///
-    /// # Errors
-    /// As of [`Reader::read`].
-    pub fn walk(
-        &self,
-        position: Position,
-        body: &mut Vec<u8>,
-    ) -> io::Result<Option<(Position, u64, Position)>> {
-        let found = self.segments.binary_search_by_key(&position.segment, |it| it.number);
-        let segment = &self.segments[found.map_err(|_| io::ErrorKind::NotFound)?];
-        let offset = position.offset.max(HEAD_BYTES as u32);
-        if offset >= segment.len {
-            return Ok(None);
-        }
-        let number = record::read(&*segment.file, offset, body)?;
-        let next = offset + (HEADER_BYTES + body.len()) as u32;
-        let at = |offset| Position { offset, ..position };
-        Ok(Some((at(offset), number, at(next))))
-    }
-
     /// The segments there are, oldest first: number and bytes.
     pub fn segments(&self) -> impl Iterator<Item = (u32, u32)> {
-        self.segments.iter().map(|segment| (segment.number, segment.len))
+        self.segments.iter().map(|segment| (segment.number, segment.shelf.len()))
     }
 
     /// Takes the oldest segment away. The last stays, since it is written to.
@@ -250,21 +345,72 @@ impl Log {
     /// What the disk says; then it is still there.
     pub fn forget_oldest(&mut self) -> io::Result<()> {
         if self.segments.len() > 1 {
+            self.sync_last()?;
             self.disk.remove(&self.segments[0].name())?;
-            let gone = self.segments.pop_front();
-            let mut files = self.reader.files.write();
-            gone.into_iter().for_each(|segment| drop(files.remove(&segment.number)));
+            self.drop_oldest();
+        }
+        Ok(())
+    }
+
+    /// As [`Self::forget_oldest`], but the file stays under another name, which it answers: in it
+    /// is something that is needed and cannot be read.
+    ///
+    /// # Errors
+    /// What the disk says; then it is still there.
+    pub fn put_oldest_aside(&mut self) -> io::Result<Option<String>> {
+        if self.segments.len() < 2 {
+            return Ok(None);
+        }
+        self.sync_last()?;
+        let name = self.segments[0].put_aside(&*self.disk)?;
+        self.drop_oldest();
+        Ok(Some(name))
+    }
+
+    /// What was written anew is synced before the old goes.
+    fn sync_last(&self) -> io::Result<()> {
+        let is_synced = self.options.durability == Durability::Fsync;
+        let last = self.segments.back().filter(|_| !is_synced);
+        last.map_or(Ok(()), |last| last.shelf.file.sync().and_then(|()| self.disk.sync()))
+    }
+
+    fn drop_oldest(&mut self) {
+        // Older names go first: else what a younger one had would be missed.
+        drop(self.disk.sync());
+        if let Some(gone) = self.segments.pop_front() {
+            self.reader.segments.write().remove(&gone.number);
+        }
+    }
+
+    /// Takes the last segment away if nothing was ever committed to it.
+    fn remove_empty(&mut self) -> io::Result<()> {
+        let is_unused = |last: &&Segment| last.is_empty() && last.shelf.first == self.committed;
+        if let Some(last) = self.segments.back().filter(is_unused) {
+            match self.disk.remove(&last.name()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            self.reader.segments.write().remove(&last.number);
+            self.segments.pop_back();
         }
         Ok(())
     }
 
     /// The segment to write to, with room for the group.
     fn writable(&mut self) -> io::Result<&mut Segment> {
-        let full = self.segments.back().is_none_or(|last| last.len >= self.segment_bytes);
+        let segment_bytes = self.options.segment_bytes;
+        let full = self.segments.back().is_none_or(|last| last.shelf.len() >= segment_bytes);
         if !self.is_open || full {
+            if self.is_open {
+                self.sync_last()?;
+            } else {
+                self.remove_empty()?;
+            }
             let number = self.segments.back().map_or(0, |last| last.number + 1);
-            let segment = Segment::create(&*self.disk, number, self.committed)?;
-            self.reader.files.write().insert(segment.number, Arc::clone(&segment.file));
+            let (first, key) = (self.committed, Key(self.options.key));
+            let is_synced = self.options.durability == Durability::Fsync;
+            let segment = Segment::create(&*self.disk, number, first, key, is_synced)?;
+            self.reader.segments.write().insert(number, Arc::clone(&segment.shelf));
             self.segments.push_back(segment);
             self.is_open = true;
         }

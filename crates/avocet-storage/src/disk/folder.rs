@@ -27,7 +27,12 @@ impl Folder {
     /// # Errors
     /// What the system says.
     pub fn open(path: &Path) -> io::Result<Self> {
+        let missing: Vec<&Path> = path.ancestors().take_while(|it| !it.exists()).collect();
         fs::create_dir_all(path)?;
+        for parent in missing.iter().filter_map(|made| made.parent()) {
+            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+            fs::File::open(parent)?.sync_all()?;
+        }
         Ok(Self { path: path.to_owned(), handle: fs::File::open(path)? })
     }
 
@@ -87,6 +92,10 @@ impl File for fs::File {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.write_all_at(bytes, offset)
+    }
+
+    fn truncate(&self, bytes: u64) -> io::Result<()> {
+        if File::size(self)? > bytes { self.set_len(bytes) } else { Ok(()) }
     }
 
     fn sync(&self) -> io::Result<()> {

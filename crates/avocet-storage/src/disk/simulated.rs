@@ -48,8 +48,14 @@ struct State {
 struct Content {
     current: Vec<u8>,
     durable: Vec<u8>,
-    /// Writes since the last sync.
-    unsynced: Vec<(u64, Vec<u8>)>,
+    /// Changes since the last sync.
+    unsynced: Vec<Unsynced>,
+}
+
+#[derive(Debug)]
+enum Unsynced {
+    Write(u64, Vec<u8>),
+    Truncate(u64),
 }
 
 /// Numbers that look like chance, from a seed (SplitMix64).
@@ -158,7 +164,16 @@ impl Content {
     /// Each write is there, or not, or some sectors of it; the order of writes says nothing.
     fn after_power_cut(&self, chance: &mut Chance) -> Vec<u8> {
         let mut bytes = self.durable.clone();
-        for (offset, written) in &self.unsynced {
+        for unsynced in &self.unsynced {
+            let (offset, written) = match unsynced {
+                Unsynced::Write(offset, written) => (offset, written),
+                Unsynced::Truncate(len) => {
+                    if chance.below(2) == 0 {
+                        bytes.truncate(*len as usize);
+                    }
+                    continue;
+                }
+            };
             match chance.below(4) {
                 0 => {}
                 1 => Self::apply(&mut bytes, *offset, written),
@@ -271,8 +286,19 @@ impl File for Handle {
         };
         let content = &mut state.files[self.number];
         Content::apply(&mut content.current, offset, &bytes[..done]);
-        content.unsynced.push((offset, bytes[..done].to_owned()));
+        content.unsynced.push(Unsynced::Write(offset, bytes[..done].to_owned()));
         fault.map_or(Ok(()), |fault| Err(fault.into()))
+    }
+
+    fn truncate(&self, bytes: u64) -> io::Result<()> {
+        let mut state = self.state.lock();
+        if let Some(fault) = state.change() {
+            return Err(fault.into());
+        }
+        let content = &mut state.files[self.number];
+        content.current.truncate(bytes as usize);
+        content.unsynced.push(Unsynced::Truncate(bytes));
+        Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -287,8 +313,11 @@ impl File for Handle {
             state.chance = chance;
             return Err(fault.into());
         }
-        for (offset, written) in std::mem::take(&mut content.unsynced) {
-            Content::apply(&mut content.durable, offset, &written);
+        for unsynced in std::mem::take(&mut content.unsynced) {
+            match unsynced {
+                Unsynced::Write(at, bytes) => Content::apply(&mut content.durable, at, &bytes),
+                Unsynced::Truncate(len) => content.durable.truncate(len as usize),
+            }
         }
         Ok(())
     }

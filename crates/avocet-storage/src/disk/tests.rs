@@ -43,6 +43,11 @@ fn check(disk: &dyn Disk) -> io::Result<()> {
     assert_eq!(&buffer, b"\0hello");
     assert_eq!(file.read_at(&mut buffer, 6)?, 2);
     assert_eq!(file.read_at(&mut buffer, 100)?, 0);
+    file.truncate(100)?;
+    assert_eq!(file.size()?, 8);
+    file.write_at(b"later", 8)?;
+    file.truncate(8)?;
+    assert_eq!(file.size()?, 8);
     disk.create("b")?.write_at(b"b", 0)?;
     disk.rename("a", "b")?;
     disk.sync()?;

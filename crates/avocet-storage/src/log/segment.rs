@@ -1,22 +1,32 @@
-//! A file of the log: a header that says with which record it begins, then records.
+//! A file of the log: a head that says with which record it begins, then records.
+//!
+//! The head stands there twice, so that one bad sector does not cost all records.
 
-use std::{io, ops::Range, sync::Arc};
+use std::{io, sync::Arc};
 
 use super::{
     Loss, Position,
-    record::{self, Record},
+    reader::{Shelf, read_lossy},
+    record::{self, Key},
+    sound::{Known, Sound},
 };
 use crate::disk::{Disk, File};
 
 const MAGIC: [u8; 8] = *b"avocetlg";
 /// The version of the format.
 const VERSION: u32 = 1;
-/// Magic, version, how many records were salvaged, number of the first record, checksum of these.
-pub(super) const HEAD_BYTES: usize = 28;
+/// Magic, version, how many records were salvaged, number of the first record, key of the records,
+/// checksum of these.
+const COPY_BYTES: usize = 36;
+/// Where the second copy of the head is, in another sector.
+const SECOND_COPY: usize = 512;
+/// What stands before the first record.
+pub(super) const HEAD_BYTES: usize = SECOND_COPY + COPY_BYTES;
 /// In place of the number of salvaged records: this is no segment that was damaged once, and no
 /// record is missing.
 const WHOLE: u32 = u32::MAX;
 
+const DIGITS: usize = 10;
 const SUFFIX: &str = ".log";
 const DAMAGED: &str = ".damaged";
 const SALVAGING: &str = ".salvaging";
@@ -24,19 +34,22 @@ const SALVAGING: &str = ".salvaging";
 #[derive(Debug)]
 pub(super) struct Segment {
     pub(super) number: u32,
-    pub(super) file: Arc<dyn File>,
-    /// Bytes up to the end of the last record that is committed.
-    pub(super) len: u32,
+    pub(super) shelf: Arc<Shelf>,
 }
 
 /// A segment's file that was found.
 pub(super) struct Found {
     number: u32,
     file: Arc<dyn File>,
-    /// The number of its first record.
-    pub(super) first: u64,
-    /// How many records were kept of it when it was damaged. That others are missing is known.
+    /// Nothing if it cannot be read.
+    head: Option<Head>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    first: u64,
     salvaged: Option<u64>,
+    key: Key,
 }
 
 /// What reading a segment brought.
@@ -44,70 +57,118 @@ pub(super) struct Read {
     pub(super) segment: Segment,
     /// The number of the record that comes next.
     pub(super) next: u64,
+    pub(super) records: u64,
     pub(super) loss: Option<Loss>,
 }
 
-/// What of a segment's bytes was committed and can be read.
-#[derive(Default)]
-struct Sound {
-    /// Where records lie.
-    records: Vec<Range<usize>>,
-    next: u64,
-    /// How many were committed and are not among them.
-    missing: u64,
-    /// Whether it is this file that had them.
-    is_damaged: bool,
+impl Head {
+    fn bytes(self) -> [u8; HEAD_BYTES] {
+        let mut copy = [0; COPY_BYTES];
+        copy[..8].copy_from_slice(&MAGIC);
+        copy[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        let salvaged = self.salvaged.map_or(WHOLE, |records| records as u32);
+        copy[12..16].copy_from_slice(&salvaged.to_le_bytes());
+        copy[16..24].copy_from_slice(&self.first.to_le_bytes());
+        copy[24..32].copy_from_slice(&self.key.0.to_le_bytes());
+        let checksum = crc32fast::hash(&copy[..32]);
+        copy[32..].copy_from_slice(&checksum.to_le_bytes());
+        let mut head = [0; HEAD_BYTES];
+        head[..COPY_BYTES].copy_from_slice(&copy);
+        head[SECOND_COPY..].copy_from_slice(&copy);
+        head
+    }
+
+    /// Of one of the copies; answers the version, too.
+    fn parse(copy: &[u8]) -> Option<(u32, Self)> {
+        let (magic, rest) = copy.split_first_chunk::<8>()?;
+        let (version, rest) = rest.split_first_chunk()?;
+        let (salvaged, rest) = rest.split_first_chunk()?;
+        let (first, rest) = rest.split_first_chunk()?;
+        let (key, rest) = rest.split_first_chunk()?;
+        let checksum = u32::from_le_bytes(*rest.first_chunk()?);
+        let is_whole = *magic == MAGIC && crc32fast::hash(&copy[..32]) == checksum;
+        let salvaged = u32::from_le_bytes(*salvaged);
+        is_whole.then(|| {
+            let head = Self {
+                first: u64::from_le_bytes(*first),
+                salvaged: (salvaged != WHOLE).then_some(salvaged.into()),
+                key: Key(u64::from_le_bytes(*key)),
+            };
+            (u32::from_le_bytes(*version), head)
+        })
+    }
 }
 
 impl Segment {
-    /// A new file, known to be there. One that an earlier attempt has left is passed by.
-    pub(super) fn create(disk: &dyn Disk, number: u32, first: u64) -> io::Result<Self> {
-        let mut number = number;
-        let file = loop {
-            match disk.create(&name(number)) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
-                created => break created?,
+    /// A new file, known to be there if it is to be synced. What an earlier attempt has left under
+    /// its name goes.
+    pub(super) fn create(
+        disk: &dyn Disk,
+        number: u32,
+        first: u64,
+        key: Key,
+        is_synced: bool,
+    ) -> io::Result<Self> {
+        let file = match disk.create(&name(number)) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                disk.remove(&name(number))?;
+                disk.create(&name(number))?
             }
+            created => created?,
         };
-        let written = file.write_at(&head(first, WHOLE), 0).and_then(|()| file.sync());
-        if let Err(error) = written.and_then(|()| disk.sync()) {
-            // If that fails as well, it is passed by.
+        let head = Head { first, salvaged: None, key };
+        let mut written = file.write_at(&head.bytes(), 0);
+        if is_synced {
+            written = written.and_then(|()| file.sync()).and_then(|()| disk.sync());
+        }
+        if let Err(error) = written {
+            // If that fails as well, it goes with the next attempt.
             drop(disk.remove(&name(number)));
             return Err(error);
         }
-        Ok(Self { number, file, len: HEAD_BYTES as u32 })
+        let shelf = Shelf::new(file, key, first, HEAD_BYTES as u32);
+        Ok(Self { number, shelf: Arc::new(shelf) })
     }
 
     pub(super) fn name(&self) -> String {
         name(self.number)
     }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.shelf.len() <= HEAD_BYTES as u32
+    }
+
+    /// Puts the file aside under another name, which it answers.
+    pub(super) fn put_aside(&self, disk: &dyn Disk) -> io::Result<String> {
+        let damaged = free_name(disk, &self.name())?;
+        disk.rename(&self.name(), &damaged)?;
+        Ok(damaged)
+    }
 }
 
-fn name(number: u32) -> String {
-    format!("{number:010}{SUFFIX}")
+impl Found {
+    /// The number of its first record, if it is known.
+    pub(super) fn first(&self) -> Option<u64> {
+        self.head.map(|head| head.first)
+    }
 }
 
-fn head(first: u64, salvaged: u32) -> [u8; HEAD_BYTES] {
-    let mut head = [0; HEAD_BYTES];
-    head[..8].copy_from_slice(&MAGIC);
-    head[8..12].copy_from_slice(&VERSION.to_le_bytes());
-    head[12..16].copy_from_slice(&salvaged.to_le_bytes());
-    head[16..24].copy_from_slice(&first.to_le_bytes());
-    let checksum = crc32fast::hash(&head[..24]);
-    head[24..].copy_from_slice(&checksum.to_le_bytes());
-    head
+pub(super) fn name(number: u32) -> String {
+    format!("{number:0DIGITS$}{SUFFIX}")
 }
 
 fn number_of(name: &str) -> Option<u32> {
-    name.strip_suffix(SUFFIX)?.parse().ok()
+    let digits = name.strip_suffix(SUFFIX)?;
+    let is_ours = digits.len() == DIGITS && digits.bytes().all(|digit| digit.is_ascii_digit());
+    is_ours.then(|| digits.parse().ok()).flatten()
 }
 
-/// The segments of a disk, oldest first.
-pub(super) fn found(disk: &dyn Disk) -> io::Result<Vec<Found>> {
+/// The segments of a disk, oldest first. What was left by a salvage goes, if anything may.
+pub(super) fn found(disk: &dyn Disk, may_write: bool) -> io::Result<Vec<Found>> {
     let names = disk.names()?;
     let mut numbers: Vec<u32> = names.iter().filter_map(|name| number_of(name)).collect();
     numbers.sort_unstable();
-    for name in names.iter().filter(|name| name.ends_with(SALVAGING)) {
+    for name in names.iter().filter(|name| may_write && name.ends_with(SALVAGING)) {
         // Of no use to anybody; if it cannot be removed, it is in nobody's way either.
         drop(disk.remove(name));
     }
@@ -118,26 +179,19 @@ pub(super) fn found(disk: &dyn Disk) -> io::Result<Vec<Found>> {
 /// written to: the power went when it was made.
 fn look(disk: &dyn Disk, number: u32) -> io::Result<Option<Found>> {
     let file = disk.open(&name(number))?;
-    let mut head = [0; HEAD_BYTES];
-    let read = file.read_at(&mut head, 0)?;
-    let is_whole = read == HEAD_BYTES
-        && head[..8] == MAGIC
-        && crc32fast::hash(&head[..24]).to_le_bytes() == head[24..];
-    let word = |at: usize| head[at..at + 4].try_into().map_or(0, u32::from_le_bytes);
-    if is_whole && word(8) != VERSION {
-        let what =
-            format!("{} is of format {}, which this version does not know", name(number), word(8));
-        return Err(io::Error::new(io::ErrorKind::Unsupported, what));
-    }
-    let first = if is_whole {
-        Some(u64::from(word(16)) | u64::from(word(20)) << 32)
-    } else {
-        let bytes = read_all(&*file)?;
-        let mut from = (HEAD_BYTES..bytes.len()).filter_map(|at| record::parse(&bytes[at..]));
-        from.next().map(|(record, _)| record.sequence)
+    let bytes = read_lossy(&*file, 0, HEAD_BYTES);
+    let copies = [0, SECOND_COPY].map(|at| bytes.get(at..).and_then(Head::parse));
+    let head = match copies.into_iter().flatten().next() {
+        Some((VERSION, head)) => Some(head),
+        Some((version, _)) => {
+            let name = name(number);
+            let what = format!("{name} is of format {version}, which this version does not know");
+            return Err(io::Error::new(io::ErrorKind::Unsupported, what));
+        }
+        None if file.size()? <= HEAD_BYTES as u64 => return Ok(None),
+        None => None,
     };
-    let salvaged = (is_whole && word(12) != WHOLE).then(|| word(12).into());
-    Ok(first.map(|first| Found { number, file, first, salvaged }))
+    Ok(Some(Found { number, file, head }))
 }
 
 /// Reads a segment. `next` is the record that is to come; `limit` is the first of the next segment,
@@ -147,91 +201,43 @@ pub(super) fn read(
     found: Found,
     next: Option<u64>,
     limit: Option<u64>,
-    replay: &mut impl FnMut(Position, u64, &[u8]),
+    may_write: bool,
+    replay: &mut dyn FnMut(Position, u64, &[u8]),
 ) -> io::Result<Read> {
-    let Found { number, mut file, first, salvaged } = found;
-    let mut bytes = read_all(&*file)?;
-    let first = next.unwrap_or(first);
-    let mut sound = sound(&bytes, first, limit, salvaged);
+    let Found { number, mut file, head } = found;
+    let mut bytes = read_lossy(&*file, 0, file.size()? as usize);
+    let first = next.or(head.map(|head| head.first)).or(limit).unwrap_or(0);
+    let mut key = Key::default();
+    let mut sound = match head {
+        Some(head) => {
+            key = head.key;
+            Sound::of(&bytes, Known { key, first, limit, salvaged: head.salvaged })
+        }
+        None => Sound::nothing(&bytes, first, limit),
+    };
     let mut loss = None;
-    if sound.missing > 0 {
+    if sound.missing > 0 || head.is_none() {
         let mut lost = Loss { name: name(number), records: sound.missing };
-        if sound.is_damaged
-            && let Ok((salvaged, damaged)) = salvage(disk, number, first, &mut bytes, &mut sound)
-        {
-            file = salvaged;
-            lost.name = damaged;
+        if sound.is_damaged && may_write {
+            let head = Head { first, salvaged: Some(sound.records), key };
+            if let Ok((salvaged, damaged)) = salvage(disk, number, head, &mut bytes, &mut sound) {
+                file = salvaged;
+                lost.name = damaged;
+            }
         }
         loss = Some(lost);
     }
-    for range in &sound.records {
-        if let Some((record, _)) = record::parse(&bytes[range.clone()]) {
-            let at = Position { segment: number, offset: range.start as u32 };
-            replay(at, record.sequence, record.body);
+    for run in &sound.runs {
+        let mut at = run.start;
+        while let Some(record) = record::known(&bytes[at..run.end], key) {
+            let position = Position { segment: number, offset: at as u32 };
+            replay(position, record.sequence, record.body);
+            at += record.len();
         }
     }
-    let len = sound.records.last().map_or(HEAD_BYTES, |last| last.end) as u32;
-    Ok(Read { segment: Segment { number, file, len }, next: sound.next, loss })
-}
-
-fn read_all(file: &dyn File) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; file.size()? as usize];
-    let read = file.read_at(&mut bytes, 0)?;
-    bytes.truncate(read);
-    Ok(bytes)
-}
-
-fn sound(bytes: &[u8], next: u64, limit: Option<u64>, salvaged: Option<u64>) -> Sound {
-    let mut sound = Sound { next, ..Sound::default() };
-    let mut at = HEAD_BYTES;
-    while at < bytes.len() && limit.is_none_or(|limit| sound.next < limit) {
-        let next = sound.next;
-        let fits = |record: &Record<'_>| {
-            record.sequence >= next && limit.is_none_or(|limit| record.sequence < limit)
-        };
-        let here = record::parse(&bytes[at..]);
-        let is_in_place =
-            |record: &Record<'_>| record.sequence == next || (salvaged.is_some() && fits(record));
-        if !here.is_some_and(|(record, _)| is_in_place(&record)) {
-            let Some(skipped) = resume(&bytes[at..], limit.is_none(), fits) else { break };
-            at += skipped;
-            sound.is_damaged = true;
-        }
-        let Some((record, len)) = record::parse(&bytes[at..]) else { break };
-        sound.missing += record.sequence - next;
-        sound.records.push(at..at + len);
-        sound.next = record.sequence + 1;
-        at += len;
-    }
-    if let Some(limit) = limit {
-        sound.missing += limit.saturating_sub(sound.next);
-        sound.next = sound.next.max(limit);
-    }
-    if let Some(salvaged) = salvaged {
-        sound.missing = salvaged.saturating_sub(sound.records.len() as u64);
-    }
-    // Else what is missing was in another file.
-    sound.is_damaged |= sound.missing > 0 && at < bytes.len();
-    sound
-}
-
-/// Where, behind bytes that are no record, the log goes on with one that was committed. Of the last
-/// segment nothing says that but a group that begins further on: the group before it was committed.
-fn resume(bytes: &[u8], is_last: bool, fits: impl Fn(&Record<'_>) -> bool) -> Option<usize> {
-    let (mut found, mut at) = (None, 1);
-    while at < bytes.len() {
-        match record::parse(&bytes[at..]).filter(|(record, _)| fits(record)) {
-            Some((record, len)) => {
-                found = found.or(Some(at));
-                if !is_last || record.begins_group {
-                    return found;
-                }
-                at += len;
-            }
-            None => at += 1,
-        }
-    }
-    None
+    let shelf = Arc::new(Shelf::new(file, key, first, sound.end() as u32));
+    let segment = Segment { number, shelf };
+    Ok(Read { segment, next: sound.next, records: sound.records, loss })
 }
 
 /// Puts a file with what is sound in the place of a damaged one, which gets another name. Answers
@@ -239,31 +245,59 @@ fn resume(bytes: &[u8], is_last: bool, fits: impl Fn(&Record<'_>) -> bool) -> Op
 fn salvage(
     disk: &dyn Disk,
     number: u32,
-    first: u64,
+    head: Head,
     bytes: &mut Vec<u8>,
     sound: &mut Sound,
 ) -> io::Result<(Arc<dyn File>, String)> {
-    let old = name(number);
+    let (old, damaged) = (name(number), copy_aside(disk, &name(number), bytes)?);
+    let mut kept = head.bytes().to_vec();
+    sound.runs.iter().for_each(|run| kept.extend_from_slice(&bytes[run.clone()]));
+    let salvaging = format!("{old}{SALVAGING}");
+    let replaced = write_whole(disk, &salvaging, &kept).and_then(|file| {
+        disk.rename(&salvaging, &old)?;
+        Ok(file)
+    });
+    if replaced.is_err() {
+        // The next opening makes them anew.
+        drop(disk.remove(&salvaging));
+        drop(disk.remove(&damaged));
+    }
+    let file = replaced?;
+    // Whether or not that is known to last: after a power cut it is done again.
+    drop(disk.sync());
+    *bytes = kept;
+    let run = HEAD_BYTES..bytes.len();
+    sound.runs = std::iter::once(run).filter(|run| !run.is_empty()).collect();
+    Ok((file, damaged))
+}
+
+/// A copy of a damaged file under another name, which it answers. One that is there already does.
+fn copy_aside(disk: &dyn Disk, old: &str, bytes: &[u8]) -> io::Result<String> {
+    let first = format!("{old}{DAMAGED}");
+    if let Ok(file) = disk.open(&first)
+        && file.size()? == bytes.len() as u64
+        && read_lossy(&*file, 0, bytes.len()) == bytes
+    {
+        return Ok(first);
+    }
+    let damaged = free_name(disk, old)?;
+    let copied = write_whole(disk, &damaged, bytes);
+    copied.inspect_err(|_| drop(disk.remove(&damaged)))?;
+    Ok(damaged)
+}
+
+fn free_name(disk: &dyn Disk, old: &str) -> io::Result<String> {
     let names = disk.names()?;
     let mut damaged = format!("{old}{DAMAGED}");
     while names.contains(&damaged) {
         damaged.push('+');
     }
-    let copy = disk.create(&damaged)?;
-    copy.write_at(bytes, 0)?;
-    copy.sync()?;
-    let mut kept = head(first, sound.records.len() as u32).to_vec();
-    for range in &mut sound.records {
-        let start = kept.len();
-        kept.extend_from_slice(&bytes[range.clone()]);
-        *range = start..kept.len();
-    }
-    *bytes = kept;
-    let salvaging = format!("{old}{SALVAGING}");
-    let file = disk.create(&salvaging)?;
+    Ok(damaged)
+}
+
+fn write_whole(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<Arc<dyn File>> {
+    let file = disk.create(name)?;
     file.write_at(bytes, 0)?;
     file.sync()?;
-    disk.rename(&salvaging, &old)?;
-    disk.sync()?;
-    Ok((file, damaged))
+    Ok(file)
 }

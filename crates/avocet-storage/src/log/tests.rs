@@ -1,9 +1,12 @@
+mod harm;
+
 use std::{collections::BTreeMap, io, ops::Range, sync::Arc};
 
-use super::{Appended, Log, Loss, Position};
+use super::{Appended, Durability, Log, LogOptions, Loss, Position};
 use crate::disk::{Disk, Fault, SimulatedDisk};
 
-const SEGMENT_BYTES: u32 = 4096;
+const OPTIONS: LogOptions =
+    LogOptions { segment_bytes: 4096, durability: Durability::Fsync, key: 0x1234_5678_9ABC_DEF0 };
 
 /// What a log is found to hold.
 #[derive(Debug)]
@@ -16,7 +19,7 @@ struct Opened {
 
 fn open(disk: &SimulatedDisk) -> Opened {
     let (mut records, mut positions) = (Vec::new(), Vec::new());
-    let (log, losses) = Log::open(Arc::new(disk.clone()), SEGMENT_BYTES, |position, _, body| {
+    let (log, losses) = Log::open(Arc::new(disk.clone()), OPTIONS, |position, _, body| {
         records.push(body.to_vec());
         positions.push(position);
     })
@@ -236,7 +239,7 @@ fn damaged_segment_is_kept_under_another_name() {
     let disk = SimulatedDisk::default();
     let mut log = open(&disk).log;
     (0..9).for_each(|number| drop(commit(&mut log, number..number + 1)));
-    disk.damage("0000000000.log", 60);
+    disk.damage("0000000000.log", 600);
     let opened = open(&disk);
     let name = "0000000000.log.damaged".to_owned();
     assert_eq!(opened.losses, [Loss { name: name.clone(), records: 1 }]);
@@ -250,7 +253,7 @@ fn damaged_segment_on_a_disk_that_takes_nothing_is_read_all_the_same() {
     let disk = SimulatedDisk::default();
     let mut log = open(&disk).log;
     (0..9).for_each(|number| drop(commit(&mut log, number..number + 1)));
-    disk.damage("0000000000.log", 60);
+    disk.damage("0000000000.log", 600);
     for _ in 0..2 {
         disk.fail(0..u64::MAX, Fault::Full);
         let mut opened = open(&disk);
@@ -268,13 +271,15 @@ fn log_of_a_newer_format_is_left_alone() {
     let mut log = open(&disk).log;
     commit(&mut log, 0..1).expect("the disk is well");
     let file = disk.open("0000000000.log").expect("it is there");
-    let mut head = [0; 28];
-    file.read_at(&mut head, 0).expect("the disk is well");
-    head[8] = 2;
-    let checksum = crc32fast::hash(&head[..24]);
-    head[24..].copy_from_slice(&checksum.to_le_bytes());
-    file.write_at(&head, 0).expect("the disk is well");
-    let opened = Log::open(Arc::new(disk), SEGMENT_BYTES, |_, _| {});
+    for copy in [0, 512] {
+        let mut head = [0; 36];
+        file.read_at(&mut head, copy).expect("the disk is well");
+        head[8] = 2;
+        let checksum = crc32fast::hash(&head[..32]);
+        head[32..].copy_from_slice(&checksum.to_le_bytes());
+        file.write_at(&head, copy).expect("the disk is well");
+    }
+    let opened = Log::open(Arc::new(disk), OPTIONS, |_, _, _| {});
     let error = opened.expect_err("it cannot be read");
     assert_eq!(error.kind(), io::ErrorKind::Unsupported);
     assert!(error.to_string().contains("format 2"), "{error}");

@@ -8,6 +8,7 @@
 mod cleaner;
 
 use std::{
+    hash::{BuildHasher, RandomState},
     io, mem,
     sync::Arc,
     thread::{self, JoinHandle},
@@ -21,19 +22,21 @@ use super::{Amount, Batch, Done, Refusal, Store, state::State};
 use crate::{
     command::{Claim, Command, Message, Place, Purpose, SessionNumber, Standing, Time},
     disk::Disk,
-    log::{Appended, Log, Loss, Placed, Position, Reader},
+    log::{Appended, Durability, Log, LogOptions, Loss, Placed, Position, Reader},
 };
 
 /// How long to wait before the disk is tried again that took nothing.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Sizes.
+/// How a store is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// A segment with so many bytes is full.
     pub segment_bytes: u32,
     /// So many bytes may wait to be committed before batches are refused.
     pub waiting_bytes_max: usize,
+    /// What an outcome waits for.
+    pub durability: Durability,
     /// The log is cleaned from so many bytes on, when more than half of it is of no use.
     pub cleaned_from_bytes: u64,
 }
@@ -43,6 +46,7 @@ impl Default for Options {
         Self {
             segment_bytes: 64 << 20,
             waiting_bytes_max: 256 << 20,
+            durability: Durability::Fsync,
             cleaned_from_bytes: 256 << 20,
         }
     }
@@ -87,7 +91,12 @@ impl EmbeddedStore {
     /// What the disk says when it is read; that no thread can be started.
     pub fn open(disk: Arc<dyn Disk>, options: Options) -> io::Result<(Self, Vec<Loss>)> {
         let mut state = State::default();
-        let (log, losses) = Log::open(disk, options.segment_bytes, |position, number, body| {
+        let log_options = LogOptions {
+            segment_bytes: options.segment_bytes,
+            durability: options.durability,
+            key: RandomState::new().hash_one(options.segment_bytes),
+        };
+        let (log, losses) = Log::open(disk, log_options, |position, number, body| {
             if let Some(command) = Command::read(body) {
                 state.replay(position, number, &command);
             }
@@ -272,10 +281,8 @@ impl Writer {
         let mut entered = Vec::new();
         let mut refused = Vec::new();
         for (batch, done) in batches {
-            let records: io::Result<Vec<Appended>> =
-                batch.commands().map(|command| self.log.append(command)).collect();
-            match records {
-                Ok(records) => entered.push((batch, done, records)),
+            match self.log.append_batch(batch.commands()) {
+                Ok(first) => entered.push((batch, done, first)),
                 Err(error) => refused.push((batch, done, error)),
             }
         }
@@ -311,14 +318,15 @@ impl Writer {
     }
 
     /// Answers the places of the messages that each batch has published.
-    fn apply(&self, entered: &[(Batch, Done, Vec<Appended>)], placed: Placed) -> Vec<Vec<Place>> {
+    fn apply(&self, entered: &[(Batch, Done, Appended)], placed: Placed) -> Vec<Vec<Place>> {
         let mut state = self.shared.state.lock();
-        let apply = |(batch, _, records): &(Batch, Done, Vec<Appended>)| {
-            let mut places = Vec::new();
-            for (command, record) in batch.commands().zip(records) {
-                let Some(command) = Command::read(command) else { continue };
-                let number = placed.number(*record);
-                state.apply(placed.position(*record), number, &command);
+        let apply = |(batch, _, first): &(Batch, Done, Appended)| {
+            let (mut places, mut record) = (Vec::new(), *first);
+            for bytes in batch.commands() {
+                let (number, position) = (placed.number(record), placed.position(record));
+                record = record.next(bytes.len());
+                let Some(command) = Command::read(bytes) else { continue };
+                state.apply(position, number, &command);
                 if let Command::Publish { .. } = command {
                     places.push(Place(number));
                 }

@@ -9,10 +9,15 @@ use super::{Amount, Batch, EmbeddedStore, Options, Refusal, Store};
 use crate::{
     command::{Claim, Command, Message, Place, Purpose, SessionNumber, Standing, Terms, Time},
     disk::{Disk, Fault, SimulatedDisk},
+    log::Durability,
 };
 
-const OPTIONS: Options =
-    Options { segment_bytes: 4096, waiting_bytes_max: 1 << 20, cleaned_from_bytes: 12_288 };
+const OPTIONS: Options = Options {
+    segment_bytes: 4096,
+    waiting_bytes_max: 1 << 20,
+    durability: Durability::Fsync,
+    cleaned_from_bytes: 12_288,
+};
 
 /// Everything a store tells.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -53,7 +58,8 @@ impl Told {
         told
     }
 
-    fn apply(&mut self, command: &Command<'_>) {
+    /// `place` is that of the command, if it publishes a message.
+    fn apply(&mut self, place: Place, command: &Command<'_>) {
         match command {
             Command::Stand { session, standing } => {
                 self.sessions.insert(*session, (**standing).clone());
@@ -73,26 +79,35 @@ impl Told {
             Command::Unsubscribe { session, filter } => self.change(*session, |it| {
                 it.subscriptions.remove(*filter);
             }),
-            Command::Publish { message, claims } => {
-                for claim in claims {
-                    if let Some(queue) = self.queues.get_mut(&claim.session) {
-                        queue.insert(claim.place, (claim.clone(), message.packet.to_vec()));
-                    }
+            Command::Publish { message, claims, from } => {
+                self.enqueue(place, message, claims);
+                if let Some((session, packet_id)) = from {
+                    self.change(*session, |it| {
+                        it.received.insert(*packet_id);
+                    });
                 }
             }
+            Command::Keep { place, message, claims } => self.enqueue(*place, message, claims),
             Command::Release { session, from, to } => {
                 if let Some(queue) = self.queues.get_mut(session) {
                     queue.retain(|place, _| place < from || place > to);
                 }
+                let is_released = |place: &Place| from <= place && place <= to;
+                self.change(*session, |it| {
+                    it.sent.retain(|_, place| !place.as_ref().is_some_and(is_released));
+                });
             }
-            Command::Send { session, packet_id, place } => self.change(*session, |it| {
-                it.sent.insert(*packet_id, Some(*place));
+            Command::Send { session, packet_id, places } => self.change(*session, |it| {
+                for (packet_id, place) in (*packet_id..).zip(places) {
+                    it.sent.insert(packet_id, Some(*place));
+                }
             }),
             Command::Acknowledge { session, packet_id, place } => {
                 self.change(*session, |it| {
                     it.sent.insert(*packet_id, None);
                 });
-                self.queues.get_mut(session).map(|queue| queue.remove(place));
+                let (session, from, to) = (*session, *place, *place);
+                self.apply(*place, &Command::Release { session, from, to });
             }
             Command::Complete { session, packet_id } => self.change(*session, |it| {
                 it.sent.remove(packet_id);
@@ -114,6 +129,40 @@ impl Told {
         }
     }
 
+    fn enqueue(&mut self, place: Place, message: &Message<'_>, claims: &[Claim]) {
+        for claim in claims {
+            if let Some(queue) = self.queues.get_mut(&claim.session) {
+                queue.insert(place, (claim.clone(), message.packet.to_vec()));
+            }
+        }
+    }
+
+    /// As [`Self::apply`] of a whole batch.
+    fn apply_batch(&mut self, batch: &Batch, places: impl IntoIterator<Item = Place>) {
+        let mut places = places.into_iter();
+        for command in batch.commands() {
+            let command = Command::read(command).expect("we wrote it");
+            let publishes = matches!(command, Command::Publish { .. });
+            let place = publishes.then(|| places.next().expect("each message has a place"));
+            let place = place.unwrap_or_default();
+            self.apply(place, &command);
+        }
+    }
+
+    /// The same, with the places that come after this one given anew: which a store gives to
+    /// what it has not reported, nobody knows.
+    fn with_places_after(mut self, known: Place) -> Self {
+        let later = self.queues.values().flat_map(|queue| queue.keys().copied());
+        let later: BTreeSet<Place> = later.filter(|place| *place > known).collect();
+        let anew: BTreeMap<Place, Place> =
+            later.into_iter().zip((known.0 + 1..).map(Place)).collect();
+        for queue in self.queues.values_mut() {
+            let places = std::mem::take(queue).into_iter();
+            *queue = places.map(|(it, what)| (*anew.get(&it).unwrap_or(&it), what)).collect();
+        }
+        self
+    }
+
     fn change(&mut self, session: SessionNumber, change: impl FnOnce(&mut Standing)) {
         if let Some(standing) = self.sessions.get_mut(&session) {
             change(standing);
@@ -125,7 +174,8 @@ impl Told {
 /// standing; of one that has ended something may still be said.
 struct Dice {
     state: u64,
-    place: u64,
+    /// The last place that is known.
+    place: Place,
     packet: Vec<u8>,
     sessions: [u64; 4],
     begun: BTreeSet<u64>,
@@ -137,7 +187,7 @@ impl Dice {
     fn new(seed: u64) -> Self {
         Self {
             state: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
-            place: 0,
+            place: Place(0),
             packet: Vec::new(),
             sessions: [0, 1, 2, 3],
             begun: BTreeSet::new(),
@@ -164,12 +214,14 @@ impl Dice {
         let slot = self.below(4) as usize;
         let session = SessionNumber(self.sessions[slot]);
         let packet_id = self.below(3) as u16 + 1;
-        let place = Place(self.below(self.place + 1));
+        let place = Place(self.below(self.place.0 + 1));
+        let to = Place(self.place.0.min(place.0 + 3));
         let kind = if self.begun.contains(&session.0) { self.below(24) } else { 0 };
         let filter = FILTERS[self.below(4) as usize];
         let time = Time(self.below(1000));
         let more = self.below(4);
         let expires_at = (more == 0).then_some(time);
+        let packet = &self.packet[..];
         match kind {
             0 => {
                 self.begun.insert(session.0);
@@ -189,31 +241,29 @@ impl Dice {
             }
             4 => Command::Unsubscribe { session, filter },
             5..=11 => {
-                let message = Message { received_at: time, expires_at, packet: &self.packet };
+                let message = Message { received_at: time, expires_at, flags: more as u8, packet };
                 let begun = self.begun.iter().rev().take(more as usize + 1);
                 let claims = begun.map(|number| {
                     let (session, flags) = (SessionNumber(*number), more as u8);
-                    let place = Place(self.place + number % 2);
-                    Claim { session, place, flags, identifiers: vec![more as u32] }
+                    Claim { session, flags, identifiers: vec![more as u32] }
                 });
-                let claims = claims.collect();
-                self.place += 2;
-                Command::Publish { message, claims }
+                let from = (more == 1).then_some((session, packet_id));
+                Command::Publish { message, claims: claims.collect(), from }
             }
             12 | 13 => Command::Release { session, from: Place(0), to: place },
-            14 => Command::Release { session, from: place, to: Place(place.0 + 3) },
-            15 => Command::Send { session, packet_id, place },
+            14 => Command::Release { session, from: place, to },
+            15 => Command::Send { session, packet_id, places: vec![place, to] },
             16 => Command::Acknowledge { session, packet_id, place },
             17 => Command::Complete { session, packet_id },
             18 => Command::Receive { session, packet_id },
             19 => Command::Forget { session, packet_id },
             20 | 21 => {
-                let message = Message { received_at: time, expires_at, packet: &self.packet };
+                let message = Message { received_at: time, expires_at, flags: more as u8, packet };
                 Command::Retain { topic: filter, message }
             }
             22 if more < 2 => Command::Clear { topic: filter },
             22 => {
-                let message = Message { received_at: time, expires_at, packet: &self.packet };
+                let message = Message { received_at: time, expires_at, flags: more as u8, packet };
                 Command::Plan { plan: more, due_at: time, purpose: Purpose::Will(session), message }
             }
             _ => Command::Unplan { plan: more },
@@ -221,8 +271,12 @@ impl Dice {
     }
 }
 
+fn message(packet: &[u8]) -> Message<'_> {
+    Message { received_at: Time(0), expires_at: None, flags: 1, packet }
+}
+
 /// Submits a batch and waits for what becomes of it.
-fn submit(store: &dyn Store, batch: Batch) -> Result<(), Refusal> {
+fn submit(store: &dyn Store, batch: Batch) -> Result<Vec<Place>, Refusal> {
     let (sender, receiver) = mpsc::sync_channel(1);
     store.submit(batch, Box::new(move |outcome| drop(sender.send(outcome))))?;
     receiver.recv().expect("every batch has an outcome")
@@ -244,11 +298,10 @@ fn store_tells_what_a_model_tells() {
             assert_eq!(Told::by(&store), model, "seed {seed}, life {life}");
             for _ in 0..100 {
                 let mut batch = Batch::refusable();
-                dice.batch(|command| {
-                    batch.push(command);
-                    model.apply(command);
-                });
-                submit(&store, batch).expect("the disk is well");
+                dice.batch(|command| batch.push(command));
+                let places = submit(&store, batch.clone()).expect("the disk is well");
+                dice.place = places.last().copied().unwrap_or(dice.place);
+                model.apply_batch(&batch, places);
             }
             assert_eq!(Told::by(&store), model, "seed {seed}, life {life}");
         }
@@ -263,18 +316,19 @@ fn space_is_given_back() {
     let standing = Box::new(Standing { client_id: "a".to_owned(), ..Standing::default() });
     let mut batch = Batch::refusable();
     batch.push(&Command::Stand { session: SessionNumber(1), standing });
-    let message = Message { received_at: Time(0), expires_at: None, packet: &[1; 500] };
+    let message = message(&[1; 500]);
     batch.push(&Command::Retain { topic: "kept", message });
     submit(&store, batch).expect("the disk is well");
-    for number in 0..2000 {
+    let mut places = Vec::new();
+    for _ in 0..2000 {
         let mut batch = Batch::refusable();
-        let (session, place) = (SessionNumber(1), Place(number));
-        let claims = vec![Claim { session, place, flags: 1, identifiers: Vec::new() }];
-        batch.push(&Command::Publish { message, claims });
-        if let Some(to) = number.checked_sub(5) {
-            batch.push(&Command::Release { session, from: Place(0), to: Place(to) });
+        let session = SessionNumber(1);
+        let claims = vec![Claim { session, flags: 1, identifiers: Vec::new() }];
+        batch.push(&Command::Publish { message, claims, from: None });
+        if let Some(to) = places.iter().rev().nth(4) {
+            batch.push(&Command::Release { session, from: Place(0), to: *to });
         }
-        submit(&store, batch).expect("the disk is well");
+        places.extend(submit(&store, batch).expect("the disk is well"));
     }
     let told = Told::by(&store);
     assert_eq!(told.queues[&SessionNumber(1)].len(), 5);
@@ -290,7 +344,7 @@ fn space_is_given_back() {
 }
 
 /// The power goes while batches are stored and segments are cleaned: what was done is there, and of
-/// what was on its way the first steps, if anything.
+/// what was on its way the whole batch, if anything.
 fn cut_power(seed: u64) {
     let mut disk = SimulatedDisk::default();
     let mut dice = Dice::new(seed);
@@ -300,34 +354,34 @@ fn cut_power(seed: u64) {
         let store = open(&disk);
         let failing = dice.below(120);
         disk.fail(failing..u64::MAX, fault);
-        // What may be found: all that was done, and the first steps of the batch that was not.
+        // What may be found: all that was done, with all of the batch that was not, or without.
         let mut possible = Vec::new();
         for _ in 0..40 {
             let mut batch = Batch::refusable();
             dice.batch(|command| batch.push(command));
-            let outcome = submit(&store, batch.clone());
-            if outcome.is_err() {
-                possible.push(model.clone());
+            if let Ok(places) = submit(&store, batch.clone()) {
+                dice.place = places.last().copied().unwrap_or(dice.place);
+                model.apply_batch(&batch, places);
+                continue;
             }
-            for command in batch.commands() {
-                model.apply(&Command::read(command).expect("we wrote it"));
-                if outcome.is_err() {
-                    possible.push(model.clone());
-                }
-            }
-            if outcome.is_err() {
-                break;
-            }
+            possible.push(model.clone());
+            model.apply_batch(&batch, (dice.place.0 + 1..).map(Place));
+            break;
         }
         possible.push(model);
+        let possible = possible.into_iter().map(|it| it.with_places_after(dice.place));
+        let possible: Vec<Told> = possible.collect();
         drop(store);
         disk = disk.after_power_cut(dice.below(u64::MAX));
         let found = Told::by(&open(&disk));
-        assert!(possible.contains(&found), "seed {seed}, life {life}: {found:#?}\n{possible:#?}");
+        let known = found.clone().with_places_after(dice.place);
+        assert!(possible.contains(&known), "seed {seed}, life {life}: {found:#?}\n{possible:#?}");
         // Who was not stored begins anew.
         for number in &mut dice.sessions {
             *number += if found.sessions.contains_key(&SessionNumber(*number)) { 0 } else { 4 };
         }
+        let last = found.queues.values().filter_map(|queue| queue.keys().next_back()).max();
+        dice.place = dice.place.max(last.copied().unwrap_or_default());
         model = found;
     }
 }
@@ -344,7 +398,7 @@ fn disk_that_takes_nothing_refuses_what_may_be_refused_and_keeps_the_rest_until_
         let disk = SimulatedDisk::default();
         let store = open(&disk);
         assert_eq!(store.failure(), None);
-        let message = Message { received_at: Time(0), expires_at: None, packet: b"x" };
+        let message = message(b"x");
         let retain = |topic, mut batch: Batch| {
             batch.push(&Command::Retain { topic, message });
             batch
@@ -360,7 +414,7 @@ fn disk_that_takes_nothing_refuses_what_may_be_refused_and_keeps_the_rest_until_
         assert!(matches!(refused, Err(Refusal::Failed(_))), "{refused:?}");
         assert!(receiver.try_recv().is_err());
         disk.mend();
-        assert_eq!(receiver.recv().expect("it has an outcome"), Ok(()));
+        assert_eq!(receiver.recv().expect("it has an outcome"), Ok(Vec::new()));
         assert_eq!(store.failure(), None);
         let told = Told::by(&store);
         assert_eq!(told.retained.keys().collect::<Vec<_>>(), ["kept"]);

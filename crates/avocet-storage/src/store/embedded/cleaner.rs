@@ -91,18 +91,15 @@ impl Walked {
         if !state.lock().needs(from.segment) {
             return Ok(None);
         }
-        let (mut next, mut body) = (from, Vec::new());
-        while next.offset - from.offset < STEP_BYTES {
-            let Some((at, number, behind)) = log.walk(next, &mut body)? else { return Ok(None) };
-            if let Some(command) = Command::read(&body)
+        let scanned = log.reader().scan(from, STEP_BYTES, |at, number, body| {
+            if let Some(command) = Command::read(body)
                 && let Some(needed) = state.lock().still_needed(at, number, command)
             {
                 let mut bytes = Vec::new();
                 needed.write(&mut bytes);
                 self.needed.push(bytes);
             }
-            next = behind;
-        }
-        Ok(Some(next))
+        })?;
+        Ok(scanned.next)
     }
 }

@@ -1,0 +1,197 @@
+//! What clients, crashed processes and failing disks leave behind.
+
+use std::sync::Arc;
+
+use super::{OPTIONS, body, check, commit, open};
+use crate::{
+    disk::{Disk, Fault, File, SimulatedDisk},
+    log::{Durability, Log, LogOptions, Loss, Position, record},
+};
+
+fn open_with(disk: &SimulatedDisk, options: LogOptions) -> Log {
+    Log::open(Arc::new(disk.clone()), options, |_, _, _| {}).expect("the disk is well").0
+}
+
+fn file(disk: &SimulatedDisk, number: u32) -> Arc<dyn File> {
+    disk.open(&format!("{number:010}.log")).expect("it is there")
+}
+
+/// A process that was killed had written and not synced.
+#[test]
+fn what_is_found_is_synced_before_it_counts() {
+    for seed in 0..50 {
+        let disk = SimulatedDisk::default();
+        let mut log = open_with(&disk, LogOptions { durability: Durability::Os, ..OPTIONS });
+        commit(&mut log, 0..3).expect("the disk is well");
+        check(&disk, 0..3);
+        check(&disk.after_power_cut(seed), 0..3);
+    }
+}
+
+/// If it cannot be synced at once, nothing is committed behind it before it is.
+#[test]
+fn what_is_found_and_cannot_be_synced_is_synced_by_the_first_commit() {
+    for seed in 0..50 {
+        let disk = SimulatedDisk::default();
+        let mut log = open_with(&disk, LogOptions { durability: Durability::Os, ..OPTIONS });
+        commit(&mut log, 0..3).expect("the disk is well");
+        disk.fail(0..2, Fault::Full);
+        let mut opened = open(&disk);
+        disk.mend();
+        commit(&mut opened.log, 3..4).expect("the disk is well");
+        let found = open(&disk.after_power_cut(seed)).records;
+        assert!(found.len() == 4 || found.is_empty(), "{}", found.len());
+    }
+}
+
+#[test]
+fn disk_that_fails_again_and_again_is_not_filled_with_files() {
+    for fault in [Fault::Full, Fault::Broken] {
+        let disk = SimulatedDisk::default();
+        let mut log = open(&disk).log;
+        commit(&mut log, 0..2).expect("the disk is well");
+        let size = file(&disk, 0).size().expect("it is there");
+        // Whatever can be done, but for the writes of the group and of a new head.
+        for attempt in 0..50 {
+            disk.fail(if attempt == 0 { 0..1 } else { 4..5 }, fault);
+            assert!(commit(&mut log, 2..12).is_err(), "attempt {attempt}");
+            log.discard();
+            disk.mend();
+        }
+        assert_eq!(disk.names().expect("the disk is well"), ["0000000000.log"]);
+        assert_eq!(log.segments().count(), 1);
+        assert_eq!(file(&disk, 0).size().expect("it is there"), size);
+        commit(&mut log, 2..5).expect("the disk is well");
+        check(&disk, 0..5);
+    }
+}
+
+#[test]
+fn batch_that_does_not_fit_leaves_nothing_in_the_group() {
+    let disk = SimulatedDisk::default();
+    let mut log = open(&disk).log;
+    log.append(&body(0)).expect("it is small");
+    let waiting = log.waiting_bytes();
+    let large = vec![0; record::RECORD_BYTES_MAX];
+    log.append_batch([&body(1)[..], &large]).expect_err("it is large");
+    assert_eq!(log.waiting_bytes(), waiting);
+    log.append(&body(1)).expect("it is small");
+    log.commit().expect("the disk is well");
+    check(&disk, 0..2);
+}
+
+/// What a client publishes looks like a record that begins a group, and the record it lies in is
+/// damaged.
+#[test]
+fn bytes_of_a_client_are_no_record() {
+    let disk = SimulatedDisk::default();
+    let mut log = open(&disk).log;
+    commit(&mut log, 0..1).expect("the disk is well");
+    let mut forged = Vec::new();
+    let marks = record::Marks { begins_group: true, has_more: false };
+    for number in 0..40 {
+        record::append(&mut forged, record::Key(0), number, marks, b"forged");
+    }
+    let first = log.append(&forged).expect("it is small");
+    let placed = log.commit().expect("the disk is well");
+    commit(&mut log, 2..3).expect("the disk is well");
+    disk.damage("0000000000.log", placed.position(first).offset as usize);
+    let opened = open(&disk);
+    assert_eq!(opened.records, [body(0), body(2)]);
+    assert_eq!(opened.losses.len(), 1);
+}
+
+/// Lengths stand everywhere in a torn record, each of which would have a checksum computed.
+#[test]
+fn large_torn_record_is_passed_by_quickly() {
+    let disk = SimulatedDisk::default();
+    let mut log = open(&disk).log;
+    commit(&mut log, 0..1).expect("the disk is well");
+    let body = [0, 0, 8, 0].repeat(1 << 19);
+    let first = log.append(&body).expect("it is small enough");
+    let placed = log.commit().expect("the disk is well");
+    disk.damage("0000000000.log", placed.position(first).offset as usize + 100);
+    check(&disk, 0..1);
+}
+
+#[test]
+fn files_of_other_names_are_none_of_the_log() {
+    let disk = SimulatedDisk::default();
+    commit(&mut open(&disk).log, 0..2).expect("the disk is well");
+    for name in ["1.log", "+1.log", "+000000001.log", "00000000001.log", "a.log"] {
+        let copy = disk.create(name).expect("the disk is well");
+        let mut bytes = [0; 4096];
+        let len = file(&disk, 0).read_at(&mut bytes, 0).expect("the disk is well");
+        copy.write_at(&bytes[..len], 0).expect("the disk is well");
+    }
+    check(&disk, 0..2);
+}
+
+#[test]
+fn salvage_that_fails_leaves_nothing_behind() {
+    let disk = SimulatedDisk::default();
+    let mut log = open(&disk).log;
+    (0..9).for_each(|number| drop(commit(&mut log, number..number + 1)));
+    disk.damage("0000000000.log", 600);
+    let before = disk.names().expect("the disk is well");
+    for failing in (0..7).cycle().take(20) {
+        disk.fail(failing..failing + 1, Fault::Full);
+        let opened = open(&disk);
+        assert_eq!(opened.records.len(), 8);
+        disk.mend();
+        assert_eq!(disk.names().expect("the disk is well"), before, "{failing}");
+    }
+}
+
+/// Both copies of its head are gone.
+#[test]
+fn segment_without_a_head_is_put_aside() {
+    for number in [0, 1, 2] {
+        let disk = SimulatedDisk::default();
+        let mut log = open(&disk).log;
+        commit(&mut log, 0..30).expect("the disk is well");
+        commit(&mut log, 30..60).expect("the disk is well");
+        commit(&mut log, 60..90).expect("the disk is well");
+        let name = format!("{number:010}.log");
+        disk.damage(&name, 3);
+        disk.damage(&name, 515);
+        let mut opened = open(&disk);
+        assert_eq!(opened.records.len(), 60);
+        let [Loss { name: lost, .. }] = &opened.losses[..] else { panic!("{:?}", opened.losses) };
+        assert_eq!(*lost, format!("{name}.damaged"));
+        commit(&mut opened.log, 90..91).expect("the disk is well");
+        let again = open(&disk);
+        assert_eq!(again.records.len(), 61);
+        assert_eq!(again.losses, []);
+    }
+}
+
+#[test]
+fn scan_passes_by_what_is_damaged_while_the_log_is_open() {
+    let disk = SimulatedDisk::default();
+    let mut log = open(&disk).log;
+    commit(&mut log, 0..30).expect("the disk is well");
+    let positions = commit(&mut log, 30..31).expect("the disk is well");
+    assert_eq!(positions[0].segment, 1);
+    for damaged in [0_usize, 550, 700, 4000] {
+        if damaged > 0 {
+            disk.damage("0000000000.log", damaged);
+        }
+        for bytes in [1, 100, 5000, 1 << 20] {
+            let (mut found, mut is_damaged) = (Vec::new(), false);
+            let mut next = Some(Position::default());
+            while let Some(at) = next {
+                let scanned = log.reader().scan(at, bytes, |_, number, read| {
+                    assert_eq!(read, body(number));
+                    found.push(number);
+                });
+                let scanned = scanned.expect("it is there");
+                is_damaged |= scanned.is_damaged;
+                next = scanned.next;
+            }
+            assert!(found.is_sorted() && found.len() >= 27, "{found:?}");
+            assert_eq!(found.len() == 30, damaged == 0);
+            assert_eq!(is_damaged, damaged > 0, "{damaged}, {bytes}");
+        }
+    }
+}
