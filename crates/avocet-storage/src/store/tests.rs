@@ -69,9 +69,10 @@ impl Told {
                 self.sessions.remove(session);
                 self.queues.remove(session);
             }
-            Command::Leave { session, expiry, left_at } => self.change(*session, |it| {
+            Command::Leave { session, expiry, left_at, was_cut } => self.change(*session, |it| {
                 it.expiry = *expiry;
                 it.left_at = *left_at;
+                it.was_cut = *was_cut;
             }),
             Command::Subscribe { session, filter, terms } => self.change(*session, |it| {
                 it.subscriptions.insert((*filter).to_owned(), *terms);
@@ -234,7 +235,10 @@ impl Dice {
                 self.sessions[slot] += 4;
                 Command::End { session }
             }
-            1 | 2 => Command::Leave { session, expiry: more as u32, left_at: expires_at },
+            1 | 2 => {
+                let (expiry, was_cut) = (more as u32, more == 1);
+                Command::Leave { session, expiry, left_at: expires_at, was_cut }
+            }
             3 => {
                 let terms = Terms { options: more as u8, identifier: 7 };
                 Command::Subscribe { session, filter, terms }
@@ -245,7 +249,7 @@ impl Dice {
                 let begun = self.begun.iter().rev().take(more as usize + 1);
                 let claims = begun.map(|number| {
                     let (session, flags) = (SessionNumber(*number), more as u8);
-                    Claim { session, flags, identifiers: vec![more as u32] }
+                    Claim { session, flags, identifiers: vec![more as u32], shared: None }
                 });
                 let from = (more == 1).then_some((session, packet_id));
                 Command::Publish { message, claims: claims.collect(), from }
@@ -264,7 +268,8 @@ impl Dice {
             22 if more < 2 => Command::Clear { topic: filter },
             22 => {
                 let message = Message { received_at: time, expires_at, flags: more as u8, packet };
-                Command::Plan { plan: more, due_at: time, purpose: Purpose::Will(session), message }
+                let purpose = Purpose::Will(session, 7);
+                Command::Plan { plan: more, due_at: time, purpose, message }
             }
             _ => Command::Unplan { plan: more },
         }
@@ -323,7 +328,7 @@ fn space_is_given_back() {
     for _ in 0..2000 {
         let mut batch = Batch::refusable();
         let session = SessionNumber(1);
-        let claims = vec![Claim { session, flags: 1, identifiers: Vec::new() }];
+        let claims = vec![Claim { session, flags: 1, identifiers: Vec::new(), shared: None }];
         batch.push(&Command::Publish { message, claims, from: None });
         if let Some(to) = places.iter().rev().nth(4) {
             batch.push(&Command::Release { session, from: Place(0), to: *to });
