@@ -167,15 +167,15 @@ settings! {
         /// When what must not be lost is safe: messages for sessions with an expiry, their state,
         /// retained and delayed messages. Nothing of it is acknowledged before.
         pub durability: DurabilityChoice = DurabilityChoice::Fsync,
-        /// Messages that wait in memory for one session.
-        pub max_queue_messages: u32 = 1000, in 1..,
-        /// Bytes that wait in memory for one session.
-        pub max_queue_bytes: Size = Size::mebibytes(16),
-        /// QoS 1 and 2 messages that wait on disk for one session, those in flight included.
-        pub max_stored_messages: u64 = 1_000_000, in 1..,
+        /// Messages that wait for one session, beside those in flight.
+        pub max_queue_messages: u32 = 1_000_000, in 1..,
         /// Bytes of them.
-        pub max_stored_bytes: Size = Size::gibibytes(1),
-        /// Bytes that wait in all sessions of the node, with those in flight (counted in steps of
+        pub max_queue_bytes: Size = Size::gibibytes(1),
+        /// Of these, how many may wait in memory: for sessions that are not stored, and at QoS 0.
+        pub max_memory_queue_messages: u32 = 1000, in 1..,
+        /// Bytes of them.
+        pub max_memory_queue_bytes: Size = Size::mebibytes(16),
+        /// Bytes that wait in memory in all sessions of the node, with those in flight (counted in steps of
         /// 16 KiB a session) and those that connections do not take.
         pub max_node_queue_bytes: Size = Size::gibibytes(1),
         /// What a full queue does with a QoS 1 or 2 message. QoS 0 messages always go first.
@@ -306,10 +306,11 @@ fn limits(mqtt: &MqttConfig, session: &SessionConfig) -> Limits {
         check_payload_format: mqtt.check_payload_format,
         response_information: mqtt.response_information.clone(),
         redirect: mqtt.server_reference.clone().map(|server| (redirect, server)),
-        queue_messages_max: session.max_queue_messages as usize,
-        queue_bytes_max: session.max_queue_bytes.as_usize(),
-        stored_messages_max: session.max_stored_messages,
-        stored_bytes_max: session.max_stored_bytes.as_u64(),
+        queue_messages_max: session.max_memory_queue_messages.min(session.max_queue_messages)
+            as usize,
+        queue_bytes_max: session.max_memory_queue_bytes.min(session.max_queue_bytes).as_usize(),
+        stored_messages_max: session.max_queue_messages.into(),
+        stored_bytes_max: session.max_queue_bytes.as_u64(),
         queue_full: match session.queue_full {
             QueueFullChoice::DropOldest => QueueFull::DropOldest,
             QueueFullChoice::Refuse => QueueFull::Refuse,

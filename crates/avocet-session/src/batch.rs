@@ -46,7 +46,8 @@ impl Session {
         out: &mut O,
         mut count: impl FnMut(u8, usize),
     ) -> Handled {
-        if self.has_too_much_unanswered() {
+        let first = bytes.first().copied().unwrap_or_default();
+        if is_to_be_answered(first) && self.has_too_much_unanswered() {
             return Handled { used: 0, stop: Stop::Unanswered };
         }
         let mut used = 0;
@@ -95,6 +96,12 @@ impl Session {
         };
         Handled { used, stop }
     }
+}
+
+/// Whether the packet that begins with this byte is a PUBLISH of QoS 1 or 2.
+#[inline(always)]
+fn is_to_be_answered(first_byte: u8) -> bool {
+    first_byte >> 4 == 3 && first_byte & 0b0110 != 0
 }
 
 /// Whether the packet that begins with this byte has to wait until what came before is done, so

@@ -168,9 +168,8 @@ impl Session {
     /// many bytes of topic, properties and payload; as far as can be told without the outlet.
     #[must_use]
     pub fn would_refuse(&self, bytes: usize) -> bool {
-        if let Some(stored) = &self.stored {
-            return self.limits.queue_full == QueueFull::Refuse
-                && stored.is_full(bytes, &self.limits);
+        if self.stored.is_some() {
+            return self.limits.queue_full == QueueFull::Refuse && self.is_full(bytes);
         }
         let at_once = self.outbox.is_empty()
             && self.connection.as_ref().is_some_and(|connection| {
@@ -233,6 +232,10 @@ impl Session {
     }
 
     fn queue<O: Outlet>(&mut self, waiting: Waiting, out: &mut O) -> Delivery {
+        if waiting.qos == QoS::AtMostOnce && self.is_full(waiting.message.len()) {
+            out.dropped(waiting.message.topic(), waiting.qos, DropReason::QueueFull);
+            return Delivery::Dropped;
+        }
         let mut stored = self.stored.as_deref_mut();
         let evicted = |gone: &Waiting| {
             out.dropped(gone.message.topic(), gone.qos, DropReason::QueueFull);

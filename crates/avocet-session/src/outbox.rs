@@ -118,11 +118,34 @@ impl Outbox {
         Some(waiting)
     }
 
-    /// Takes out all that the store has; tells the first of their places.
-    pub(crate) fn unload(&mut self, limits: &Limits) -> Option<Place> {
-        let (gone, left): (VecDeque<_>, _) = std::mem::take(&mut self.acknowledged)
-            .into_iter()
-            .partition(|(_, waiting)| waiting.place().is_some());
+    /// Takes out the oldest of QoS 0.
+    pub(crate) fn pop_qos0(&mut self, limits: &Limits) -> Option<Waiting> {
+        let (_, waiting) = self.qos0.pop_front()?;
+        self.took(&waiting, limits);
+        Some(waiting)
+    }
+
+    pub(crate) fn qos0_len(&self) -> usize {
+        self.qos0.len()
+    }
+
+    pub(crate) fn qos0_bytes(&self) -> usize {
+        self.qos0_bytes
+    }
+
+    /// How many there may be that the store has.
+    pub(crate) fn stored_len(&self) -> usize {
+        self.acknowledged.len()
+    }
+
+    /// Takes out what the store has, but for the first so many; tells the first of their places.
+    pub(crate) fn unload(&mut self, kept: usize, limits: &Limits) -> Option<Place> {
+        let mut stored = 0;
+        let (gone, left): (VecDeque<_>, _) =
+            std::mem::take(&mut self.acknowledged).into_iter().partition(|(_, waiting)| {
+                stored += usize::from(waiting.place().is_some());
+                waiting.place().is_some() && stored > kept
+            });
         self.acknowledged = left;
         for (_, waiting) in &gone {
             self.took(waiting, limits);

@@ -143,11 +143,13 @@ impl Session {
         self.connection.as_ref().map_or(0, |connection| connection.answers.unanswered())
     }
 
-    /// Whether as many of them are not answered as one client may have under way.
+    /// Whether so many of them are not answered that no more are taken. A client of 5.0 knows how
+    /// many it may send.
     #[inline]
     #[must_use]
     pub fn has_too_much_unanswered(&self) -> bool {
         self.unanswered() >= u64::from(self.limits.receive_maximum.get())
+            && self.version().is_some_and(|version| version < ProtocolVersion::V5)
     }
 
     /// Whether this filter is subscribed.

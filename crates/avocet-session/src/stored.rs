@@ -2,7 +2,8 @@
 //!
 //! Messages of QoS 1 and 2 for a stored session wait in the store. It has a window on them in its
 //! outbox: what is published while all is in the window comes in as soon as it is stored, and once
-//! the window is full it is behind, and what follows is loaded as the client takes it.
+//! the window is full it is behind, and what follows is loaded as the client takes it. Without a
+//! client the window is small, so that a short absence costs no reading.
 //!
 //! What is to survive is told to the outlet as a [`Change`]; what must not be sent before that is
 //! stored follows when the broker says so ([`Session::handle_recorded`]).
@@ -19,6 +20,8 @@ use crate::{
 
 /// So many messages of a stored session are in memory beside those in flight.
 pub(crate) const WINDOW_MESSAGES: usize = 256;
+/// So many while the client is away.
+const AWAY_MESSAGES: usize = 32;
 /// With fewer left more are loaded.
 const LOW_MESSAGES: usize = WINDOW_MESSAGES / 2;
 /// Messages over the bound of a queue while its oldest are looked for.
@@ -234,8 +237,10 @@ impl Stored {
         out.load();
     }
 
-    pub(crate) fn is_full(&self, bytes: usize, limits: &Limits) -> bool {
-        self.messages >= limits.stored_messages_max
+    /// Whether more would wait than may, with so many more bytes. `in_flight` are those that do not
+    /// wait.
+    fn is_full(&self, in_flight: u64, bytes: usize, limits: &Limits) -> bool {
+        self.messages >= limits.stored_messages_max + in_flight
             || self.bytes + bytes as u64 > limits.stored_bytes_max
     }
 }
@@ -298,14 +303,22 @@ impl Session {
 
     /// Takes the right to a message, which the store is to keep before anything else is done.
     pub(crate) fn claim<O: Outlet>(&mut self, waiting: Waiting, out: &mut O) -> Delivery {
+        // Those of QoS 0 go first, whoever is full.
+        while self.is_full(waiting.message.len())
+            && let Some(gone) = self.outbox.held().and_then(|it| it.pop_qos0(&self.limits))
+        {
+            out.dropped(gone.message.topic(), gone.qos, DropReason::QueueFull);
+        }
+        let in_flight = self.may_be_in_flight();
         let Some(stored) = &mut self.stored else { return Delivery::Dropped };
         let bytes = waiting.message.len();
-        if stored.is_full(bytes, &self.limits) {
+        if stored.is_full(in_flight, bytes, &self.limits) {
             if self.limits.queue_full == QueueFull::Refuse {
                 out.dropped(waiting.message.topic(), waiting.qos, DropReason::Refused);
                 return Delivery::Refused;
             }
-            let excess = stored.messages.saturating_sub(self.limits.stored_messages_max);
+            let most = self.limits.stored_messages_max + in_flight;
+            let excess = stored.messages.saturating_sub(most);
             if bytes as u64 > self.limits.stored_bytes_max || excess >= EXCESS_MAX {
                 out.dropped(waiting.message.topic(), waiting.qos, DropReason::QueueFull);
                 return Delivery::Dropped;
@@ -318,11 +331,28 @@ impl Session {
         Delivery::Queued
     }
 
+    /// How many of its messages need not wait: what the client takes at once, if it is there.
+    fn may_be_in_flight(&self) -> u64 {
+        let window = self.connection.as_ref().map_or(0, |connection| connection.window.into());
+        window.max(self.inflight.len() as u64)
+    }
+
+    /// Whether the store has as much for the session as it may, so that so many bytes more would be
+    /// too much.
+    pub(crate) fn is_full(&self, bytes: usize) -> bool {
+        let in_flight = self.may_be_in_flight();
+        let bytes = bytes + self.outbox.qos0_bytes();
+        self.stored.as_ref().is_some_and(|stored| {
+            let others = self.outbox.qos0_len() as u64;
+            stored.is_full(in_flight.saturating_sub(others), bytes, &self.limits)
+        })
+    }
+
     /// Drops the oldest messages that wait while there are more than there may be.
     fn drop_excess<O: Outlet>(&mut self, out: &mut O) {
+        let most = self.limits.stored_messages_max + self.may_be_in_flight();
         while let Some(stored) = &mut self.stored
-            && (stored.messages > self.limits.stored_messages_max
-                || stored.bytes > self.limits.stored_bytes_max)
+            && (stored.messages > most || stored.bytes > self.limits.stored_bytes_max)
         {
             let Some(gone) = self.outbox.held().and_then(|it| it.pop_stored(&self.limits)) else {
                 if stored.is_behind && !stored.is_loading {
@@ -362,21 +392,26 @@ impl Session {
         if place.0 <= stored.loaded {
             return; // It was loaded meanwhile.
         }
-        if stored.is_behind || !is_open || self.outbox.len() >= WINDOW_MESSAGES {
+        let window = if is_open { WINDOW_MESSAGES } else { AWAY_MESSAGES };
+        let is_spent = !is_open && self.limits.budget.is_spent();
+        if stored.is_behind || is_spent || self.outbox.stored_len() >= window {
             stored.is_behind = true;
             stored.has_missed = true;
             return;
         }
         stored.loaded = place.0;
         self.outbox.push_stored(claim.0.at(place), &self.limits);
-        self.pump(now, out);
+        if is_open {
+            self.pump(now, out);
+        }
+        self.drop_excess(out);
     }
 
     /// Where to go on reading what waits in the store, and how many messages there is room for.
     #[must_use]
     pub fn load_from(&self) -> Option<(StoredId, Place, usize)> {
         let stored = self.stored.as_ref()?;
-        let room = WINDOW_MESSAGES.saturating_sub(self.outbox.len()).max(1);
+        let room = WINDOW_MESSAGES.saturating_sub(self.outbox.stored_len()).max(1);
         Some((stored.id, Place(stored.loaded + 1), room))
     }
 
@@ -421,11 +456,11 @@ impl Session {
         }
     }
 
-    /// Leaves what is not in flight to the store: there is nobody to send it to.
+    /// Leaves most of what is not in flight to the store: there is nobody to send it to.
     pub(crate) fn unload(&mut self) {
         let Some(stored) = &mut self.stored else { return };
         if let Some(outbox) = self.outbox.held()
-            && let Some(first) = outbox.unload(&self.limits)
+            && let Some(first) = outbox.unload(AWAY_MESSAGES, &self.limits)
         {
             stored.loaded = stored.loaded.min(first.0 - 1);
             stored.is_behind = true;
@@ -436,7 +471,7 @@ impl Session {
 
     /// Asks for more if there is room.
     pub(crate) fn ask_for_more<O: Outlet>(&mut self, out: &mut O) {
-        let waiting = self.outbox.len();
+        let waiting = self.outbox.stored_len();
         if let Some(stored) = self.stored.as_mut().filter(|stored| stored.wants(waiting)) {
             stored.ask(out);
         }
