@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, mpsc},
 };
 
-use super::{Amount, Batch, EmbeddedStore, Options, Refusal, Store};
+use super::{Amount, Batch, EmbeddedStore, Options, Queued, Refusal, Store};
 use crate::{
     command::{Claim, Command, Message, Place, Purpose, SessionNumber, Standing, Terms, Time},
     disk::{Disk, Fault, SimulatedDisk},
@@ -42,8 +42,8 @@ impl Told {
                 amount.bytes += message.packet.len() as u64;
                 queue.insert(place, (claim.clone(), message.packet.to_vec()));
             };
-            let more = store.queue(*number, Place(0), Amount::ALL, visit).expect("it can be read");
-            assert!(!more);
+            let found = store.queue(*number, Place(0), Amount::ALL, visit).expect("it is read");
+            assert_eq!(found, Queued::default());
             assert_eq!(store.queued(*number), amount);
             told.queues.insert(*number, queue);
         }
