@@ -1,11 +1,15 @@
 //! What every store promises.
 
 mod embedded;
+mod memory;
 mod state;
 
 use std::{fmt, io};
 
-pub use self::embedded::{EmbeddedStore, Options};
+pub use self::{
+    embedded::{EmbeddedStore, Options},
+    memory::{Contents, MemoryStore, Stored},
+};
 use crate::command::{Claim, Command, Message, Place, Purpose, SessionNumber, Standing, Time};
 
 /// Commands that are done together: if the process ends before that is reported, all of them or
@@ -141,7 +145,7 @@ impl Batch {
         self.ends.is_empty()
     }
 
-    fn commands(&self) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn commands(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
     }

@@ -7,6 +7,8 @@ mod held;
 mod queue;
 mod scratch;
 mod standing;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},

@@ -16,7 +16,13 @@ struct Count {
     bytes: u64,
     /// When the first message that waits is of no use any more, or before that.
     expires_at: Option<Time>,
+    /// Until when it is not asked for what has expired: it was not long ago.
+    rests_until: Time,
 }
+
+/// How long a segment is not looked at again for what has expired, in milliseconds: if little
+/// expires at a time, all of it is read for little.
+const REST: u64 = 60_000;
 
 impl Held {
     pub(super) fn hold(&mut self, at: Position, bytes: u32) {
@@ -39,12 +45,15 @@ impl Held {
         }
     }
 
-    /// The oldest segment in which something may have expired; it is not asked for again before
-    /// something is said to expire in it.
+    /// The oldest segment in which something may have expired; it is not told again before it has
+    /// rested and something is said to expire in it.
     pub(super) fn take_expired(&mut self, now: Time) -> Option<u32> {
-        let is_due = |count: &Count| count.expires_at.is_some_and(|at| at <= now);
+        let is_due = |count: &Count| {
+            count.expires_at.is_some_and(|at| at <= now) && count.rests_until <= now
+        };
         let (segment, count) = self.0.iter_mut().find(|(_, count)| is_due(count))?;
         count.expires_at = None;
+        count.rests_until = Time(now.0.saturating_add(REST));
         Some(*segment)
     }
 
