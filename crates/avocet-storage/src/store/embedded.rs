@@ -13,7 +13,6 @@ use std::{
     fmt,
     hash::{BuildHasher, RandomState},
     io,
-    ops::Bound,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -197,16 +196,11 @@ impl Store for EmbeddedStore {
     }
 
     fn sessions(&self, visit: &mut dyn FnMut(SessionNumber, &Standing)) {
-        let mut from = Bound::Unbounded;
+        let mut behind = None;
         loop {
-            let page: Vec<(SessionNumber, Standing)> = {
-                let state = self.shared.state.lock();
-                let sessions = state.sessions.range((from, Bound::Unbounded));
-                let page = sessions.take(SESSIONS_AT_ONCE);
-                page.map(|(number, session)| (*number, session.standing.clone())).collect()
-            };
+            let page = self.shared.state.lock().sessions(behind, SESSIONS_AT_ONCE);
             let Some((last, _)) = page.last() else { return };
-            from = Bound::Excluded(*last);
+            behind = Some(*last);
             page.iter().for_each(|(number, standing)| visit(*number, standing));
         }
     }

@@ -11,8 +11,9 @@ mod standing;
 mod tests;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     io,
+    ops::Bound,
     sync::Arc,
 };
 
@@ -20,6 +21,7 @@ use self::{
     held::Held,
     queue::{PageRef, Queue},
     scratch::{Entry, Scratch},
+    standing::Stands,
 };
 use super::Amount;
 use crate::{
@@ -36,7 +38,7 @@ const PAGES_AT_ONCE_OPENING: usize = 4096;
 /// All of it.
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) sessions: BTreeMap<SessionNumber, Session>,
+    sessions: BTreeMap<SessionNumber, Box<Session>>,
     pub(super) retained: HashMap<Box<str>, Kept>,
     pub(super) plans: BTreeMap<u64, Kept>,
     held: Held,
@@ -46,13 +48,11 @@ pub(super) struct State {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Session {
-    pub(super) standing: Standing,
-    /// Packet identifiers by the place of their message.
-    sent: BTreeSet<(Place, u16)>,
+struct Session {
+    stands: Stands,
     /// Where the last command lies that says all of the standing; the commands that changed it
     /// since lie behind.
-    stands: Option<Kept>,
+    lies: Option<Kept>,
     queue: Queue,
 }
 
@@ -175,7 +175,7 @@ impl State {
     /// Forgets what belongs to sessions whose beginning is not there, which only damage brings
     /// about, or a step that came after a session's end.
     pub(super) fn forget_strangers(&mut self) {
-        let strangers = self.sessions.iter().filter(|(_, session)| session.stands.is_none());
+        let strangers = self.sessions.iter().filter(|(_, session)| session.lies.is_none());
         let strangers: Vec<SessionNumber> = strangers.map(|(number, _)| *number).collect();
         strangers.iter().for_each(|number| self.end(*number));
         self.let_leave(usize::MAX);
@@ -200,6 +200,17 @@ impl State {
     /// A message in this segment expires.
     pub(super) fn expires(&mut self, segment: u32, at: Time) {
         self.held.expires(segment, at);
+    }
+
+    /// Some sessions, in the order of their numbers, behind one or from the first on.
+    pub(super) fn sessions(
+        &self,
+        behind: Option<SessionNumber>,
+        most: usize,
+    ) -> Vec<(SessionNumber, Standing)> {
+        let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
+        let sessions = self.sessions.range((from, Bound::Unbounded)).take(most);
+        sessions.map(|(number, session)| (*number, session.stands.standing())).collect()
     }
 
     /// How much waits for a session.
@@ -228,10 +239,10 @@ impl State {
     /// The sessions whose standing lies in a segment, as they stand.
     pub(super) fn standing_in(&self, segment: u32) -> impl Iterator<Item = Command<'static>> {
         let lies_there =
-            move |session: &&Session| session.stands.is_some_and(|it| it.at.segment == segment);
+            move |session: &&Box<Session>| session.lies.is_some_and(|it| it.at.segment == segment);
         self.sessions.iter().filter_map(move |(number, session)| {
             let session = Some(session).filter(lies_there)?;
-            let standing = Box::new(session.standing.clone());
+            let standing = Box::new(session.stands.standing());
             Some(Command::Stand { session: *number, standing })
         })
     }
@@ -248,8 +259,8 @@ impl State {
         match command {
             Command::Stand { session, .. } => {
                 let found = self.sessions.get(&session);
-                let found = found.filter(|it| is_here(it.stands.as_ref()))?;
-                let standing = Box::new(found.standing.clone());
+                let found = found.filter(|it| is_here(it.lies.as_ref()))?;
+                let standing = Box::new(found.stands.standing());
                 Some(Command::Stand { session, standing })
             }
             Command::Publish { message, claims, .. } => {
@@ -316,21 +327,21 @@ impl State {
 
     fn change(&mut self, session: SessionNumber, command: &Command<'_>) {
         let session = self.sessions.get_mut(&session);
-        session.into_iter().for_each(|session| session.change(command));
+        session.into_iter().for_each(|session| session.stands.change(command));
     }
 
     fn stand(&mut self, lies: Lies, number: SessionNumber, standing: &Standing) {
         let kept = self.keep(lies);
         let session = self.sessions.entry(number).or_default();
-        session.stand(standing);
-        let before = session.stands.replace(kept);
+        session.stands = Stands::from(standing);
+        let before = session.lies.replace(kept);
         self.let_go(before);
     }
 
     fn end(&mut self, number: SessionNumber) {
         self.release(number, Place(0), Place(u64::MAX));
         let ended = self.sessions.remove(&number);
-        self.let_go(ended.and_then(|session| session.stands));
+        self.let_go(ended.and_then(|session| session.lies));
     }
 
     fn release(&mut self, session: SessionNumber, from: Place, to: Place) {
@@ -338,7 +349,7 @@ impl State {
         let Self { scratch, leaving, held, .. } = self;
         let each = |entry: Entry| held.let_go(entry.at, entry.share);
         session.queue.release(from, to, scratch, leaving, each);
-        session.release(from, to);
+        session.stands.release(from, to);
         if self.leaving.len() <= PAGES_AT_ONCE {
             self.let_leave(PAGES_AT_ONCE);
         }

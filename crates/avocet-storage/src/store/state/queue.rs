@@ -31,7 +31,7 @@ pub(super) struct PageRef {
     /// Bytes of the packets that still wait.
     bytes: u64,
     /// Which of its entries still wait, a bit for each.
-    live: u32,
+    live: u16,
     pub(super) number: u32,
 }
 
@@ -55,6 +55,8 @@ impl Queue {
         let run = match runs.max_by_key(|run| run.last()) {
             Some(run) => run,
             None => {
+                // There is one, mostly.
+                self.runs.reserve_exact(1);
                 self.runs.push(Run::default());
                 let last = self.runs.len() - 1;
                 &mut self.runs[last]
@@ -139,7 +141,7 @@ impl Run {
             first: page[0].place,
             last: entry.place,
             bytes: page.iter().map(|entry| u64::from(entry.bytes)).sum(),
-            live: u32::MAX,
+            live: u16::MAX,
             number: scratch.keep(page),
         });
         // A queue that is long is one of many, perhaps: a tail that is short takes little.

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Entries of a page.
-pub(super) const PAGE_ENTRIES: usize = 32;
+pub(super) const PAGE_ENTRIES: usize = 16;
 const ENTRY_BYTES: usize = 24;
 const PAGE_BYTES: usize = PAGE_ENTRIES * ENTRY_BYTES;
 /// Pages that are kept in memory as well, since a queue is often asked for the same one.

@@ -1,28 +1,76 @@
-//! What a session has, but for its queue.
+//! What a session has, but for its queue: in little memory, since there are many of them.
 
-use super::Session;
-use crate::command::{Command, Place, Standing};
+use std::collections::{BTreeMap, BTreeSet};
 
-impl Session {
-    /// All of it changes.
-    pub(super) fn stand(&mut self, standing: &Standing) {
-        self.standing = standing.clone();
+use crate::command::{Command, Place, Standing, Terms, Time};
+
+/// As [`Standing`].
+#[derive(Debug, Default)]
+pub(super) struct Stands {
+    client_id: Box<str>,
+    expiry: u32,
+    left_at: Option<Time>,
+    /// By filter, in order: most sessions have few.
+    subscriptions: Vec<(Box<str>, Terms)>,
+    received: BTreeSet<u16>,
+    sent: BTreeMap<u16, Option<Place>>,
+    /// Packet identifiers by the place of their message.
+    by_place: BTreeSet<(Place, u16)>,
+}
+
+impl From<&Standing> for Stands {
+    fn from(standing: &Standing) -> Self {
         let sent = standing.sent.iter();
-        self.sent = sent.filter_map(|(id, place)| place.map(|place| (place, *id))).collect();
+        let subscriptions = standing.subscriptions.iter();
+        Self {
+            client_id: standing.client_id.as_str().into(),
+            expiry: standing.expiry,
+            left_at: standing.left_at,
+            subscriptions: subscriptions.map(|(it, terms)| (it.as_str().into(), *terms)).collect(),
+            received: standing.received.clone(),
+            sent: standing.sent.clone(),
+            by_place: sent.filter_map(|(id, place)| place.map(|place| (place, *id))).collect(),
+        }
+    }
+}
+
+impl Stands {
+    /// As it is written and told.
+    pub(super) fn standing(&self) -> Standing {
+        let subscriptions = self.subscriptions.iter();
+        Standing {
+            client_id: self.client_id.as_ref().to_owned(),
+            expiry: self.expiry,
+            left_at: self.left_at,
+            subscriptions: subscriptions
+                .map(|(it, terms)| (it.as_ref().to_owned(), *terms))
+                .collect(),
+            received: self.received.clone(),
+            sent: self.sent.clone(),
+        }
     }
 
     /// A command changes it.
     pub(super) fn change(&mut self, command: &Command<'_>) {
-        let standing = &mut self.standing;
         match command {
             Command::Leave { expiry, left_at, .. } => {
-                (standing.expiry, standing.left_at) = (*expiry, *left_at);
+                (self.expiry, self.left_at) = (*expiry, *left_at);
             }
             Command::Subscribe { filter, terms, .. } => {
-                standing.subscriptions.insert((*filter).to_owned(), *terms);
+                match self.subscription(filter) {
+                    Ok(index) => self.subscriptions[index].1 = *terms,
+                    Err(index) => {
+                        // The first alone: most have no other.
+                        let room = usize::from(self.subscriptions.is_empty());
+                        self.subscriptions.reserve_exact(room);
+                        self.subscriptions.insert(index, ((*filter).into(), *terms));
+                    }
+                }
             }
             Command::Unsubscribe { filter, .. } => {
-                drop(standing.subscriptions.remove_entry(*filter));
+                if let Ok(index) = self.subscription(filter) {
+                    self.subscriptions.remove(index);
+                }
             }
             Command::Send { packet_id, places, .. } => {
                 let mut packet_id = *packet_id;
@@ -34,10 +82,10 @@ impl Session {
             Command::Acknowledge { packet_id, .. } => self.send(*packet_id, Some(None)),
             Command::Complete { packet_id, .. } => self.send(*packet_id, None),
             Command::Receive { packet_id, .. } => {
-                standing.received.insert(*packet_id);
+                self.received.insert(*packet_id);
             }
             Command::Forget { packet_id, .. } => {
-                standing.received.remove(packet_id);
+                self.received.remove(packet_id);
             }
             Command::Stand { .. }
             | Command::End { .. }
@@ -51,26 +99,31 @@ impl Session {
         }
     }
 
+    fn subscription(&self, filter: &str) -> Result<usize, usize> {
+        self.subscriptions.binary_search_by(|(it, _)| it.as_ref().cmp(filter))
+    }
+
     /// A packet identifier is under way, for a message that waits or not; or it is free.
     fn send(&mut self, packet_id: u16, sent: Option<Option<Place>>) {
         let before = match sent {
-            Some(place) => self.standing.sent.insert(packet_id, place),
-            None => self.standing.sent.remove(&packet_id),
+            Some(place) => self.sent.insert(packet_id, place),
+            None => self.sent.remove(&packet_id),
         };
         if let Some(Some(place)) = before {
-            self.sent.remove(&(place, packet_id));
+            self.by_place.remove(&(place, packet_id));
         }
         if let Some(Some(place)) = sent {
-            self.sent.insert((place, packet_id));
+            self.by_place.insert((place, packet_id));
         }
     }
 
     /// Messages wait no longer: what packet identifiers they had are free.
     pub(super) fn release(&mut self, from: Place, to: Place) {
-        let first = |sent: &Self| sent.sent.range((from, 0)..=(to, u16::MAX)).next().copied();
+        let first =
+            |stands: &Self| stands.by_place.range((from, 0)..=(to, u16::MAX)).next().copied();
         while let Some((place, packet_id)) = first(self) {
-            self.sent.remove(&(place, packet_id));
-            self.standing.sent.remove(&packet_id);
+            self.by_place.remove(&(place, packet_id));
+            self.sent.remove(&packet_id);
         }
     }
 }
