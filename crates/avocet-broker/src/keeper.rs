@@ -12,35 +12,30 @@ use std::{
     time::Instant,
 };
 
-use avocet_mqtt::{ReasonCode, SubscriptionIdentifier};
+use avocet_mqtt::ReasonCode;
 use avocet_router::Subscriber;
-use avocet_session::{Claim, DropReason, Place, Then};
-use avocet_storage::{
-    command::{self, Message, SessionNumber},
-    store::{Amount, Batch, Refusal, Store},
-};
+use avocet_session::{DropReason, Place, Then};
+use avocet_storage::store::{Batch, Refusal, Store};
 use parking_lot::{Condvar, Mutex};
-use tracing::error;
 
 use crate::{
     broker::Shared,
-    kept::{self, Clock},
+    kept::Clock,
+    load,
     mailbox::{FlushList, Mailbox},
-    records::{Answer, Group, Outcome, Published, Records, Step, Subscribed, Unsubscribed},
+    records::{Answer, Group, Load, Outcome, Published, Records, Step, Subscribed, Unsubscribed},
     wire::CALL,
 };
 
 /// Threads that read the store for clients that have waited.
 const LOADERS: usize = 2;
-/// Bytes that are fetched for a client at once, and one message.
-const LOAD_BYTES: u64 = 1 << 20;
 
 /// The way to the store.
 #[derive(Debug)]
 pub(crate) struct Keeper {
     store: Arc<dyn Store>,
     commits: Arc<Lane<Commit>>,
-    loads: Arc<Lane<Mailbox>>,
+    loads: Arc<Lane<Load>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -130,7 +125,9 @@ impl Keeper {
             let (loads, of) = (Arc::clone(&self.loads), Arc::clone(shared));
             let run = move || {
                 while let Some(taken) = loads.take(false) {
-                    taken.iter().for_each(|mailbox| load(&of, mailbox));
+                    for wanted in taken {
+                        load::load(&of, &wanted);
+                    }
                 }
             };
             threads.push(thread::Builder::new().name(format!("load-{number}")).spawn(run)?);
@@ -140,8 +137,8 @@ impl Keeper {
 
     /// Has the store keep what a turn has recorded.
     pub(crate) fn submit(&self, records: &mut Records) {
-        for mailbox in mem::take(&mut records.loads) {
-            self.loads.push(mailbox);
+        for wanted in mem::take(&mut records.loads) {
+            self.loads.push(wanted);
         }
         for group in records.groups(&Clock::read()).into_iter().filter(|group| !group.is_empty()) {
             self.submit_group(group);
@@ -194,6 +191,9 @@ fn finish(
             },
             Step::Answer(answer) => self::answer(shared, list, answer, is_stored),
             Step::Changed(mailbox, then) => change(shared, list, &mailbox, then, now),
+            Step::Loaded(mailbox) => {
+                mailbox.with(&shared.drops, list, |session, exit| session.end_loading(now, exit));
+            }
             Step::Subscribed(subscribed) => finish_subscribe(shared, list, *subscribed, is_stored),
             Step::Unsubscribed(it) => finish_unsubscribe(shared, list, *it),
             Step::Receive(..)
@@ -296,36 +296,4 @@ fn finish_unsubscribe(shared: &Shared, list: &mut FlushList, unsubscribed: Unsub
     mailbox.with_link(&wire, &shared.drops, list, |session, exit| {
         session.handle_unsubscribed(packet_id, reasons, exit);
     });
-}
-
-/// Fetches what a client has room for.
-fn load(shared: &Arc<Shared>, mailbox: &Mailbox) {
-    let Some(keeper) = &shared.keeper else { return };
-    let wanted = mailbox.lock().session.load_from();
-    let Some((session, from, messages)) = wanted else { return };
-    let (clock, mut found) = (Clock::read(), Vec::new());
-    let visit = &mut |place: command::Place, claim: &command::Claim, message: Message<'_>| {
-        if let Some(message) = kept::read(&message, &clock) {
-            let (qos, retain) = kept::of_flags(claim.flags);
-            let identifiers: Vec<SubscriptionIdentifier> = claim
-                .identifiers
-                .iter()
-                .filter_map(|it| SubscriptionIdentifier::new(*it))
-                .collect();
-            let shared = claim.shared.as_deref().map(Arc::from);
-            let claim = Claim::new(message, qos, retain, &identifiers, shared.as_ref());
-            found.push((Place(place.0), claim));
-        }
-    };
-    let (number, start) = (SessionNumber(session.0), command::Place(from.0));
-    let most = Amount { messages, bytes: LOAD_BYTES };
-    let has_more = keeper.store.queue(number, start, most, visit).unwrap_or_else(|error| {
-        error!(client_id = %mailbox.client_id(), %error, "Cannot read what waits for a client.");
-        false
-    });
-    let (mut list, now) = (FlushList::default(), Instant::now());
-    mailbox.with(&shared.drops, &mut list, |session, exit| {
-        session.handle_loaded(from, found, has_more, now, exit);
-    });
-    list.flush(shared, now);
 }

@@ -17,7 +17,7 @@ use crate::{
     kept::Clock,
     mailbox::{FlushList, Inner, Mailbox},
     publish,
-    records::{Content, Plan, Step},
+    records::{Content, Load, Plan, Step},
     subscribe::Feeds,
     sys,
     timers::{self, Timer, TimerKey},
@@ -239,16 +239,24 @@ pub(crate) fn end(
         inner.will = inner.session.detach().will;
     }
     shared.metrics.note_subscriber(inner.session.has_subscriptions(), false);
-    let filters = inner.session.filters().map(str::to_owned).collect();
+    let filters: Vec<String> = inner.session.filters().map(str::to_owned).collect();
     let undelivered =
         inner.with_exit(&shared.drops, mailbox, list, |session, exit| session.end(exit));
     if let Some(stored) = inner.session.stored_id() {
         let (left, _) = inner.session.stored_amount();
         let (qos, why) = (QoS::AtLeastOnce, DropReason::SessionEnded);
-        shared.drops.note_all(mailbox.client_id(), "", qos, why, left);
-        list.records.note(&Command::End { session: SessionNumber(stored.0) });
+        if left > 0 && filters.iter().any(|filter| is_shared(filter)) {
+            list.records.loads.push(Load::End(mailbox.clone(), stored));
+        } else {
+            shared.drops.note_all(mailbox.client_id(), "", qos, why, left);
+            list.records.note(&Command::End { session: SessionNumber(stored.0) });
+        }
     }
     Ended { filters, undelivered, timers: inner.timers.take().map_or_else(Vec::new, |it| *it) }
+}
+
+fn is_shared(filter: &str) -> bool {
+    Filter::parse(filter).is_ok_and(|filter| filter.group().is_some())
 }
 
 /// What follows from a session's end: its subscriptions go, its will is published, shared work is

@@ -89,6 +89,14 @@ pub(crate) fn admit(
         return Err(Refusal::new(ReasonCode::QuotaExceeded, "there are too many sessions")
             .to(&admission.connect));
     }
+    // What is promised to a session has to be stored first.
+    if admission.expiry_interval > 0
+        && shared.keeper.as_ref().is_some_and(|keeper| keeper.store().failure().is_some())
+        && shared.registry.get(&admission.client_id).is_none()
+    {
+        let detail = "a session that outlives its connection cannot be stored now";
+        return Err(Refusal::new(ReasonCode::ServerUnavailable, detail).to(&admission.connect));
+    }
     Ok(admission)
 }
 

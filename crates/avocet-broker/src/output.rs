@@ -13,8 +13,13 @@ use avocet_net::{Incoming, LayerError};
 use avocet_session::{Change, Charge, Claim, DropReason, Limits, Outlet, StoredId, Then};
 
 use crate::{
-    drops::Drops, envelope::Envelope, mailbox::Mailbox, metrics::Tally, pending::Pending,
-    records::Records, wire::Wire,
+    drops::Drops,
+    envelope::Envelope,
+    mailbox::Mailbox,
+    metrics::Tally,
+    pending::Pending,
+    records::{Load, Records},
+    wire::Wire,
 };
 
 /// Beyond this many unwritten bytes a connection takes no more messages: they wait in the session.
@@ -312,7 +317,7 @@ impl Outlet for Exit<'_> {
     }
 
     fn load(&mut self) {
-        self.records.loads.push(self.mailbox.clone());
+        self.records.loads.push(Load::Queue(self.mailbox.clone()));
     }
 
     fn missed(&mut self, kind: AckKind) {

@@ -35,8 +35,21 @@ pub(crate) struct Records {
     last: usize,
     /// Whether what is published now may not be refused: nobody would be told.
     pub(crate) is_sure: bool,
-    /// Sessions that have room for what waits in the store.
-    pub(crate) loads: Vec<Mailbox>,
+    /// What is to be read from the store.
+    pub(crate) loads: Vec<Load>,
+}
+
+/// What is to be read from the store.
+#[derive(Debug)]
+pub(crate) enum Load {
+    /// A session has room for what waits for it.
+    Queue(Mailbox),
+    /// What a shared subscription has brought to a session whose client is away is for another
+    /// member.
+    Shared(Mailbox, Arc<str>),
+    /// The same for all shared subscriptions of a session that is over; then the store may forget
+    /// it.
+    End(Mailbox, StoredId),
 }
 
 #[derive(Debug)]
@@ -70,6 +83,8 @@ pub(crate) enum Step {
     Unsubscribed(Box<Unsubscribed>),
     /// A session's change is stored.
     Changed(Mailbox, Then),
+    /// A session may read what waits for it again.
+    Loaded(Mailbox),
 }
 
 /// A message with who has a right to it.
@@ -300,7 +315,8 @@ pub(crate) fn receive(
         | Step::Answer(_)
         | Step::Subscribed(_)
         | Step::Unsubscribed(_)
-        | Step::Changed(..) => None,
+        | Step::Changed(..)
+        | Step::Loaded(_) => None,
     });
     match its {
         Some(published) => published.from = Some(from),
@@ -393,7 +409,7 @@ fn write(steps: &[Step], clock: &kept::Clock, batch: &mut Batch) {
                     batch.push(&Command::Unsubscribe { session, filter });
                 }
             }
-            Step::Answer(_) | Step::Changed(..) => {}
+            Step::Answer(_) | Step::Changed(..) | Step::Loaded(_) => {}
         }
     }
 }

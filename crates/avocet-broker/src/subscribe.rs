@@ -15,7 +15,7 @@ use crate::{
     leave,
     mailbox::{FlushList, Mailbox},
     mountpoint,
-    records::{self, Step, Unsubscribed},
+    records::{self, Load, Step, Unsubscribed},
     retained::PAGE,
     wire::Wire,
 };
@@ -375,6 +375,10 @@ pub(crate) fn collect_shared(
                 let mut inner = member.subscriber.lock();
                 if inner.link.is_some() {
                     continue;
+                }
+                if inner.session.stored_amount().0 > 0 {
+                    let subscription = Arc::clone(group.subscription());
+                    list.records.loads.push(Load::Shared(member.subscriber.clone(), subscription));
                 }
                 inner.session.take_shared_of(group.subscription())
             };

@@ -48,6 +48,8 @@ drop_reasons! {
     NoMember = "no_member";
     /// The store did not take the message: the publisher was told.
     StoreFailed = "store_failed";
+    /// The message was stored and cannot be read any more.
+    Damaged = "damaged";
     /// More retained or delayed messages than the configuration allows.
     QuotaExceeded = "quota_exceeded";
 }

@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Instant};
 use avocet_mqtt::{AckKind, ApplicationMessage, PacketId, QoS, SubscriptionIdentifier};
 
 use crate::{
-    Delivery, DropReason, Limits, Outlet, QueueFull, Session, Terms,
+    Delivery, DropReason, Limits, Outlet, QueueFull, Session, Terms, Undelivered,
     inflight::{Gone, Inflight},
     waiting::Waiting,
 };
@@ -407,6 +407,35 @@ impl Session {
         self.drop_excess(out);
     }
 
+    /// What waits is to be read for others. `None`: there is a client to get it, nothing waits, or
+    /// it is being read.
+    pub fn begin_loading(&mut self) -> Option<StoredId> {
+        let is_away = self.connection.is_none();
+        let stored = self.stored.as_mut().filter(|it| is_away && it.messages > 0)?;
+        let is_free = !std::mem::replace(&mut stored.is_loading, true);
+        is_free.then_some(stored.id)
+    }
+
+    /// It was read.
+    pub fn end_loading<O: Outlet>(&mut self, now: Instant, out: &mut O) {
+        if let Some(stored) = &mut self.stored {
+            stored.is_loading = false;
+        }
+        if self.is_open() {
+            self.pump(now, out);
+        }
+    }
+
+    /// Gives a message that waits in the store to another member of its shared subscription.
+    /// `None`: it is in memory, and dealt with there.
+    pub fn give_away(&mut self, place: Place, claim: Claim) -> Option<Undelivered> {
+        let subscription = Arc::clone(claim.shared()?);
+        let stored = self.stored.as_mut().filter(|stored| place.0 > stored.loaded)?;
+        stored.released(claim.0.message.len());
+        let stored = Some((stored.id, place));
+        Some(Undelivered { subscription, message: claim.0.message, stored })
+    }
+
     /// Where to go on reading what waits in the store, and how many messages there is room for.
     #[must_use]
     pub fn load_from(&self) -> Option<(StoredId, Place, usize)> {
@@ -466,6 +495,16 @@ impl Session {
             stored.is_behind = true;
             // What is being read goes on behind what was in memory.
             stored.has_missed = true;
+        }
+    }
+
+    /// Messages that wait in the store cannot be read.
+    pub fn handle_lost<O: Outlet>(&mut self, places: &[Place], out: &mut O) {
+        let Some(stored) = &mut self.stored else { return };
+        for place in places {
+            stored.released(0);
+            out.record(stored.id, Change::Release { from: *place, to: *place }, None);
+            out.dropped("", QoS::AtLeastOnce, DropReason::Damaged);
         }
     }
 

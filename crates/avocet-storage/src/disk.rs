@@ -8,6 +8,8 @@ mod tests;
 
 use std::{fmt, io, sync::Arc};
 
+#[cfg(test)]
+pub(crate) use self::tests::Scratch;
 pub use self::{
     folder::Folder,
     simulated::{Fault, SimulatedDisk},

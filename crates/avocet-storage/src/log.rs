@@ -31,6 +31,9 @@ use self::{
 };
 use crate::disk::Disk;
 
+/// What a record has beside its body.
+pub const RECORD_HEADER_BYTES: usize = HEADER_BYTES;
+
 /// What a commit waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {

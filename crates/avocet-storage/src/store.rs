@@ -1,11 +1,15 @@
 //! What every store promises.
 
 mod embedded;
+mod memory;
 mod state;
 
 use std::{fmt, io};
 
-pub use self::embedded::{EmbeddedStore, Options};
+pub use self::{
+    embedded::{EmbeddedStore, Options},
+    memory::{Contents, MemoryStore, Stored},
+};
 use crate::command::{Claim, Command, Message, Place, Purpose, SessionNumber, Standing, Time};
 
 /// Commands that are done together: if the process ends before that is reported, all of them or
@@ -36,6 +40,15 @@ impl Amount {
     pub const ALL: Self = Self { messages: usize::MAX, bytes: u64::MAX };
 }
 
+/// What [`Store::queue`] has found beside the messages it visited.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Queued {
+    /// Whether there may be more messages.
+    pub has_more: bool,
+    /// Where messages wait that cannot be read, in order: whoever reads the queue releases them.
+    pub unreadable: Vec<Place>,
+}
+
 /// Why a batch is not stored; nothing of it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -62,35 +75,54 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// What stands in the way of storing, if anything does.
     fn failure(&self) -> Option<String>;
 
+    /// How often a record was asked for that could not be read: what it said is lost.
+    fn unreadable(&self) -> u64 {
+        0
+    }
+
     /// All sessions, in the order of their numbers.
     fn sessions(&self, visit: &mut dyn FnMut(SessionNumber, &Standing));
 
     /// Messages that wait for a session, in order, from a place on: at most so many, and none after
-    /// so many bytes. Tells whether there may be more.
+    /// so many bytes. Tells whether there may be more, and what cannot be read.
     ///
     /// # Errors
-    /// What keeps them from being read.
+    /// What keeps the queue from being read.
     fn queue(
         &self,
         session: SessionNumber,
         from: Place,
         most: Amount,
         visit: &mut dyn FnMut(Place, &Claim, Message<'_>),
-    ) -> io::Result<bool>;
+    ) -> io::Result<Queued>;
 
     /// How much waits for a session.
     fn queued(&self, session: SessionNumber) -> Amount;
 
-    /// All retained messages, with their topics, in no order.
+    /// Messages that wait and whose time is over, about `most` of them: whose, where, and what.
+    /// Tells whether there may be more, which the next call visits. Who visits one releases it,
+    /// since it may not be visited again; whoever delivers looks at the time all the same.
     ///
     /// # Errors
-    /// What keeps one from being read.
+    /// What keeps them from being read.
+    fn expired(
+        &self,
+        now: Time,
+        most: usize,
+        visit: &mut dyn FnMut(SessionNumber, Place, &Claim, Message<'_>),
+    ) -> io::Result<bool>;
+
+    /// All retained messages, with their topics, in no order; what cannot be read is passed by, and
+    /// counted by [`Self::unreadable`].
+    ///
+    /// # Errors
+    /// What keeps all of them from being read.
     fn retained(&self, visit: &mut dyn FnMut(&str, Message<'_>)) -> io::Result<()>;
 
-    /// All messages that are to be published later, with their numbers.
+    /// All messages that are to be published later, with their numbers, as [`Self::retained`].
     ///
     /// # Errors
-    /// What keeps one from being read.
+    /// What keeps all of them from being read.
     fn plans(&self, visit: &mut dyn FnMut(u64, Time, Purpose, Message<'_>)) -> io::Result<()>;
 }
 
@@ -113,7 +145,7 @@ impl Batch {
         self.ends.is_empty()
     }
 
-    fn commands(&self) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn commands(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
     }

@@ -10,6 +10,7 @@ use avocet::{
 use avocet_broker::config::DurabilityChoice;
 use avocet_storage::{
     disk::Folder,
+    log::Durability,
     store::{self, EmbeddedStore, Store},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -79,8 +80,13 @@ fn open_store(config: &Config, data_dir: &DataDir) -> anyhow::Result<Option<Arc<
         return Ok(None);
     }
     let path = data_dir.path().join("store");
-    let opened = Folder::open(&path)
-        .and_then(|folder| EmbeddedStore::open(Arc::new(folder), store::Options::default()));
+    let durability = match config.session.durability {
+        DurabilityChoice::Os => Durability::Os,
+        DurabilityChoice::Fsync | DurabilityChoice::Memory => Durability::Fsync,
+    };
+    let options = store::Options { durability, ..store::Options::default() };
+    let opened =
+        Folder::open(&path).and_then(|folder| EmbeddedStore::open(Arc::new(folder), options));
     let (store, losses) =
         opened.with_context(|| format!("cannot open the store in {}", path.display()))?;
     for loss in losses {

@@ -8,10 +8,10 @@ use std::{
 use super::{Disk, Fault, Folder, SimulatedDisk};
 
 /// A folder that is gone when the test is over.
-struct Scratch(PathBuf);
+pub(crate) struct Scratch(pub(crate) PathBuf);
 
 impl Scratch {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         Self(std::env::temp_dir().join(format!("avocet-disk-{}-{number}", process::id())))

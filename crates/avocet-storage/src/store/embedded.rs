@@ -6,27 +6,35 @@
 //! is left speaks of something that lay in it.
 
 mod cleaner;
+mod expiry;
+mod writer;
 
 use std::{
+    fmt,
     hash::{BuildHasher, RandomState},
-    io, mem,
-    sync::Arc,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     thread::{self, JoinHandle},
-    time::Duration,
 };
 
 use parking_lot::{Condvar, Mutex};
 
-use self::cleaner::Cleaner;
-use super::{Amount, Batch, Done, Refusal, Store, state::State};
+use self::{cleaner::Cleaner, expiry::Walk, writer::Writer};
+use super::{
+    Amount, Batch, Done, Queued, Refusal, Store,
+    state::{Lies, State},
+};
 use crate::{
     command::{Claim, Command, Message, Place, Purpose, SessionNumber, Standing, Time},
     disk::Disk,
-    log::{Appended, Durability, Log, LogOptions, Loss, Placed, Position, Reader},
+    log::{Durability, Log, LogOptions, Loss, Position, RECORD_HEADER_BYTES, Reader},
 };
 
-/// How long to wait before the disk is tried again that took nothing.
-const RETRY: Duration = Duration::from_millis(500);
+/// Sessions that are looked at before others have their turn.
+const SESSIONS_AT_ONCE: usize = 256;
 
 /// How a store is kept.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +74,12 @@ struct Shared {
     arrived: Condvar,
     state: Mutex<State>,
     failure: Mutex<Option<String>>,
+    cleaning_failure: Mutex<Option<String>>,
+    /// Records that were asked for and could not be read.
+    unreadable: AtomicU64,
+    /// Whoever has it has all segments stay.
+    segments: Mutex<()>,
+    walk: Mutex<Walk>,
     waiting_bytes_max: usize,
 }
 
@@ -78,8 +92,8 @@ struct Inbound {
     is_over: bool,
 }
 
-impl std::fmt::Debug for Inbound {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Inbound {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Inbound").field("bytes", &self.bytes).finish_non_exhaustive()
     }
 }
@@ -90,7 +104,7 @@ impl EmbeddedStore {
     /// # Errors
     /// What the disk says when it is read; that no thread can be started.
     pub fn open(disk: Arc<dyn Disk>, options: Options) -> io::Result<(Self, Vec<Loss>)> {
-        let mut state = State::default();
+        let mut state = State::new(Some(Arc::clone(&disk)));
         let log_options = LogOptions {
             segment_bytes: options.segment_bytes,
             durability: options.durability,
@@ -98,7 +112,7 @@ impl EmbeddedStore {
         };
         let (log, losses) = Log::open(disk, log_options, |position, number, body| {
             if let Some(command) = Command::read(body) {
-                state.replay(position, number, &command);
+                state.replay(lies(position, number, body), &command);
             }
         })?;
         state.forget_strangers();
@@ -108,31 +122,44 @@ impl EmbeddedStore {
             arrived: Condvar::new(),
             state: Mutex::new(state),
             failure: Mutex::default(),
+            cleaning_failure: Mutex::default(),
+            unreadable: AtomicU64::new(0),
+            segments: Mutex::default(),
+            walk: Mutex::default(),
             waiting_bytes_max: options.waiting_bytes_max,
         });
-        let cleaner = Cleaner::new(options.cleaned_from_bytes);
-        let mut writer = Writer { shared: Arc::clone(&shared), log, cleaner, undone: Vec::new() };
+        let cleaner = Cleaner::new(options.cleaned_from_bytes, options.segment_bytes);
+        let mut writer = Writer::new(Arc::clone(&shared), log, cleaner);
         let thread = thread::Builder::new().name("store".to_owned()).spawn(move || writer.run())?;
         Ok((Self { shared, reader, thread: Some(thread) }, losses))
     }
 
-    /// Reads a record whose place is known, which the cleaner may change meanwhile.
+    /// Reads a record whose place is known, which the cleaner may change meanwhile. False if it
+    /// cannot be read.
     fn read(
         &self,
-        locate: impl Fn(&State) -> Option<Position>,
+        locate: impl Fn(&mut State) -> Option<Position>,
         visit: &mut dyn FnMut(&Command<'_>),
-    ) -> io::Result<()> {
-        let mut body = Vec::new();
+    ) -> bool {
+        let (mut body, mut tried) = (Vec::new(), None);
         loop {
-            let Some(position) = locate(&self.shared.state.lock()) else { return Ok(()) };
-            match self.reader.read(position, &mut body) {
-                Ok(_) => break,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+            let Some(position) = locate(&mut self.shared.state.lock()) else { return true };
+            let read = self.reader.read(position, &mut body);
+            if let Some(command) = read.is_ok().then(|| Command::read(&body)).flatten() {
+                visit(&command);
+                return true;
+            }
+            if tried.replace(position) == Some(position) {
+                self.shared.unreadable.fetch_add(1, Ordering::Relaxed);
+                return false;
             }
         }
-        Command::read(&body).map(|command| visit(&command)).ok_or(io::ErrorKind::InvalidData.into())
     }
+}
+
+/// Where a command lies that has these bytes.
+fn lies(at: Position, number: u64, body: &[u8]) -> Lies {
+    Lies { at, number, bytes: (RECORD_HEADER_BYTES + body.len()) as u32 }
 }
 
 impl Drop for EmbeddedStore {
@@ -160,12 +187,22 @@ impl Store for EmbeddedStore {
     }
 
     fn failure(&self) -> Option<String> {
-        self.shared.failure.lock().clone()
+        let failure = self.shared.failure.lock().clone();
+        failure.or_else(|| self.shared.cleaning_failure.lock().clone())
+    }
+
+    fn unreadable(&self) -> u64 {
+        self.shared.unreadable.load(Ordering::Relaxed)
     }
 
     fn sessions(&self, visit: &mut dyn FnMut(SessionNumber, &Standing)) {
-        let state = self.shared.state.lock();
-        state.sessions.iter().for_each(|(number, session)| visit(*number, &session.standing));
+        let mut behind = None;
+        loop {
+            let page = self.shared.state.lock().sessions(behind, SESSIONS_AT_ONCE);
+            let Some((last, _)) = page.last() else { return };
+            behind = Some(*last);
+            page.iter().for_each(|(number, standing)| visit(*number, standing));
+        }
     }
 
     fn queue(
@@ -174,23 +211,12 @@ impl Store for EmbeddedStore {
         from: Place,
         most: Amount,
         visit: &mut dyn FnMut(Place, &Claim, Message<'_>),
-    ) -> io::Result<bool> {
-        let (mut places, mut bytes, mut has_more) = (Vec::new(), 0, false);
-        {
-            let state = self.shared.state.lock();
-            let queue = state.sessions.get(&session).map(|session| &session.queue);
-            for (place, waiting) in queue.into_iter().flat_map(|queue| queue.range(from..)) {
-                has_more = places.len() >= most.messages || bytes >= most.bytes;
-                if has_more {
-                    break;
-                }
-                bytes += u64::from(waiting.bytes);
-                places.push(*place);
-            }
-        }
+    ) -> io::Result<Queued> {
+        let (places, has_more) = self.shared.state.lock().waiting(session, from, most)?;
+        let mut unreadable = Vec::new();
         for place in places {
-            let locate = |state: &State| state.claim(session, place);
-            self.read(locate, &mut |command| {
+            let locate = |state: &mut State| state.claim(session, place);
+            let is_read = self.read(locate, &mut |command| {
                 let (Command::Publish { message, claims, .. }
                 | Command::Keep { message, claims, .. }) = command
                 else {
@@ -198,25 +224,36 @@ impl Store for EmbeddedStore {
                 };
                 let ours = claims.iter().find(|it| it.session == session);
                 ours.into_iter().for_each(|claim| visit(place, claim, *message));
-            })?;
+            });
+            if !is_read {
+                unreadable.push(place);
+            }
         }
-        Ok(has_more)
+        Ok(Queued { has_more, unreadable })
     }
 
     fn queued(&self, session: SessionNumber) -> Amount {
-        let state = self.shared.state.lock();
-        state.sessions.get(&session).map_or(Amount::default(), |session| session.queued)
+        self.shared.state.lock().queued(session)
+    }
+
+    fn expired(
+        &self,
+        now: Time,
+        most: usize,
+        visit: &mut dyn FnMut(SessionNumber, Place, &Claim, Message<'_>),
+    ) -> io::Result<bool> {
+        self.walk_expired(now, most, visit)
     }
 
     fn retained(&self, visit: &mut dyn FnMut(&str, Message<'_>)) -> io::Result<()> {
         let topics: Vec<Box<str>> = self.shared.state.lock().retained.keys().cloned().collect();
         for topic in topics {
-            let locate = |state: &State| state.retained.get(&topic).map(|kept| kept.at);
+            let locate = |state: &mut State| state.retained.get(&topic).map(|kept| kept.at);
             self.read(locate, &mut |command| {
                 if let Command::Retain { topic, message } = command {
                     visit(topic, *message);
                 }
-            })?;
+            });
         }
         Ok(())
     }
@@ -224,124 +261,13 @@ impl Store for EmbeddedStore {
     fn plans(&self, visit: &mut dyn FnMut(u64, Time, Purpose, Message<'_>)) -> io::Result<()> {
         let plans: Vec<u64> = self.shared.state.lock().plans.keys().copied().collect();
         for plan in plans {
-            let locate = |state: &State| state.plans.get(&plan).map(|plan| plan.kept.at);
+            let locate = |state: &mut State| state.plans.get(&plan).map(|kept| kept.at);
             self.read(locate, &mut |command| {
                 if let Command::Plan { plan, due_at, purpose, message } = command {
                     visit(*plan, *due_at, *purpose, *message);
                 }
-            })?;
+            });
         }
         Ok(())
-    }
-}
-
-/// The thread that writes.
-struct Writer {
-    shared: Arc<Shared>,
-    log: Log,
-    cleaner: Cleaner,
-    /// Batches that have to be stored and could not be yet.
-    undone: Vec<(Batch, Done)>,
-}
-
-impl Writer {
-    fn run(&mut self) {
-        while let Some(batches) = self.wait() {
-            self.store(batches);
-            if let Err(error) = self.cleaner.step(&mut self.log, &self.shared.state) {
-                self.fail(&error);
-            }
-        }
-    }
-
-    /// What there is to be stored; nothing, if the store is at its end.
-    fn wait(&mut self) -> Option<Vec<(Batch, Done)>> {
-        let mut inbound = self.shared.inbound.lock();
-        let has_failed = self.shared.failure.lock().is_some();
-        if inbound.batches.is_empty() && !inbound.is_over && !self.cleaner.is_busy() {
-            if has_failed {
-                self.shared.arrived.wait_for(&mut inbound, RETRY);
-            } else {
-                self.shared.arrived.wait(&mut inbound);
-            }
-        }
-        if inbound.is_over && inbound.batches.is_empty() {
-            return None;
-        }
-        let mut batches = mem::take(&mut self.undone);
-        batches.append(&mut inbound.batches);
-        Some(batches)
-    }
-
-    fn store(&mut self, batches: Vec<(Batch, Done)>) {
-        if batches.is_empty() && self.shared.failure.lock().is_none() {
-            return;
-        }
-        // Each batch with where its commands lie in the group.
-        let mut entered = Vec::new();
-        let mut refused = Vec::new();
-        for (batch, done) in batches {
-            match self.log.append_batch(batch.commands()) {
-                Ok(first) => entered.push((batch, done, first)),
-                Err(error) => refused.push((batch, done, error)),
-            }
-        }
-        let committed = match self.log.waiting_bytes() {
-            // Nothing to be stored, only to be told in turn; a disk that has failed is asked.
-            0 if self.shared.failure.lock().is_none() => Ok(Placed::default()),
-            _ => self.log.commit(),
-        };
-        match committed {
-            Ok(placed) => {
-                *self.shared.failure.lock() = None;
-                let places = self.apply(&entered, placed);
-                for ((batch, done, _), places) in entered.into_iter().zip(places) {
-                    self.finish(&batch, done, Ok(places));
-                }
-            }
-            Err(error) => {
-                self.log.discard();
-                self.fail(&error);
-                for (batch, done, _) in entered {
-                    if batch.is_refusable {
-                        let refusal = Refusal::Failed(error.to_string());
-                        self.finish(&batch, done, Err(refusal));
-                    } else {
-                        self.undone.push((batch, done));
-                    }
-                }
-            }
-        }
-        for (batch, done, error) in refused {
-            self.finish(&batch, done, Err(Refusal::Failed(error.to_string())));
-        }
-    }
-
-    /// Answers the places of the messages that each batch has published.
-    fn apply(&self, entered: &[(Batch, Done, Appended)], placed: Placed) -> Vec<Vec<Place>> {
-        let mut state = self.shared.state.lock();
-        let apply = |(batch, _, first): &(Batch, Done, Appended)| {
-            let (mut places, mut record) = (Vec::new(), *first);
-            for bytes in batch.commands() {
-                let (number, position) = (placed.number(record), placed.position(record));
-                record = record.next(bytes.len());
-                let Some(command) = Command::read(bytes) else { continue };
-                state.apply(position, number, &command);
-                if let Command::Publish { .. } = command {
-                    places.push(Place(number));
-                }
-            }
-            places
-        };
-        entered.iter().map(apply).collect()
-    }
-
-    fn finish(&self, batch: &Batch, done: Done, outcome: Result<Vec<Place>, Refusal>) {
-        self.shared.inbound.lock().bytes -= batch.bytes.len();
-        done(outcome);
-    }
-
-    fn fail(&self, error: &io::Error) {
-        *self.shared.failure.lock() = Some(error.to_string());
     }
 }

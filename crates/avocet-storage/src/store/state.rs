@@ -1,71 +1,108 @@
 //! What a store holds, as its commands have left it: where messages lie, but not the messages.
+//!
+//! - [`queue`]: what waits for a session; [`scratch`]: pages of queues that memory is not to hold;
+//! - [`held`]: how much of each segment is still needed.
 
-use std::collections::{BTreeMap, HashMap};
+mod held;
+mod queue;
+mod scratch;
+mod standing;
+#[cfg(test)]
+mod tests;
 
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    ops::Bound,
+    sync::Arc,
+};
+
+use self::{
+    held::Held,
+    queue::{PageRef, Queue},
+    scratch::{Entry, Scratch},
+    standing::Stands,
+};
 use super::Amount;
 use crate::{
-    command::{Claim, Command, Message, Place, Purpose, SessionNumber, Standing, Time},
+    command::{Claim, Command, Message, Place, SessionNumber, Standing, Time},
+    disk::Disk,
     log::Position,
 };
 
+/// So many pages of messages that wait no longer are looked at at once.
+const PAGES_AT_ONCE: usize = 64;
+/// So many while a log is opened.
+const PAGES_AT_ONCE_OPENING: usize = 4096;
+
 /// All of it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct State {
-    pub(super) sessions: BTreeMap<SessionNumber, Session>,
+    sessions: BTreeMap<SessionNumber, Box<Session>>,
     pub(super) retained: HashMap<Box<str>, Kept>,
-    pub(super) plans: BTreeMap<u64, Plan>,
-    /// How many claims, retained messages, plans and standings lie in each segment: one without any
-    /// is of no use, once all before it are gone.
+    pub(super) plans: BTreeMap<u64, Kept>,
     held: Held,
+    scratch: Scratch,
+    /// Pages of messages that wait no longer, but still count as held.
+    leaving: Vec<PageRef>,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Session {
-    pub(super) standing: Standing,
+struct Session {
+    stands: Stands,
     /// Where the last command lies that says all of the standing; the commands that changed it
     /// since lie behind.
-    pub(super) stands_at: Option<Position>,
-    /// Where its messages lie.
-    pub(super) queue: BTreeMap<Place, Waiting>,
-    pub(super) queued: Amount,
+    lies: Option<Kept>,
+    queue: Queue,
 }
 
-/// A message in a queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Waiting {
-    pub(super) at: Position,
-    pub(super) bytes: u32,
-}
-
-/// A message that is kept for its own sake.
+/// A record that is kept for its own sake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Kept {
     pub(super) at: Position,
-    pub(super) expires_at: Option<Time>,
+    /// Of the record.
+    bytes: u32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Plan {
-    pub(super) kept: Kept,
-    pub(super) due_at: Time,
-    pub(super) purpose: Purpose,
+/// Where a command lies.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lies {
+    pub(super) at: Position,
+    /// The number of its record.
+    pub(super) number: u64,
+    /// Bytes of its record.
+    pub(super) bytes: u32,
 }
 
 impl State {
+    /// Of nothing. Queues that are long go to a file of the disk.
+    pub(super) fn new(disk: Option<Arc<dyn Disk>>) -> Self {
+        Self {
+            sessions: BTreeMap::new(),
+            retained: HashMap::new(),
+            plans: BTreeMap::new(),
+            held: Held::default(),
+            scratch: Scratch::new(disk),
+            leaving: Vec::new(),
+        }
+    }
+
     /// Takes a step that lies in a log that is being opened. What it speaks of may come later: a
     /// log is cleaned from its old end.
-    pub(super) fn replay(&mut self, at: Position, number: u64, command: &Command<'_>) {
+    pub(super) fn replay(&mut self, lies: Lies, command: &Command<'_>) {
         for session in command.sessions() {
             self.sessions.entry(session).or_default();
         }
-        self.apply(at, number, command);
+        self.apply(lies, command);
+        if self.leaving.len() >= PAGES_AT_ONCE_OPENING {
+            self.let_leave(usize::MAX);
+        }
     }
 
-    /// Takes a step that is on stable storage, at `at`, as the record of this number. A session
-    /// that has ended takes none.
-    pub(super) fn apply(&mut self, at: Position, number: u64, command: &Command<'_>) {
+    /// Takes a step that is on stable storage. A session that has ended takes none.
+    pub(super) fn apply(&mut self, lies: Lies, command: &Command<'_>) {
         match command {
-            Command::Stand { session, standing } => self.stand(at, *session, standing),
+            Command::Stand { session, standing } => self.stand(lies, *session, standing),
             Command::End { session } => self.end(*session),
             Command::Leave { session, .. }
             | Command::Subscribe { session, .. }
@@ -75,40 +112,59 @@ impl State {
             | Command::Receive { session, .. }
             | Command::Forget { session, .. } => self.change(*session, command),
             Command::Publish { message, claims, from } => {
-                self.enqueue(at, Place(number), message, claims);
+                self.enqueue(lies, Place(lies.number), message, claims, false);
                 if let Some((session, packet_id)) = *from {
                     self.change(session, &Command::Receive { session, packet_id });
                 }
             }
             Command::Keep { place, message, claims } => {
-                self.enqueue(at, *place, message, claims);
+                self.enqueue(lies, *place, message, claims, true);
             }
             Command::Release { session, from, to } => self.release(*session, *from, *to),
             Command::Acknowledge { session, place, .. } => {
-                self.change(*session, command);
                 self.release(*session, *place, *place);
+                self.change(*session, command);
             }
-            Command::Retain { topic, message } => {
-                let before = self.retained.insert((*topic).into(), Kept::new(at, message));
-                self.held.hold(at);
-                self.held.let_go(before.map(|kept| kept.at));
+            Command::Retain { topic, .. } => {
+                let kept = self.keep(lies);
+                let before = match self.retained.get_mut(*topic) {
+                    Some(there) => Some(std::mem::replace(there, kept)),
+                    None => self.retained.insert((*topic).into(), kept),
+                };
+                self.let_go(before);
             }
             Command::Clear { topic } => {
                 let before = self.retained.remove(*topic);
-                self.held.let_go(before.map(|kept| kept.at));
+                self.let_go(before);
             }
-            Command::Plan { plan, due_at, purpose, message } => {
-                let kept = Kept::new(at, message);
-                let planned = Plan { kept, due_at: *due_at, purpose: *purpose };
-                let before = self.plans.insert(*plan, planned);
-                self.held.hold(at);
-                self.held.let_go(before.map(|plan| plan.kept.at));
+            Command::Plan { plan, .. } => {
+                let kept = self.keep(lies);
+                let before = self.plans.insert(*plan, kept);
+                self.let_go(before);
             }
             Command::Unplan { plan } => {
                 let before = self.plans.remove(plan);
-                self.held.let_go(before.map(|plan| plan.kept.at));
+                self.let_go(before);
             }
         }
+    }
+
+    /// Has some of the pages whose messages wait no longer leave; tells whether there are more.
+    pub(super) fn let_leave(&mut self, most: usize) -> bool {
+        let rest = self.leaving.len().saturating_sub(most);
+        for reference in self.leaving.split_off(rest) {
+            // What the disk does not give is held until the segment is cleaned.
+            if let Ok(page) = self.scratch.read(reference.number) {
+                for (_, entry) in reference.entries(&page) {
+                    self.held.let_go(entry.at, entry.share);
+                }
+            }
+            self.scratch.free(reference.number);
+        }
+        if rest == 0 {
+            self.leaving = Vec::new();
+        }
+        rest > 0
     }
 
     /// A segment is gone.
@@ -119,39 +175,92 @@ impl State {
     /// Forgets what belongs to sessions whose beginning is not there, which only damage brings
     /// about, or a step that came after a session's end.
     pub(super) fn forget_strangers(&mut self) {
-        let strangers = self.sessions.iter().filter(|(_, session)| session.stands_at.is_none());
+        let strangers = self.sessions.iter().filter(|(_, session)| session.lies.is_none());
         let strangers: Vec<SessionNumber> = strangers.map(|(number, _)| *number).collect();
         strangers.iter().for_each(|number| self.end(*number));
+        self.let_leave(usize::MAX);
     }
 
-    /// Whether anything that lies in this segment is still needed.
-    pub(super) fn needs(&self, segment: u32) -> bool {
-        self.held.0.get(&segment).is_some_and(|count| count.now > 0)
+    /// How much in this segment is still needed: claims, retained messages, plans, standings.
+    pub(super) fn holdings(&self, segment: u32) -> u64 {
+        self.held.holdings(segment)
     }
 
-    /// How much of what lies in this segment is still needed, from 0 to 1.
-    pub(super) fn share_needed(&self, segment: u32) -> f64 {
-        let count = self.held.0.get(&segment);
-        count.map_or(0.0, |count| count.now as f64 / count.ever.max(1) as f64)
+    /// How many bytes of this segment are still needed, about.
+    pub(super) fn bytes_needed(&self, segment: u32) -> u64 {
+        self.held.bytes(segment)
+    }
+
+    /// The oldest segment in which some message may have expired; it is not told again unless one
+    /// that is later said to expire has.
+    pub(super) fn take_expired(&mut self, now: Time) -> Option<u32> {
+        self.held.take_expired(now)
+    }
+
+    /// A message in this segment expires.
+    pub(super) fn expires(&mut self, segment: u32, at: Time) {
+        self.held.expires(segment, at);
+    }
+
+    /// Some sessions, in the order of their numbers, behind one or from the first on.
+    pub(super) fn sessions(
+        &self,
+        behind: Option<SessionNumber>,
+        most: usize,
+    ) -> Vec<(SessionNumber, Standing)> {
+        let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
+        let sessions = self.sessions.range((from, Bound::Unbounded)).take(most);
+        sessions.map(|(number, session)| (*number, session.stands.standing())).collect()
+    }
+
+    /// How much waits for a session.
+    pub(super) fn queued(&self, session: SessionNumber) -> Amount {
+        self.sessions.get(&session).map_or(Amount::default(), |it| it.queue.amount())
+    }
+
+    /// Places of messages that wait for a session, from one on; and whether there are more.
+    pub(super) fn waiting(
+        &mut self,
+        session: SessionNumber,
+        from: Place,
+        most: Amount,
+    ) -> io::Result<(Vec<Place>, bool)> {
+        let Some(session) = self.sessions.get(&session) else { return Ok((Vec::new(), false)) };
+        let (entries, has_more) = session.queue.range(from, most, &mut self.scratch)?;
+        Ok((entries.into_iter().map(|entry| entry.place).collect(), has_more))
     }
 
     /// Where a message lies that waits for a session.
-    pub(super) fn claim(&self, session: SessionNumber, place: Place) -> Option<Position> {
-        self.sessions.get(&session)?.queue.get(&place).map(|waiting| waiting.at)
+    pub(super) fn claim(&mut self, session: SessionNumber, place: Place) -> Option<Position> {
+        let session = self.sessions.get(&session)?;
+        session.queue.find(place, &mut self.scratch).map(|entry| entry.at)
+    }
+
+    /// The sessions whose standing lies in a segment, as they stand.
+    pub(super) fn standing_in(&self, segment: u32) -> impl Iterator<Item = Command<'static>> {
+        let lies_there =
+            move |session: &&Box<Session>| session.lies.is_some_and(|it| it.at.segment == segment);
+        self.sessions.iter().filter_map(move |(number, session)| {
+            let session = Some(session).filter(lies_there)?;
+            let standing = Box::new(session.stands.standing());
+            Some(Command::Stand { session: *number, standing })
+        })
     }
 
     /// What of a command that lies at `at`, as the record of this number, would be missed if it
     /// were gone, as a command.
     pub(super) fn still_needed<'a>(
-        &self,
+        &mut self,
         at: Position,
         number: u64,
         command: Command<'a>,
     ) -> Option<Command<'a>> {
+        let is_here = |kept: Option<&Kept>| kept.is_some_and(|kept| kept.at == at);
         match command {
             Command::Stand { session, .. } => {
-                let found = self.sessions.get(&session).filter(|it| it.stands_at == Some(at))?;
-                let standing = Box::new(found.standing.clone());
+                let found = self.sessions.get(&session);
+                let found = found.filter(|it| is_here(it.lies.as_ref()))?;
+                let standing = Box::new(found.stands.standing());
                 Some(Command::Stand { session, standing })
             }
             Command::Publish { message, claims, .. } => {
@@ -160,12 +269,8 @@ impl State {
             Command::Keep { place, message, claims } => {
                 self.still_claimed(at, place, message, claims)
             }
-            Command::Retain { topic, .. } => {
-                self.retained.get(topic).is_some_and(|kept| kept.at == at).then_some(command)
-            }
-            Command::Plan { plan, .. } => {
-                self.plans.get(&plan).is_some_and(|plan| plan.kept.at == at).then_some(command)
-            }
+            Command::Retain { topic, .. } => is_here(self.retained.get(topic)).then_some(command),
+            Command::Plan { plan, .. } => is_here(self.plans.get(&plan)).then_some(command),
             // These change a standing, a queue or what is kept; whatever they have changed lies
             // before them, or was written once more behind them.
             Command::End { .. }
@@ -184,7 +289,7 @@ impl State {
     }
 
     fn still_claimed<'a>(
-        &self,
+        &mut self,
         at: Position,
         place: Place,
         message: Message<'a>,
@@ -194,127 +299,68 @@ impl State {
         (!claims.is_empty()).then_some(Command::Keep { place, message, claims })
     }
 
-    fn enqueue(&mut self, at: Position, place: Place, message: &Message<'_>, claims: &[Claim]) {
-        let bytes = message.packet.len() as u32;
+    /// `may_wait` if the message may wait already, somewhere else.
+    fn enqueue(
+        &mut self,
+        lies: Lies,
+        place: Place,
+        message: &Message<'_>,
+        claims: &[Claim],
+        may_wait: bool,
+    ) {
+        let share = lies.bytes / claims.len().max(1) as u32;
+        let entry = Entry { place, at: lies.at, bytes: message.packet.len() as u32, share };
         for claim in claims {
             let Some(session) = self.sessions.get_mut(&claim.session) else { continue };
-            let before = session.queue.insert(place, Waiting { at, bytes });
-            self.held.hold(at);
+            self.held.hold(lies.at, share);
+            let before = match may_wait {
+                true => session.queue.replace(entry, &mut self.scratch),
+                false => None,
+            };
             match before {
-                Some(before) => self.held.let_go(Some(before.at)),
-                None => {
-                    session.queued.messages += 1;
-                    session.queued.bytes += u64::from(bytes);
-                }
+                Some(before) => self.held.let_go(before.at, before.share),
+                None => session.queue.push(entry, &mut self.scratch),
             }
         }
+        message.expires_at.into_iter().for_each(|time| self.held.expires(lies.at.segment, time));
     }
 
     fn change(&mut self, session: SessionNumber, command: &Command<'_>) {
-        let Some(session) = self.sessions.get_mut(&session) else { return };
-        let standing = &mut session.standing;
-        match command {
-            Command::Leave { expiry, left_at, was_cut, .. } => {
-                (standing.expiry, standing.left_at) = (*expiry, *left_at);
-                standing.was_cut = *was_cut;
-            }
-            Command::Subscribe { filter, terms, .. } => {
-                standing.subscriptions.insert((*filter).to_owned(), *terms);
-            }
-            Command::Unsubscribe { filter, .. } => {
-                drop(standing.subscriptions.remove_entry(*filter))
-            }
-            Command::Send { packet_id, places, .. } => {
-                let mut packet_id = *packet_id;
-                for place in places {
-                    standing.sent.insert(packet_id, Some(*place));
-                    packet_id = packet_id.checked_add(1).unwrap_or(1);
-                }
-            }
-            Command::Acknowledge { packet_id, .. } => {
-                standing.sent.insert(*packet_id, None);
-            }
-            Command::Complete { packet_id, .. } => {
-                standing.sent.remove(packet_id);
-            }
-            Command::Receive { packet_id, .. } => {
-                standing.received.insert(*packet_id);
-            }
-            Command::Forget { packet_id, .. } => {
-                standing.received.remove(packet_id);
-            }
-            Command::Stand { .. }
-            | Command::End { .. }
-            | Command::Publish { .. }
-            | Command::Keep { .. }
-            | Command::Release { .. }
-            | Command::Retain { .. }
-            | Command::Clear { .. }
-            | Command::Plan { .. }
-            | Command::Unplan { .. } => {}
-        }
+        let session = self.sessions.get_mut(&session);
+        session.into_iter().for_each(|session| session.stands.change(command));
     }
 
-    fn stand(&mut self, at: Position, number: SessionNumber, standing: &Standing) {
+    fn stand(&mut self, lies: Lies, number: SessionNumber, standing: &Standing) {
+        let kept = self.keep(lies);
         let session = self.sessions.entry(number).or_default();
-        session.standing = standing.clone();
-        let before = session.stands_at.replace(at);
-        self.held.hold(at);
-        self.held.let_go(before);
+        session.stands = Stands::from(standing);
+        let before = session.lies.replace(kept);
+        self.let_go(before);
     }
 
     fn end(&mut self, number: SessionNumber) {
-        let Some(session) = self.sessions.remove(&number) else { return };
-        let waiting = session.queue.into_values().map(|waiting| waiting.at);
-        for at in waiting.chain(session.stands_at) {
-            self.held.let_go(Some(at));
-        }
+        self.release(number, Place(0), Place(u64::MAX));
+        let ended = self.sessions.remove(&number);
+        self.let_go(ended.and_then(|session| session.lies));
     }
 
     fn release(&mut self, session: SessionNumber, from: Place, to: Place) {
         let Some(session) = self.sessions.get_mut(&session).filter(|_| from <= to) else { return };
-        let released: Vec<Place> =
-            session.queue.range(from..=to).map(|(place, _)| *place).collect();
-        for place in released {
-            let Some(waiting) = session.queue.remove(&place) else { continue };
-            session.queued.messages -= 1;
-            session.queued.bytes -= u64::from(waiting.bytes);
-            self.held.let_go(Some(waiting.at));
+        let Self { scratch, leaving, held, .. } = self;
+        let each = |entry: Entry| held.let_go(entry.at, entry.share);
+        session.queue.release(from, to, scratch, leaving, each);
+        session.stands.release(from, to);
+        if self.leaving.len() <= PAGES_AT_ONCE {
+            self.let_leave(PAGES_AT_ONCE);
         }
-        let is_released = |place: &Option<Place>| place.is_some_and(|it| from <= it && it <= to);
-        session.standing.sent.retain(|_, place| !is_released(place));
-    }
-}
-
-impl Kept {
-    fn new(at: Position, message: &Message<'_>) -> Self {
-        Self { at, expires_at: message.expires_at }
-    }
-}
-
-/// Counts by segment.
-#[derive(Debug, Default)]
-struct Held(BTreeMap<u32, Count>);
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Count {
-    now: u64,
-    ever: u64,
-}
-
-impl Held {
-    fn hold(&mut self, at: Position) {
-        let count = self.0.entry(at.segment).or_default();
-        count.now += 1;
-        count.ever += 1;
     }
 
-    fn let_go(&mut self, at: Option<Position>) {
-        let count = at.and_then(|at| self.0.get_mut(&at.segment));
-        count.into_iter().for_each(|count| count.now -= 1);
+    fn keep(&mut self, lies: Lies) -> Kept {
+        self.held.hold(lies.at, lies.bytes);
+        Kept { at: lies.at, bytes: lies.bytes }
     }
 
-    fn forget(&mut self, segment: u32) {
-        self.0.remove(&segment);
+    fn let_go(&mut self, kept: Option<Kept>) {
+        kept.into_iter().for_each(|kept| self.held.let_go(kept.at, kept.bytes));
     }
 }

@@ -1,10 +1,9 @@
 //! Gives space back: what is still needed of the oldest segment is written once more, a little at a
 //! time, and the segment is taken away.
 
-use std::io;
+use std::{io, sync::atomic::Ordering, time::Instant};
 
-use parking_lot::Mutex;
-
+use super::{Shared, lies, writer::RETRY};
 use crate::{
     command::Command,
     log::{Log, Position},
@@ -13,49 +12,54 @@ use crate::{
 
 /// Bytes of a segment that are looked at before others have their turn.
 const STEP_BYTES: u32 = 256 * 1024;
+/// Segments may be small, as each start of the process leaves one, until there are so many.
+const SEGMENTS_MAX: usize = 32;
 
 #[derive(Debug)]
 pub(super) struct Cleaner {
     from_bytes: u64,
+    segment_bytes: u32,
     /// How far the oldest segment has been looked at.
     at: Option<Position>,
+    /// When to try again what has failed.
+    retry_at: Option<Instant>,
 }
 
 impl Cleaner {
-    pub(super) fn new(from_bytes: u64) -> Self {
-        Self { from_bytes, at: None }
+    pub(super) fn new(from_bytes: u64, segment_bytes: u32) -> Self {
+        Self { from_bytes, segment_bytes, at: None, retry_at: None }
     }
 
     /// Whether it is in the middle of a segment.
-    pub(super) fn is_busy(&self) -> bool {
-        self.at.is_some()
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.retry_at.map_or(self.at.is_some(), |at| at <= now)
+    }
+
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        self.retry_at
     }
 
     /// Does a little of what there is to do.
-    pub(super) fn step(&mut self, log: &mut Log, state: &Mutex<State>) -> io::Result<()> {
-        let Some(at) = self.at.or_else(|| self.begin(log, &state.lock())) else { return Ok(()) };
+    pub(super) fn step(&mut self, log: &mut Log, shared: &Shared) -> io::Result<()> {
+        if self.retry_at.is_some_and(|at| Instant::now() < at) {
+            let failure = shared.cleaning_failure.lock().clone();
+            return failure.map_or(Ok(()), |failure| Err(io::Error::other(failure)));
+        }
+        self.retry_at = None;
+        // Whoever copies segments keeps them.
+        let Some(_segments) = shared.segments.try_lock() else {
+            self.retry_at = Some(Instant::now() + RETRY);
+            return Ok(());
+        };
+        let at = self.at.or_else(|| self.begin(log, &shared.state.lock()));
+        let Some(at) = at else { return Ok(()) };
         // Whatever fails is begun anew.
         self.at = None;
-        let mut walked = Walked::default();
-        let next = walked.walk(log, at, state)?;
-        let mut offsets = Vec::new();
-        for body in &walked.needed {
-            offsets.push(log.append(body)?);
+        let stepped = Self::clean(at, log, shared);
+        if stepped.is_err() {
+            self.retry_at = Some(Instant::now() + RETRY);
         }
-        if !offsets.is_empty() {
-            let placed = log.commit().inspect_err(|_| log.discard())?;
-            let mut state = state.lock();
-            for (body, offset) in walked.needed.iter().zip(offsets) {
-                if let Some(command) = Command::read(body) {
-                    state.apply(placed.position(offset), placed.number(offset), &command);
-                }
-            }
-        }
-        if next.is_none() && !state.lock().needs(at.segment) {
-            log.forget_oldest()?;
-            state.lock().forget_segment(at.segment);
-        }
-        self.at = next;
+        self.at = stepped?;
         Ok(())
     }
 
@@ -65,41 +69,73 @@ impl Cleaner {
         let (oldest, _) = segments.next()?;
         // The last is written to.
         segments.next()?;
-        let (total, needed) = log.segments().fold((0, 0.0), |(total, needed), (segment, len)| {
-            (total + u64::from(len), needed + f64::from(len) * state.share_needed(segment))
-        });
-        let is_worth_it = total >= self.from_bytes && needed < total as f64 / 2.0;
-        let is_free = !state.needs(oldest);
-        (is_free || is_worth_it).then_some(Position { segment: oldest, offset: 0 })
+        let (count, total, needed) =
+            log.segments().fold((0, 0, 0), |(count, total, needed), (segment, len)| {
+                (count + 1, total + u64::from(len), needed + state.bytes_needed(segment))
+            });
+        let is_worth_it = total >= self.from_bytes && needed < total / 2;
+        let are_many =
+            count > SEGMENTS_MAX && total / 4 < count as u64 * u64::from(self.segment_bytes) / 16;
+        let is_free = state.holdings(oldest) == 0;
+        (is_free || is_worth_it || are_many).then_some(Position { segment: oldest, offset: 0 })
     }
-}
 
-#[derive(Debug, Default)]
-struct Walked {
-    /// Commands that are to be written once more.
-    needed: Vec<Vec<u8>>,
-}
-
-impl Walked {
     /// Looks at some records; answers where to go on.
-    fn walk(
-        &mut self,
-        log: &Log,
-        from: Position,
-        state: &Mutex<State>,
-    ) -> io::Result<Option<Position>> {
-        if !state.lock().needs(from.segment) {
-            return Ok(None);
+    fn clean(at: Position, log: &mut Log, shared: &Shared) -> io::Result<Option<Position>> {
+        let mut next = None;
+        if shared.state.lock().holdings(at.segment) > 0 {
+            let mut needed = Vec::new();
+            let scanned = log.reader().scan(at, STEP_BYTES, |at, number, body| {
+                let Some(command) = Command::read(body) else { return };
+                let mut state = shared.state.lock();
+                needed.extend(state.still_needed(at, number, command).map(|it| bytes_of(&it)));
+            })?;
+            write_anew(&needed, log, shared)?;
+            next = scanned.next;
         }
-        let scanned = log.reader().scan(from, STEP_BYTES, |at, number, body| {
-            if let Some(command) = Command::read(body)
-                && let Some(needed) = state.lock().still_needed(at, number, command)
-            {
-                let mut bytes = Vec::new();
-                needed.write(&mut bytes);
-                self.needed.push(bytes);
-            }
-        })?;
-        Ok(scanned.next)
+        if next.is_none() {
+            Self::finish(at.segment, log, shared)?;
+        }
+        Ok(next)
     }
+
+    /// All that is needed of a segment and can be read has been written anew.
+    fn finish(segment: u32, log: &mut Log, shared: &Shared) -> io::Result<()> {
+        let needed: Vec<Vec<u8>> =
+            shared.state.lock().standing_in(segment).map(|it| bytes_of(&it)).collect();
+        write_anew(&needed, log, shared)?;
+        let lost = shared.state.lock().holdings(segment);
+        if lost == 0 {
+            log.forget_oldest()?;
+        } else if log.put_oldest_aside()?.is_some() {
+            shared.unreadable.fetch_add(lost, Ordering::Relaxed);
+        }
+        shared.state.lock().forget_segment(segment);
+        Ok(())
+    }
+}
+
+fn bytes_of(command: &Command<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    command.write(&mut bytes);
+    bytes
+}
+
+fn write_anew(commands: &[Vec<u8>], log: &mut Log, shared: &Shared) -> io::Result<()> {
+    if commands.is_empty() {
+        return Ok(());
+    }
+    // Each of them stands by itself, but so all of them fit or none.
+    let appended = log.append_batch(commands.iter().map(|it| &it[..]));
+    let placed = appended.and_then(|first| Ok((first, log.commit()?)));
+    let (mut record, placed) = placed.inspect_err(|_| log.discard())?;
+    let mut state = shared.state.lock();
+    for bytes in commands {
+        let lies = lies(placed.position(record), placed.number(record), bytes);
+        record = record.next(bytes.len());
+        if let Some(command) = Command::read(bytes) {
+            state.apply(lies, &command);
+        }
+    }
+    Ok(())
 }

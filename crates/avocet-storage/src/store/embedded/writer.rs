@@ -1,0 +1,192 @@
+//! The thread that writes: groups of batches, and between them what the cleaner has to do.
+
+use std::{
+    collections::VecDeque,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{Shared, cleaner::Cleaner, lies};
+use crate::{
+    command::{Command, Place},
+    log::{Appended, Log, Placed},
+    store::{Batch, Done, Refusal},
+};
+
+/// How long to wait before the disk is tried again that took nothing.
+pub(super) const RETRY: Duration = Duration::from_millis(500);
+/// A group of several batches is no larger.
+const GROUP_BYTES_MAX: usize = 8 << 20;
+/// Pages of queues that are looked at before others have their turn.
+const PAGES_AT_ONCE: usize = 1024;
+
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    log: Log,
+    cleaner: Cleaner,
+    /// What is to be stored, in order.
+    waiting: VecDeque<(Batch, Done)>,
+    /// The group: each batch with its first record.
+    entered: Vec<(Batch, Done, Appended)>,
+    /// When the disk is tried again, if it has failed.
+    retry_at: Option<Instant>,
+    /// Whether pages of queues are to be looked at.
+    has_leaving: bool,
+}
+
+impl Writer {
+    pub(super) fn new(shared: Arc<Shared>, log: Log, cleaner: Cleaner) -> Self {
+        Self {
+            shared,
+            log,
+            cleaner,
+            waiting: VecDeque::new(),
+            entered: Vec::new(),
+            retry_at: None,
+            has_leaving: false,
+        }
+    }
+
+    pub(super) fn run(&mut self) {
+        while self.wait() {
+            self.store();
+            self.has_leaving = self.shared.state.lock().let_leave(PAGES_AT_ONCE);
+            if !self.has_leaving {
+                let outcome = self.cleaner.step(&mut self.log, &self.shared);
+                *self.shared.cleaning_failure.lock() =
+                    outcome.err().map(|error| format!("space cannot be given back: {error}"));
+            }
+        }
+        // Whatever waits has its last chance.
+        self.retry_at = None;
+        self.store();
+        for (batch, done) in std::mem::take(&mut self.waiting) {
+            let why = self.shared.failure.lock().clone();
+            self.finish(&batch, done, Err(Refusal::Failed(why.unwrap_or_default())));
+        }
+    }
+
+    /// Waits until there is something to do; false at the end of the store.
+    fn wait(&mut self) -> bool {
+        let mut inbound = self.shared.inbound.lock();
+        loop {
+            let has_arrived = !inbound.batches.is_empty();
+            self.waiting.extend(inbound.batches.drain(..));
+            if inbound.is_over {
+                return false;
+            }
+            let now = Instant::now();
+            let is_due = self.retry_at.is_some_and(|at| at <= now);
+            if has_arrived || is_due || self.has_leaving || self.cleaner.is_due(now) {
+                return true;
+            }
+            let until = [self.retry_at, self.cleaner.retry_at()].into_iter().flatten().min();
+            match until {
+                Some(until) => drop(self.shared.arrived.wait_until(&mut inbound, until)),
+                None => self.shared.arrived.wait(&mut inbound),
+            }
+        }
+    }
+
+    /// Stores what waits, a group after the other, unless the disk has failed not long ago.
+    fn store(&mut self) {
+        if self.retry_at.is_some_and(|at| Instant::now() < at) {
+            return self.refuse();
+        }
+        // A disk that has failed is asked even if nobody has anything.
+        while !self.waiting.is_empty() || self.retry_at.is_some() {
+            self.enter();
+            let committed = match self.log.waiting_bytes() {
+                // Nothing to be stored, only to be told in turn.
+                0 if self.retry_at.is_none() => Ok(Placed::default()),
+                _ => self.log.commit(),
+            };
+            match committed {
+                Ok(placed) => self.succeed(placed),
+                Err(error) => return self.fail(&error),
+            }
+        }
+    }
+
+    /// Fills the group.
+    fn enter(&mut self) {
+        while let Some((batch, done)) = self.waiting.pop_front() {
+            let bytes = self.log.waiting_bytes() + batch.bytes.len();
+            if !self.entered.is_empty() && bytes > GROUP_BYTES_MAX {
+                self.waiting.push_front((batch, done));
+                break;
+            }
+            match self.log.append_batch(batch.commands()) {
+                Ok(first) => self.entered.push((batch, done, first)),
+                Err(_) if !self.entered.is_empty() => {
+                    self.waiting.push_front((batch, done));
+                    break;
+                }
+                // However often it is tried.
+                Err(_) => {
+                    let why = "it is too large".to_owned();
+                    self.finish(&batch, done, Err(Refusal::Failed(why)));
+                }
+            }
+        }
+    }
+
+    fn succeed(&mut self, placed: Placed) {
+        self.retry_at = None;
+        *self.shared.failure.lock() = None;
+        let places = self.apply(placed);
+        let entered = std::mem::take(&mut self.entered);
+        let told: usize = entered.iter().map(|(batch, ..)| batch.bytes.len()).sum();
+        for ((_, done, _), places) in entered.into_iter().zip(places) {
+            done(Ok(places));
+        }
+        self.shared.inbound.lock().bytes -= told;
+    }
+
+    /// Answers the places of the messages that each batch has published.
+    fn apply(&self, placed: Placed) -> Vec<Vec<Place>> {
+        let mut state = self.shared.state.lock();
+        let apply = |(batch, _, first): &(Batch, Done, Appended)| {
+            let (mut places, mut record) = (Vec::new(), *first);
+            for bytes in batch.commands() {
+                let lies = lies(placed.position(record), placed.number(record), bytes);
+                record = record.next(bytes.len());
+                let Some(command) = Command::read(bytes) else { continue };
+                state.apply(lies, &command);
+                if let Command::Publish { .. } = command {
+                    places.push(Place(lies.number));
+                }
+            }
+            places
+        };
+        self.entered.iter().map(apply).collect()
+    }
+
+    fn fail(&mut self, error: &io::Error) {
+        self.log.discard();
+        *self.shared.failure.lock() = Some(error.to_string());
+        self.retry_at = Some(Instant::now() + RETRY);
+        for (batch, done, _) in std::mem::take(&mut self.entered).into_iter().rev() {
+            self.waiting.push_front((batch, done));
+        }
+        self.refuse();
+    }
+
+    /// Refuses what may be refused.
+    fn refuse(&mut self) {
+        let why = self.shared.failure.lock().clone().unwrap_or_default();
+        for (batch, done) in std::mem::take(&mut self.waiting) {
+            if batch.is_refusable {
+                self.finish(&batch, done, Err(Refusal::Failed(why.clone())));
+            } else {
+                self.waiting.push_back((batch, done));
+            }
+        }
+    }
+
+    fn finish(&self, batch: &Batch, done: Done, outcome: Result<Vec<Place>, Refusal>) {
+        self.shared.inbound.lock().bytes -= batch.bytes.len();
+        done(outcome);
+    }
+}

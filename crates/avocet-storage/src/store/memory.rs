@@ -1,0 +1,273 @@
+//! The store that keeps nothing: plain maps in memory, to be compared with, and for brokers whose
+//! sessions need not outlive them.
+
+use std::{collections::BTreeMap, fmt, io, sync::Arc};
+
+use parking_lot::Mutex;
+
+use super::{Amount, Batch, Done, Queued, Refusal, Store};
+use crate::command::{Claim, Command, Message, Place, Purpose, SessionNumber, Standing, Time};
+
+/// The store. Clones are the same store.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStore {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    contents: Contents,
+    /// The next place.
+    next: Place,
+    /// What is to be done while somebody is told of something else.
+    waiting: Vec<(Batch, Done)>,
+    is_telling: bool,
+}
+
+/// All that a store has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// By number.
+    pub sessions: BTreeMap<SessionNumber, Standing>,
+    /// What waits for each of them.
+    pub queues: BTreeMap<SessionNumber, BTreeMap<Place, (Claim, Stored)>>,
+    /// By topic.
+    pub retained: BTreeMap<String, Stored>,
+    /// By number.
+    pub plans: BTreeMap<u64, (Time, Purpose, Stored)>,
+}
+
+/// A message that is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    received_at: Time,
+    expires_at: Option<Time>,
+    flags: u8,
+    packet: Arc<[u8]>,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Inner").field("next", &self.next).finish_non_exhaustive()
+    }
+}
+
+impl From<&Message<'_>> for Stored {
+    fn from(message: &Message<'_>) -> Self {
+        let Message { received_at, expires_at, flags, packet } = *message;
+        Self { received_at, expires_at, flags, packet: packet.into() }
+    }
+}
+
+impl Stored {
+    /// As it was given.
+    #[must_use]
+    pub fn message(&self) -> Message<'_> {
+        let Self { received_at, expires_at, flags, ref packet } = *self;
+        Message { received_at, expires_at, flags, packet }
+    }
+}
+
+impl Contents {
+    /// Does one thing.
+    ///
+    /// `place` is that of the command, if it publishes a message.
+    pub fn apply(&mut self, place: Place, command: &Command<'_>) {
+        match command {
+            Command::Stand { session, standing } => {
+                self.sessions.insert(*session, (**standing).clone());
+                self.queues.entry(*session).or_default();
+            }
+            Command::End { session } => {
+                self.sessions.remove(session);
+                self.queues.remove(session);
+            }
+            Command::Leave { session, expiry, left_at, was_cut } => self.change(*session, |it| {
+                it.expiry = *expiry;
+                it.left_at = *left_at;
+                it.was_cut = *was_cut;
+            }),
+            Command::Subscribe { session, filter, terms } => self.change(*session, |it| {
+                it.subscriptions.insert((*filter).to_owned(), *terms);
+            }),
+            Command::Unsubscribe { session, filter } => self.change(*session, |it| {
+                it.subscriptions.remove(*filter);
+            }),
+            Command::Publish { message, claims, from } => {
+                self.enqueue(place, message, claims);
+                if let Some((session, packet_id)) = from {
+                    self.change(*session, |it| {
+                        it.received.insert(*packet_id);
+                    });
+                }
+            }
+            Command::Keep { place, message, claims } => self.enqueue(*place, message, claims),
+            Command::Release { session, from, to } => {
+                if let Some(queue) = self.queues.get_mut(session) {
+                    queue.retain(|place, _| place < from || place > to);
+                }
+                let is_released = |place: &Place| from <= place && place <= to;
+                self.change(*session, |it| {
+                    it.sent.retain(|_, place| !place.as_ref().is_some_and(is_released));
+                });
+            }
+            Command::Send { session, packet_id, places } => self.change(*session, |it| {
+                let mut packet_id = *packet_id;
+                for place in places {
+                    it.sent.insert(packet_id, Some(*place));
+                    packet_id = packet_id.checked_add(1).unwrap_or(1);
+                }
+            }),
+            Command::Acknowledge { session, packet_id, place } => {
+                self.change(*session, |it| {
+                    it.sent.insert(*packet_id, None);
+                });
+                let (session, from, to) = (*session, *place, *place);
+                self.apply(*place, &Command::Release { session, from, to });
+            }
+            Command::Complete { session, packet_id } => self.change(*session, |it| {
+                it.sent.remove(packet_id);
+            }),
+            Command::Receive { session, packet_id } => self.change(*session, |it| {
+                it.received.insert(*packet_id);
+            }),
+            Command::Forget { session, packet_id } => self.change(*session, |it| {
+                it.received.remove(packet_id);
+            }),
+            Command::Retain { topic, message } => {
+                self.retained.insert((*topic).to_owned(), Stored::from(message));
+            }
+            Command::Clear { topic } => drop(self.retained.remove(*topic)),
+            Command::Plan { plan, due_at, purpose, message } => {
+                self.plans.insert(*plan, (*due_at, *purpose, Stored::from(message)));
+            }
+            Command::Unplan { plan } => drop(self.plans.remove(plan)),
+        }
+    }
+
+    fn enqueue(&mut self, place: Place, message: &Message<'_>, claims: &[Claim]) {
+        let stored = Stored::from(message);
+        for claim in claims {
+            if let Some(queue) = self.queues.get_mut(&claim.session) {
+                queue.insert(place, (claim.clone(), stored.clone()));
+            }
+        }
+    }
+
+    fn change(&mut self, session: SessionNumber, change: impl FnOnce(&mut Standing)) {
+        if let Some(standing) = self.sessions.get_mut(&session) {
+            change(standing);
+        }
+    }
+}
+
+impl Inner {
+    fn do_batch(&mut self, batch: &Batch) -> Vec<Place> {
+        let mut places = Vec::new();
+        for bytes in batch.commands() {
+            let Some(command) = Command::read(bytes) else { continue };
+            self.contents.apply(self.next, &command);
+            if let Command::Publish { .. } = command {
+                places.push(self.next);
+                self.next.0 += 1;
+            }
+        }
+        places
+    }
+}
+
+impl Store for MemoryStore {
+    fn submit(&self, batch: Batch, done: Done) -> Result<(), Refusal> {
+        let mut inner = self.inner.lock();
+        inner.waiting.push((batch, done));
+        // Whoever is told may submit something: that comes behind.
+        if inner.is_telling {
+            return Ok(());
+        }
+        inner.is_telling = true;
+        while !inner.waiting.is_empty() {
+            for (batch, done) in std::mem::take(&mut inner.waiting) {
+                let places = inner.do_batch(&batch);
+                drop(inner);
+                done(Ok(places));
+                inner = self.inner.lock();
+            }
+        }
+        inner.is_telling = false;
+        Ok(())
+    }
+
+    fn failure(&self) -> Option<String> {
+        None
+    }
+
+    fn sessions(&self, visit: &mut dyn FnMut(SessionNumber, &Standing)) {
+        let sessions = self.inner.lock().contents.sessions.clone();
+        sessions.iter().for_each(|(number, standing)| visit(*number, standing));
+    }
+
+    fn queue(
+        &self,
+        session: SessionNumber,
+        from: Place,
+        most: Amount,
+        visit: &mut dyn FnMut(Place, &Claim, Message<'_>),
+    ) -> io::Result<Queued> {
+        let (mut found, mut bytes, mut has_more) = (Vec::new(), 0, false);
+        {
+            let inner = self.inner.lock();
+            let queue = inner.contents.queues.get(&session);
+            for (place, (claim, stored)) in queue.into_iter().flat_map(|it| it.range(from..)) {
+                has_more = found.len() >= most.messages || bytes >= most.bytes;
+                if has_more {
+                    break;
+                }
+                bytes += stored.packet.len() as u64;
+                found.push((*place, claim.clone(), stored.clone()));
+            }
+        }
+        found.iter().for_each(|(place, claim, stored)| visit(*place, claim, stored.message()));
+        Ok(Queued { has_more, unreadable: Vec::new() })
+    }
+
+    fn queued(&self, session: SessionNumber) -> Amount {
+        let inner = self.inner.lock();
+        let queue = inner.contents.queues.get(&session).into_iter().flat_map(BTreeMap::values);
+        queue.fold(Amount::default(), |sum, (_, stored)| Amount {
+            messages: sum.messages + 1,
+            bytes: sum.bytes + stored.packet.len() as u64,
+        })
+    }
+
+    fn expired(
+        &self,
+        now: Time,
+        most: usize,
+        visit: &mut dyn FnMut(SessionNumber, Place, &Claim, Message<'_>),
+    ) -> io::Result<bool> {
+        let contents = self.inner.lock().contents.queues.clone();
+        let all = contents.iter().flat_map(|(session, queue)| {
+            queue.iter().map(move |(place, (claim, stored))| (*session, *place, claim, stored))
+        });
+        let is_over = |stored: &Stored| stored.expires_at.is_some_and(|at| at <= now);
+        let mut expired = all.filter(|(.., stored)| is_over(stored));
+        expired.by_ref().take(most).for_each(|(session, place, claim, stored)| {
+            visit(session, place, claim, stored.message());
+        });
+        Ok(expired.next().is_some())
+    }
+
+    fn retained(&self, visit: &mut dyn FnMut(&str, Message<'_>)) -> io::Result<()> {
+        let retained = self.inner.lock().contents.retained.clone();
+        retained.iter().for_each(|(topic, stored)| visit(topic, stored.message()));
+        Ok(())
+    }
+
+    fn plans(&self, visit: &mut dyn FnMut(u64, Time, Purpose, Message<'_>)) -> io::Result<()> {
+        let plans = self.inner.lock().contents.plans.clone();
+        plans.iter().for_each(|(number, (due_at, purpose, stored))| {
+            visit(*number, *due_at, *purpose, stored.message());
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,206 @@
+//! Disks that fail, bytes that cannot be read, and what is stored meanwhile.
+
+use std::{
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+use super::{OPTIONS, batch, bytes_on, message, open, publish, session};
+use crate::{
+    command::{Command, Place, SessionNumber, Standing},
+    conformance::{submit, told},
+    disk::{Disk, Fault, SimulatedDisk},
+    store::{Amount, Batch, EmbeddedStore, Queued, Refusal, Store},
+};
+
+const FOREVER: std::ops::Range<u64> = 0..u64::MAX;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn store_all(store: &EmbeddedStore, commands: &[Command<'_>]) -> Vec<Place> {
+    submit(store, batch(commands)).expect("the disk is well")
+}
+
+/// The log is full of what is said about packet identifiers; little of it is needed, and in each
+/// segment there is something.
+#[test]
+fn little_that_is_needed_does_not_keep_a_log_of_what_is_not() {
+    let disk = SimulatedDisk::default();
+    let store = open(&disk);
+    store_all(&store, &[session(1)]);
+    for round in 0..400 {
+        let (session, packet_id) = (SessionNumber(1), round as u16 + 1);
+        let mut commands = Vec::new();
+        for _ in 0..20 {
+            commands.push(Command::Receive { session, packet_id });
+            commands.push(Command::Forget { session, packet_id });
+        }
+        if round % 4 == 0 {
+            commands.push(publish(b"survivor", &[1]));
+        }
+        store_all(&store, &commands);
+    }
+    let before = told(&store);
+    assert_eq!(before.queues[&SessionNumber(1)].len(), 100);
+    drop(store);
+    let bytes = bytes_on(&disk);
+    assert!(bytes < 2 * OPTIONS.cleaned_from_bytes, "{bytes} bytes");
+    assert_eq!(told(&open(&disk)), before);
+}
+
+/// A disk that has failed is left alone for a while, however much comes.
+#[test]
+fn disk_that_fails_is_not_asked_for_each_batch() {
+    let disk = SimulatedDisk::default();
+    let store = open(&disk);
+    store_all(&store, &[session(1)]);
+    disk.fail(FOREVER, Fault::Broken);
+    let (start, changes) = (Instant::now(), disk.changes());
+    for _ in 0..200 {
+        let refused = submit(&store, batch(&[publish(b"x", &[1])]));
+        assert!(matches!(refused, Err(Refusal::Failed(_))), "{refused:?}");
+    }
+    // An attempt is a handful of changes, and there is one in half a second.
+    let attempts = start.elapsed().as_millis() as u64 / 500 + 2;
+    let changes = disk.changes() - changes;
+    assert!(changes <= 12 * attempts, "{changes} in {attempts} attempts");
+}
+
+/// What may not be refused and could never be stored is told so at the end.
+#[test]
+fn every_batch_has_an_outcome_when_the_store_ends() {
+    let disk = SimulatedDisk::default();
+    let store = open(&disk);
+    disk.fail(FOREVER, Fault::Full);
+    let (sender, receiver) = mpsc::sync_channel(10);
+    for number in 0..10 {
+        let mut batch = Batch::default();
+        batch.push(&session(number));
+        let sender = sender.clone();
+        let done = Box::new(move |outcome| drop(sender.send((number, outcome))));
+        store.submit(batch, done).expect("it is not refused");
+    }
+    drop(store);
+    for number in 0..10 {
+        let (told, outcome) = receiver.try_recv().expect("it has an outcome");
+        assert_eq!(told, number);
+        assert!(matches!(outcome, Err(Refusal::Failed(_))), "{outcome:?}");
+    }
+}
+
+/// The last attempt stores what it can.
+#[test]
+fn disk_that_is_mended_takes_what_waits_when_the_store_ends() {
+    let disk = SimulatedDisk::default();
+    let store = open(&disk);
+    disk.fail(FOREVER, Fault::Full);
+    let refused = submit(&store, batch(&[session(7)]));
+    assert!(refused.is_err());
+    let mut batch = Batch::default();
+    batch.push(&session(8));
+    store.submit(batch, Box::new(|_| {})).expect("it is not refused");
+    disk.mend();
+    drop(store);
+    let sessions: Vec<SessionNumber> = told(&open(&disk)).sessions.into_keys().collect();
+    assert_eq!(sessions, [SessionNumber(8)]);
+}
+
+/// Stores, with nothing but what does not matter, until something holds.
+fn churn_until(store: &EmbeddedStore, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "it does not come about");
+        let message = message(&[0; 300]);
+        store_all(store, &[Command::Retain { topic: "churn", message }]);
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_told_and_does_not_stop_the_cleaner() {
+    let disk = SimulatedDisk::default();
+    let store = open(&disk);
+    let standing = Standing { client_id: "kept".to_owned(), ..Standing::default() };
+    let retain = |topic| Command::Retain { topic, message: message(b"retained") };
+    store_all(
+        &store,
+        &[Command::Stand { session: SessionNumber(1), standing: Box::new(standing.clone()) }],
+    );
+    let places: Vec<Place> =
+        (0..3).flat_map(|_| store_all(&store, &[publish(&[1; 200], &[1])])).collect();
+    store_all(&store, &[retain("a"), retain("b")]);
+    // The standing, and the second message.
+    for offset in [560, 1000] {
+        disk.damage("0000000000.log", offset);
+    }
+    let read = || {
+        let mut found = Vec::new();
+        let visit = &mut |place, _: &_, _: crate::command::Message<'_>| found.push(place);
+        let queued = store.queue(SessionNumber(1), Place(0), Amount::ALL, visit);
+        (found, queued.expect("it can be read"))
+    };
+    let lost = Queued { has_more: false, unreadable: vec![places[1]] };
+    assert_eq!(read(), (vec![places[0], places[2]], lost.clone()));
+    assert_eq!(store.unreadable(), 1);
+    let names = || disk.names().expect("the disk is well");
+    churn_until(&store, || !names().contains(&"0000000000.log".to_owned()));
+    assert!(names().contains(&"0000000000.log.damaged".to_owned()), "{:?}", names());
+    assert_eq!(read(), (vec![places[0], places[2]], lost));
+    assert_eq!(store.failure(), None);
+    let session = SessionNumber(1);
+    store_all(&store, &[Command::Release { session, from: places[1], to: places[1] }]);
+    assert_eq!(read().0, [places[0], places[2]]);
+    let mut retained = 0;
+    store.retained(&mut |_, _| retained += 1).expect("it can be read");
+    assert_eq!(retained, 3);
+    drop(store);
+    let found = told(&open(&disk));
+    assert_eq!(found.sessions[&SessionNumber(1)], standing);
+    assert_eq!(found.queues[&SessionNumber(1)].len(), 2);
+}
+
+/// A session with much ends, or much is released at once: nobody waits for it.
+#[test]
+fn much_that_leaves_at_once_gives_its_space_back() {
+    let disk = SimulatedDisk::default();
+    let store = open(&disk);
+    store_all(&store, &[session(1), session(2)]);
+    let mut places = Vec::new();
+    for _ in 0..60 {
+        places.extend(store_all(&store, &vec![publish(b"x", &[1, 2]); 100]));
+    }
+    let (session, from, to) = (SessionNumber(1), Place(0), places[places.len() - 1]);
+    store_all(&store, &[Command::Release { session, from, to }]);
+    assert_eq!(store.queued(SessionNumber(1)), Amount::default());
+    store_all(&store, &[Command::End { session: SessionNumber(2) }]);
+    churn_until(&store, || bytes_on(&disk) < 2 * OPTIONS.cleaned_from_bytes);
+    let before = told(&store);
+    assert_eq!(before.sessions.len(), 1);
+    drop(store);
+    assert_eq!(told(&open(&disk)), before);
+}
+
+/// Space cannot be given back while the disk fails for the cleaner alone; the store says so until
+/// it can.
+#[test]
+fn failing_cleaner_is_told_of_steadily() {
+    let disk = SimulatedDisk::default();
+    let store = open(&disk);
+    store_all(&store, &[session(1)]);
+    let start = Instant::now();
+    disk.fail(FOREVER, Fault::Broken);
+    while store.failure().is_none() {
+        assert!(start.elapsed() < PATIENCE);
+        drop(submit(&store, batch(&[publish(b"x", &[1])])));
+    }
+    for _ in 0..100 {
+        drop(submit(&store, batch(&[publish(b"x", &[1])])));
+        assert!(store.failure().is_some());
+    }
+    disk.mend();
+    let (sender, receiver) = mpsc::sync_channel(1);
+    let mut kept = Batch::default();
+    kept.push(&session(2));
+    let done = Box::new(move |outcome| drop(sender.send(outcome)));
+    store.submit(kept, done).expect("it is not refused");
+    assert_eq!(receiver.recv().expect("it has an outcome"), Ok(Vec::new()));
+    assert_eq!(store.failure(), None);
+}
