@@ -404,11 +404,11 @@ impl Log {
         let segment_bytes = self.options.segment_bytes;
         let full = self.segments.back().is_none_or(|last| last.shelf.len() >= segment_bytes);
         if !self.is_open || full {
-            if self.is_open {
-                self.sync_last()?;
-            } else {
+            if !self.is_open {
                 self.remove_empty()?;
             }
+            // So that only what the last segment has may be lost, whatever a commit waits for.
+            self.sync_last()?;
             let number = self.segments.back().map_or(0, |last| last.number + 1);
             let (first, key) = (self.committed, Key(self.options.key));
             let is_synced = self.options.durability == Durability::Fsync;

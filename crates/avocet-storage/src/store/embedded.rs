@@ -116,11 +116,16 @@ impl EmbeddedStore {
             durability: options.durability,
             key: RandomState::new().hash_one(options.segment_bytes),
         };
-        let (log, losses) = Log::open(disk, log_options, |position, number, body| {
-            if let Some(command) = Command::read(body) {
-                replay.take(position, number, body, &command);
-            }
-        })?;
+        let mut unknown = 0;
+        let (log, mut losses) =
+            Log::open(disk, log_options, |position, number, body| match Command::read(body) {
+                Some(command) => replay.take(position, number, body, &command),
+                None => unknown += 1,
+            })?;
+        if unknown > 0 {
+            let name = "commands that this version does not understand".to_owned();
+            losses.push(Loss { name, records: unknown });
+        }
         replay.finish();
         let state = replay.state;
         let reader = log.reader().clone();
