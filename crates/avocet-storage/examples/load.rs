@@ -24,6 +24,7 @@ const OPTIONS: Options = Options {
     waiting_bytes_max: 256 << 20,
     durability: Durability::Os,
     cleaned_from_bytes: 256 << 20,
+    retry_after: Duration::from_millis(500),
 };
 /// Commands of a batch.
 const BATCH: u64 = 1000;
@@ -61,7 +62,8 @@ fn main() -> Outcome<()> {
     say(&format!("queue of the first session: {:?}", store.queued(session)));
     measure("1,000 messages read", || {
         let most = Amount { messages: 1000, bytes: u64::MAX };
-        Ok(drop(store.queue(session, Place(0), most, &mut |_, _, _| {})?))
+        store.queue(session, Place(0), most, &mut |_, _, _| {})?;
+        Ok(())
     })?;
     if sessions == 1 {
         release(&store, session)?;

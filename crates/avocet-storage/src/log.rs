@@ -11,20 +11,25 @@
 //! batch of the last segment was never committed, and is passed by.
 //!
 //! - [`record`]: the bytes of a record; [`segment`]: a file of them, with its head;
-//! - [`sound`]: what of a file can be relied on; [`reader`]: reads beside the writer.
+//! - [`sound`]: what of a file can be relied on; [`replay`]: reads all of them;
+//! - [`reader`]: reads beside the writer.
 
 mod reader;
 mod record;
+mod replay;
 mod segment;
 mod sound;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::VecDeque, fmt, io, sync::Arc};
+use std::{collections::VecDeque, io, sync::Arc};
 
 use parking_lot::RwLock;
 
-pub use self::reader::{Reader, Scanned};
+pub use self::{
+    reader::{Reader, Scanned},
+    replay::{Loss, Replayed},
+};
 use self::{
     record::{HEADER_BYTES, Key, Marks, RECORD_BYTES_MAX},
     segment::Segment,
@@ -100,70 +105,6 @@ impl Placed {
     #[must_use]
     pub fn number(&self, record: Appended) -> u64 {
         self.first + u64::from(record.index)
-    }
-}
-
-/// Records that were committed and cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Loss {
-    /// The segment's file, as it is called now.
-    pub name: String,
-    /// How many records are missing, at most.
-    pub records: u64,
-}
-
-impl fmt::Display for Loss {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}: {} records cannot be read", self.name, self.records)
-    }
-}
-
-/// What a log holds, without a writer.
-#[derive(Debug, Default)]
-pub struct Replayed {
-    segments: VecDeque<Segment>,
-    next: Option<u64>,
-    /// How many records there are.
-    pub records: u64,
-    /// What could not be read.
-    pub losses: Vec<Loss>,
-}
-
-impl Replayed {
-    /// Reads the log that lies on a disk. Nothing is changed unless it may be.
-    fn read(
-        disk: &dyn Disk,
-        may_write: bool,
-        replay: &mut dyn FnMut(Position, u64, &[u8]),
-    ) -> io::Result<Self> {
-        let mut read = Self::default();
-        let mut found = segment::found(disk, may_write)?.into_iter().peekable();
-        while let Some(it) = found.next() {
-            let limit = found.peek().and_then(segment::Found::first);
-            let one = segment::read(disk, it, read.next, limit, may_write, replay)?;
-            read.losses.extend(one.loss);
-            read.records += one.records;
-            read.next = Some(one.next);
-            read.segments.push_back(one.segment);
-        }
-        Ok(read)
-    }
-
-    /// Reads the log that lies on a disk and changes nothing: every record goes to `replay`, with
-    /// its position and its number.
-    ///
-    /// # Errors
-    /// What the disk says. What is damaged is no error: it is reported.
-    pub fn inspect(
-        disk: &dyn Disk,
-        mut replay: impl FnMut(Position, u64, &[u8]),
-    ) -> io::Result<Self> {
-        Self::read(disk, false, &mut replay)
-    }
-
-    /// The segments there are, oldest first: number and bytes.
-    pub fn segments(&self) -> impl Iterator<Item = (u32, u32)> {
-        self.segments.iter().map(|segment| (segment.number, segment.shelf.len()))
     }
 }
 
@@ -404,11 +345,11 @@ impl Log {
         let segment_bytes = self.options.segment_bytes;
         let full = self.segments.back().is_none_or(|last| last.shelf.len() >= segment_bytes);
         if !self.is_open || full {
-            if self.is_open {
-                self.sync_last()?;
-            } else {
+            if !self.is_open {
                 self.remove_empty()?;
             }
+            // So that only what the last segment has may be lost, whatever a commit waits for.
+            self.sync_last()?;
             let number = self.segments.back().map_or(0, |last| last.number + 1);
             let (first, key) = (self.committed, Key(self.options.key));
             let is_synced = self.options.durability == Durability::Fsync;

@@ -6,8 +6,9 @@ mod state;
 
 use std::{fmt, io};
 
+pub(crate) use self::embedded::replayed;
 pub use self::{
-    embedded::{EmbeddedStore, Options},
+    embedded::{Backup, EmbeddedStore, Options},
     memory::{Contents, MemoryStore, Stored},
 };
 use crate::command::{Claim, Command, Message, Place, Purpose, SessionNumber, Standing, Time};

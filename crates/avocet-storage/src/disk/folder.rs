@@ -56,7 +56,13 @@ impl Disk for Folder {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        self.file(name, &mut OpenOptions::new())
+        match self.file(name, &mut OpenOptions::new()) {
+            // To be read, at least: that it cannot be written to is told when it is tried.
+            Err(error) if is_forbidden(&error) => {
+                Ok(Arc::new(fs::File::open(self.path.join(name))?))
+            }
+            opened => opened,
+        }
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -70,6 +76,10 @@ impl Disk for Folder {
     fn sync(&self) -> io::Result<()> {
         self.handle.sync_all()
     }
+}
+
+fn is_forbidden(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
 }
 
 impl File for fs::File {

@@ -15,7 +15,7 @@ use parking_lot::RwLock;
 use super::{
     Position,
     record::{self, HEADER_BYTES, Key},
-    segment::HEAD_BYTES,
+    segment::{self, HEAD_BYTES},
 };
 use crate::disk::File;
 
@@ -132,6 +132,25 @@ impl Reader {
     #[must_use]
     pub fn segments(&self) -> Vec<(u32, u32)> {
         self.segments.read().iter().map(|(number, shelf)| (*number, shelf.len())).collect()
+    }
+
+    /// What the file of a segment is called.
+    #[must_use]
+    pub fn name(&self, segment: u32) -> String {
+        segment::name(segment)
+    }
+
+    /// Bytes of a segment as they lie there, of which so many were committed.
+    ///
+    /// # Errors
+    /// `NotFound` if the segment was forgotten, `UnexpectedEof` if there are less, and what the
+    /// disk says.
+    pub fn copy(&self, segment: u32, offset: u32, out: &mut [u8]) -> io::Result<()> {
+        let read = self.shelf(segment)?.file.read_at(out, offset.into())?;
+        if read < out.len() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(())
     }
 
     pub(super) fn shelf(&self, segment: u32) -> io::Result<Arc<Shelf>> {

@@ -53,7 +53,6 @@ impl Sound {
         let mut batch: Option<Mark> = None;
         let mut at = HEAD_BYTES;
         while at < bytes.len() && sound.next < end {
-            let mark = sound.mark(at);
             let room = ((bytes.len() - at) / HEADER_BYTES) as u64 + 1;
             // One that was salvaged has gaps of any size.
             let room = if salvaged.is_some() { end } else { sound.next.saturating_add(room) };
@@ -71,9 +70,12 @@ impl Sound {
                 here = record::parse(&bytes[at..], key, &fitting);
             }
             let Some(record) = here else { break };
+            let mark = sound.mark(at, record.sequence);
             sound.take(at, &record);
             at += record.len();
-            batch = record.marks.has_more.then(|| batch.unwrap_or(mark));
+            // What is damaged of batches before a group was committed all the same.
+            let begun = batch.filter(|_| !record.marks.begins_group);
+            batch = record.marks.has_more.then(|| begun.unwrap_or(mark));
         }
         if let (None, Some(mark)) = (limit, batch) {
             sound.go_back(mark);
@@ -112,9 +114,10 @@ impl Sound {
         self.records += 1;
     }
 
-    fn mark(&self, at: usize) -> Mark {
-        let Self { records, next, missing, is_damaged, .. } = *self;
-        Mark { at, records, next, missing, is_damaged }
+    /// Before the record with this number, which lies there.
+    fn mark(&self, at: usize, next: u64) -> Mark {
+        let Self { records, is_damaged, .. } = *self;
+        Mark { at, records, next, missing: self.missing + (next - self.next), is_damaged }
     }
 
     fn go_back(&mut self, mark: Mark) {

@@ -5,6 +5,7 @@
 //! more at the end of the log, and the segment is gone. Since always the oldest goes, nothing that
 //! is left speaks of something that lay in it.
 
+mod backup;
 mod cleaner;
 mod expiry;
 mod writer;
@@ -18,11 +19,13 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use parking_lot::{Condvar, Mutex};
 
-use self::{cleaner::Cleaner, expiry::Walk, writer::Writer};
+pub use self::backup::Backup;
+use self::{expiry::Walk, writer::Writer};
 use super::{
     Amount, Batch, Done, Queued, Refusal, Store,
     state::{Lies, State},
@@ -47,6 +50,8 @@ pub struct Options {
     pub durability: Durability,
     /// The log is cleaned from so many bytes on, when more than half of it is of no use.
     pub cleaned_from_bytes: u64,
+    /// How long a disk that has failed is left alone before it is tried again.
+    pub retry_after: Duration,
 }
 
 impl Default for Options {
@@ -56,6 +61,7 @@ impl Default for Options {
             waiting_bytes_max: 256 << 20,
             durability: Durability::Fsync,
             cleaned_from_bytes: 256 << 20,
+            retry_after: Duration::from_millis(500),
         }
     }
 }
@@ -104,18 +110,24 @@ impl EmbeddedStore {
     /// # Errors
     /// What the disk says when it is read; that no thread can be started.
     pub fn open(disk: Arc<dyn Disk>, options: Options) -> io::Result<(Self, Vec<Loss>)> {
-        let mut state = State::new(Some(Arc::clone(&disk)));
+        let mut replay = Replay { state: State::new(Some(Arc::clone(&disk))) };
         let log_options = LogOptions {
             segment_bytes: options.segment_bytes,
             durability: options.durability,
             key: RandomState::new().hash_one(options.segment_bytes),
         };
-        let (log, losses) = Log::open(disk, log_options, |position, number, body| {
-            if let Some(command) = Command::read(body) {
-                state.replay(lies(position, number, body), &command);
-            }
-        })?;
-        state.forget_strangers();
+        let mut unknown = 0;
+        let (log, mut losses) =
+            Log::open(disk, log_options, |position, number, body| match Command::read(body) {
+                Some(command) => replay.take(position, number, body, &command),
+                None => unknown += 1,
+            })?;
+        if unknown > 0 {
+            let name = "commands that this version does not understand".to_owned();
+            losses.push(Loss { name, records: unknown });
+        }
+        replay.finish();
+        let state = replay.state;
         let reader = log.reader().clone();
         let shared = Arc::new(Shared {
             inbound: Mutex::default(),
@@ -128,8 +140,7 @@ impl EmbeddedStore {
             walk: Mutex::default(),
             waiting_bytes_max: options.waiting_bytes_max,
         });
-        let cleaner = Cleaner::new(options.cleaned_from_bytes, options.segment_bytes);
-        let mut writer = Writer::new(Arc::clone(&shared), log, cleaner);
+        let mut writer = Writer::new(Arc::clone(&shared), log, &options);
         let thread = thread::Builder::new().name("store".to_owned()).spawn(move || writer.run())?;
         Ok((Self { shared, reader, thread: Some(thread) }, losses))
     }
@@ -154,6 +165,36 @@ impl EmbeddedStore {
                 return false;
             }
         }
+    }
+}
+
+/// What a log says is taken up, command by command.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    state: State,
+}
+
+/// As it is taken up by who only wants to look at it.
+pub(crate) fn replayed() -> Replay {
+    Replay { state: State::new(None) }
+}
+
+impl Replay {
+    pub(crate) fn take(&mut self, at: Position, number: u64, body: &[u8], command: &Command<'_>) {
+        self.state.replay(lies(at, number, body), command);
+    }
+
+    pub(crate) fn finish(&mut self) {
+        self.state.forget_strangers();
+    }
+
+    pub(crate) fn needed_bytes(&self, segment: u32) -> u64 {
+        self.state.bytes_needed(segment)
+    }
+
+    /// As of [`State::totals`].
+    pub(crate) fn totals(&self) -> (usize, Amount, usize, usize) {
+        self.state.totals()
     }
 }
 

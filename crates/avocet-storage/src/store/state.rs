@@ -213,6 +213,16 @@ impl State {
         sessions.map(|(number, session)| (*number, session.stands.standing())).collect()
     }
 
+    /// How many sessions there are, what waits for all of them together, retained messages, plans.
+    pub(super) fn totals(&self) -> (usize, Amount, usize, usize) {
+        let amounts = self.sessions.values().map(|session| session.queue.amount());
+        let queued = amounts.fold(Amount::default(), |sum, it| Amount {
+            messages: sum.messages + it.messages,
+            bytes: sum.bytes + it.bytes,
+        });
+        (self.sessions.len(), queued, self.retained.len(), self.plans.len())
+    }
+
     /// How much waits for a session.
     pub(super) fn queued(&self, session: SessionNumber) -> Amount {
         self.sessions.get(&session).map_or(Amount::default(), |it| it.queue.amount())
@@ -238,10 +248,8 @@ impl State {
 
     /// The sessions whose standing lies in a segment, as they stand.
     pub(super) fn standing_in(&self, segment: u32) -> impl Iterator<Item = Command<'static>> {
-        let lies_there =
-            move |session: &&Box<Session>| session.lies.is_some_and(|it| it.at.segment == segment);
         self.sessions.iter().filter_map(move |(number, session)| {
-            let session = Some(session).filter(lies_there)?;
+            session.lies.filter(|it| it.at.segment == segment)?;
             let standing = Box::new(session.stands.standing());
             Some(Command::Stand { session: *number, standing })
         })

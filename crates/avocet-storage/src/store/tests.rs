@@ -1,11 +1,13 @@
 //! What a store does beyond what all of them do: it survives power cuts, failing and bad disks, and
 //! gives space back.
 
+mod copies;
 mod harm;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, mpsc},
+    time::Duration,
 };
 
 use super::{Batch, Contents, EmbeddedStore, MemoryStore, Options, Refusal, Store};
@@ -21,6 +23,7 @@ const OPTIONS: Options = Options {
     waiting_bytes_max: 1 << 20,
     durability: Durability::Fsync,
     cleaned_from_bytes: 12_288,
+    retry_after: Duration::from_millis(500),
 };
 
 fn message(packet: &[u8]) -> Message<'_> {

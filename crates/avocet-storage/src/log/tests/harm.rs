@@ -101,6 +101,26 @@ fn bytes_of_a_client_are_no_record() {
     assert_eq!(opened.losses.len(), 1);
 }
 
+/// A group is damaged, and of the batch behind it, which tells that it was committed, only the
+/// beginning is there.
+#[test]
+fn damage_before_a_torn_batch_is_told() {
+    let disk = SimulatedDisk::default();
+    let mut log = open(&disk).log;
+    commit(&mut log, 0..1).expect("the disk is well");
+    let damaged = commit(&mut log, 1..2).expect("the disk is well");
+    let bodies = [body(2), body(3)];
+    let first = log.append_batch(bodies.iter().map(|body| &body[..])).expect("they are small");
+    let torn = log.commit().expect("the disk is well").position(first.next(bodies[0].len()));
+    for position in [damaged[0], torn] {
+        disk.damage("0000000000.log", position.offset as usize);
+    }
+    let opened = open(&disk);
+    assert_eq!(opened.records, [body(0)]);
+    assert_eq!(opened.losses.iter().map(|loss| loss.records).sum::<u64>(), 1);
+    check(&disk, 0..1);
+}
+
 /// Lengths stand everywhere in a torn record, each of which would have a checksum computed.
 #[test]
 fn large_torn_record_is_passed_by_quickly() {

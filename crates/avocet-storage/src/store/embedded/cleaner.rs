@@ -1,9 +1,13 @@
 //! Gives space back: what is still needed of the oldest segment is written once more, a little at a
 //! time, and the segment is taken away.
 
-use std::{io, sync::atomic::Ordering, time::Instant};
+use std::{
+    io,
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
-use super::{Shared, lies, writer::RETRY};
+use super::{Options, Shared, lies};
 use crate::{
     command::Command,
     log::{Log, Position},
@@ -19,6 +23,7 @@ const SEGMENTS_MAX: usize = 32;
 pub(super) struct Cleaner {
     from_bytes: u64,
     segment_bytes: u32,
+    retry_after: Duration,
     /// How far the oldest segment has been looked at.
     at: Option<Position>,
     /// When to try again what has failed.
@@ -26,8 +31,14 @@ pub(super) struct Cleaner {
 }
 
 impl Cleaner {
-    pub(super) fn new(from_bytes: u64, segment_bytes: u32) -> Self {
-        Self { from_bytes, segment_bytes, at: None, retry_at: None }
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            from_bytes: options.cleaned_from_bytes,
+            segment_bytes: options.segment_bytes,
+            retry_after: options.retry_after,
+            at: None,
+            retry_at: None,
+        }
     }
 
     /// Whether it is in the middle of a segment.
@@ -48,7 +59,7 @@ impl Cleaner {
         self.retry_at = None;
         // Whoever copies segments keeps them.
         let Some(_segments) = shared.segments.try_lock() else {
-            self.retry_at = Some(Instant::now() + RETRY);
+            self.retry_at = Some(Instant::now() + self.retry_after);
             return Ok(());
         };
         let at = self.at.or_else(|| self.begin(log, &shared.state.lock()));
@@ -57,7 +68,7 @@ impl Cleaner {
         self.at = None;
         let stepped = Self::clean(at, log, shared);
         if stepped.is_err() {
-            self.retry_at = Some(Instant::now() + RETRY);
+            self.retry_at = Some(Instant::now() + self.retry_after);
         }
         self.at = stepped?;
         Ok(())

@@ -7,15 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Shared, cleaner::Cleaner, lies};
+use super::{Options, Shared, cleaner::Cleaner, lies};
 use crate::{
     command::{Command, Place},
     log::{Appended, Log, Placed},
     store::{Batch, Done, Refusal},
 };
 
-/// How long to wait before the disk is tried again that took nothing.
-pub(super) const RETRY: Duration = Duration::from_millis(500);
 /// A group of several batches is no larger.
 const GROUP_BYTES_MAX: usize = 8 << 20;
 /// Pages of queues that are looked at before others have their turn.
@@ -29,6 +27,7 @@ pub(super) struct Writer {
     waiting: VecDeque<(Batch, Done)>,
     /// The group: each batch with its first record.
     entered: Vec<(Batch, Done, Appended)>,
+    retry_after: Duration,
     /// When the disk is tried again, if it has failed.
     retry_at: Option<Instant>,
     /// Whether pages of queues are to be looked at.
@@ -36,11 +35,12 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, log: Log, cleaner: Cleaner) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, log: Log, options: &Options) -> Self {
         Self {
             shared,
             log,
-            cleaner,
+            cleaner: Cleaner::new(options),
+            retry_after: options.retry_after,
             waiting: VecDeque::new(),
             entered: Vec::new(),
             retry_at: None,
@@ -166,7 +166,7 @@ impl Writer {
     fn fail(&mut self, error: &io::Error) {
         self.log.discard();
         *self.shared.failure.lock() = Some(error.to_string());
-        self.retry_at = Some(Instant::now() + RETRY);
+        self.retry_at = Some(Instant::now() + self.retry_after);
         for (batch, done, _) in std::mem::take(&mut self.entered).into_iter().rev() {
             self.waiting.push_front((batch, done));
         }

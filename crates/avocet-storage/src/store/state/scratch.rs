@@ -18,8 +18,9 @@ use crate::{
 pub(super) const PAGE_ENTRIES: usize = 16;
 const ENTRY_BYTES: usize = 24;
 const PAGE_BYTES: usize = PAGE_ENTRIES * ENTRY_BYTES;
-/// Pages that are kept in memory as well, since a queue is often asked for the same one.
-const CACHED_PAGES: usize = 256;
+/// Pages that are kept in memory as well, since a queue is often asked for the same one. In tests
+/// few, so that the file is read.
+const CACHED_PAGES: usize = if cfg!(test) { 4 } else { 256 };
 
 const NAME: &str = "queues.scratch";
 

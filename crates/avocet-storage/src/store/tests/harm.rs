@@ -5,12 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{OPTIONS, batch, bytes_on, message, open, publish, session};
+use super::{OPTIONS, batch, bytes_on, message, open, open_with, publish, session};
 use crate::{
     command::{Command, Place, SessionNumber, Standing},
-    conformance::{submit, told},
+    conformance::{apply, dice::Dice, submit, told},
     disk::{Disk, Fault, SimulatedDisk},
-    store::{Amount, Batch, EmbeddedStore, Queued, Refusal, Store},
+    store::{Amount, Batch, EmbeddedStore, Options, Queued, Refusal, Store},
 };
 
 const FOREVER: std::ops::Range<u64> = 0..u64::MAX;
@@ -63,6 +63,38 @@ fn disk_that_fails_is_not_asked_for_each_batch() {
     let attempts = start.elapsed().as_millis() as u64 / 500 + 2;
     let changes = disk.changes() - changes;
     assert!(changes <= 12 * attempts, "{changes} in {attempts} attempts");
+}
+
+/// Each change fails once, and so do the next ones, in both ways: what is refused is not there, all
+/// else is, and the store goes on by itself.
+#[test]
+fn store_goes_on_by_itself_whatever_fails_once() {
+    let options = Options { retry_after: Duration::from_millis(1), ..OPTIONS };
+    for fault in [Fault::Broken, Fault::Full] {
+        for failing in 0..120 {
+            let disk = SimulatedDisk::default();
+            let store = open_with(&disk, options);
+            let mut model = told(&store);
+            let mut dice = Dice::new(failing);
+            disk.fail(failing..failing + 1 + failing % 3, fault);
+            for number in 0..60 {
+                let mut batch = if number % 4 == 0 { Batch::default() } else { Batch::refusable() };
+                dice.batch(|command| batch.push(command));
+                if let Ok(places) = submit(&store, batch.clone()) {
+                    dice.place = places.last().copied().unwrap_or(dice.place);
+                    apply(&mut model, &batch, places);
+                } else {
+                    // Who was not stored begins anew.
+                    dice.sessions = dice.sessions.map(|number| number + 4);
+                }
+            }
+            submit(&store, Batch::default()).expect("it waits until the disk is well");
+            assert_eq!(told(&store), model, "{fault:?} at {failing}");
+            drop(store);
+            let disk = disk.after_power_cut(failing);
+            assert_eq!(told(&open(&disk)), model, "{fault:?} at {failing}");
+        }
+    }
 }
 
 /// What may not be refused and could never be stored is told so at the end.
