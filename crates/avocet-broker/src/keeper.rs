@@ -5,7 +5,7 @@
 //! hears of its messages in the order of their places; others fetch.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     io, mem,
     sync::Arc,
     thread::{self, JoinHandle},
@@ -14,7 +14,7 @@ use std::{
 
 use avocet_mqtt::ReasonCode;
 use avocet_router::Subscriber;
-use avocet_session::{DropReason, Place, Then};
+use avocet_session::{DropReason, Place, StoredId, Then};
 use avocet_storage::store::{Batch, Refusal, Store};
 use parking_lot::{Condvar, Mutex};
 
@@ -37,6 +37,8 @@ pub(crate) struct Keeper {
     commits: Arc<Lane<Commit>>,
     loads: Arc<Lane<Load>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// By their names in the store.
+    sessions: Mutex<HashMap<StoredId, Mailbox>>,
 }
 
 /// Steps whose turn has come.
@@ -98,7 +100,28 @@ impl Keeper {
             commits: Arc::new(Lane::new()),
             loads: Arc::new(Lane::new()),
             threads: Mutex::default(),
+            sessions: Mutex::default(),
         }
+    }
+
+    /// A session is stored from now on.
+    pub(crate) fn enter(&self, session: StoredId, mailbox: &Mailbox) {
+        self.sessions.lock().insert(session, mailbox.clone());
+    }
+
+    /// A session is over.
+    pub(crate) fn leave(&self, session: StoredId) {
+        self.sessions.lock().remove(&session);
+    }
+
+    /// A stored session that is not over.
+    pub(crate) fn mailbox(&self, session: StoredId) -> Option<Mailbox> {
+        self.sessions.lock().get(&session).cloned()
+    }
+
+    /// Has messages dropped whose time is over.
+    pub(crate) fn expire(&self) {
+        self.loads.push(Load::Expired);
     }
 
     pub(crate) fn store(&self) -> &dyn Store {

@@ -243,6 +243,7 @@ pub(crate) fn end(
     let undelivered =
         inner.with_exit(&shared.drops, mailbox, list, |session, exit| session.end(exit));
     if let Some(stored) = inner.session.stored_id() {
+        shared.keeper.iter().for_each(|keeper| keeper.leave(stored));
         let (left, _) = inner.session.stored_amount();
         let (qos, why) = (QoS::AtLeastOnce, DropReason::SessionEnded);
         if left > 0 && filters.iter().any(|filter| is_shared(filter)) {

@@ -47,6 +47,7 @@ pub(crate) fn load(shared: &Arc<Shared>, wanted: &Load) {
         Load::Queue(mailbox) => fill(shared, &mut list, mailbox),
         Load::Shared(mailbox, subscription) => share(shared, &mut list, mailbox, subscription),
         Load::End(mailbox, session) => end(shared, &mut list, mailbox, *session),
+        Load::Expired => expire(shared, &mut list),
     }
     list.flush(shared, Instant::now());
 }
@@ -100,6 +101,37 @@ fn end(shared: &Arc<Shared>, list: &mut FlushList, mailbox: &Mailbox, session: S
     }
     list.submit(shared);
     list.records.note(&Command::End { session: SessionNumber(session.0) });
+}
+
+/// Drops messages whose time is over and that are not in memory: those are looked at when they are
+/// sent.
+fn expire(shared: &Shared, list: &mut FlushList) {
+    let Some(keeper) = &shared.keeper else { return };
+    let mut has_more = true;
+    while has_more {
+        let (mut found, clock) = (Vec::new(), Clock::read());
+        let visit = &mut |number: SessionNumber,
+                          place: command::Place,
+                          claim: &command::Claim,
+                          message: Message<'_>| {
+            let message = kept::read(&message, &clock);
+            found.extend(message.map(|message| (number, Place(place.0), claim.flags, message)));
+        };
+        has_more =
+            keeper.store().expired(clock.wall(), PAGE_MESSAGES, visit).unwrap_or_else(|error| {
+                error!(%error, "Cannot read what has expired.");
+                false
+            });
+        for (number, place, flags, message) in found {
+            let (qos, retain) = kept::of_flags(flags);
+            let claim = Claim::new(message, qos, retain, &[], None);
+            let Some(mailbox) = keeper.mailbox(StoredId(number.0)) else { continue };
+            mailbox.with(&shared.drops, list, |session, exit| {
+                session.handle_expired(place, &claim, exit);
+            });
+        }
+        list.submit(shared);
+    }
 }
 
 fn read(

@@ -218,8 +218,10 @@ impl Entrance<'_> {
         inner.forget_heir(self.wire);
         let is_new = !session_present;
         let expiry = admission.expiry_interval;
-        if is_new && expiry > 0 && self.shared.keeper.is_some() {
-            inner.session.store_as(StoredId(self.shared.next_number()));
+        if let Some(keeper) = self.shared.keeper.as_ref().filter(|_| is_new && expiry > 0) {
+            let stored = StoredId(self.shared.next_number());
+            inner.session.store_as(stored);
+            keeper.enter(stored, mailbox);
         }
         inner.with_exit(&self.shared.drops, mailbox, self.list, |session, exit| {
             session.attach(admission, session_present, self.now, exit);

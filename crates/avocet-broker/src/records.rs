@@ -47,8 +47,10 @@ pub(crate) enum Load {
     /// What a shared subscription has brought to a session whose client is away is for another
     /// member.
     Shared(Mailbox, Arc<str>),
-    /// The same for all shared subscriptions of a session that is over; then the store may forget
-    /// it.
+    /// Messages whose time is over, whoever they wait for.
+    Expired,
+    /// What shared subscriptions have brought to a session that is over is for others; then the
+    /// store may forget it.
     End(Mailbox, StoredId),
 }
 

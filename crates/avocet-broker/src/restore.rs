@@ -127,6 +127,7 @@ fn restore_session(
         return None;
     }
     shared.metrics.sessions.fetch_add(1, Ordering::Relaxed);
+    shared.keeper.iter().for_each(|keeper| keeper.enter(StoredId(number.0), &mailbox));
     mailbox.lock().reserved = false;
     for (text, terms) in &standing.subscriptions {
         let (Ok(filter), Some(options)) =
@@ -167,7 +168,8 @@ fn restore_retained(shared: &Shared, store: &dyn Store, list: &mut FlushList, cl
         let is_over = message.expires_at.is_some_and(|at| at <= clock.wall());
         match kept::read(&message, clock) {
             Some(message) if !is_over => shared.retained.restore(message),
-            Some(_) | None => list.records.note(&Command::Clear { topic }),
+            Some(_) => list.records.note(&Command::Expire { topic, by: clock.wall() }),
+            None => list.records.note(&Command::Clear { topic }),
         }
     });
     if let Err(error) = visited {

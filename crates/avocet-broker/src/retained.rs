@@ -10,9 +10,10 @@ use std::{
 
 use avocet_mqtt::{ApplicationMessage, Transit, message::Expiry};
 use avocet_router::{Cursor, Page, RetainedIndex};
+use avocet_storage::command::Command;
 use tokio::time;
 
-use crate::broker::Shared;
+use crate::{broker::Shared, kept::Clock, records::Records};
 
 /// The most retained messages read under one lock.
 pub(crate) const PAGE: usize = 64;
@@ -98,14 +99,21 @@ impl Retained {
     ) -> Page<Arc<ApplicationMessage>> {
         let index = if is_own(topic_filter) { &self.own } else { &self.index };
         let mut page = index.matching(topic_filter, cursor, limit);
-        page.found.retain(|message| {
-            let expired = message.remaining_expiry(now) == Expiry::Expired;
-            if expired {
-                self.expire(message);
-            }
-            !expired
-        });
+        page.found.retain(|message| message.remaining_expiry(now) != Expiry::Expired);
         page
+    }
+
+    /// Lets those go that have expired, of some of the messages; tells their topics, and where to
+    /// go on.
+    fn expire_some(
+        &self,
+        cursor: Option<&Cursor>,
+        now: Instant,
+    ) -> (Vec<Arc<ApplicationMessage>>, Option<Cursor>) {
+        let Page { mut found, next } = self.index.matching("#", cursor, PAGE);
+        found.retain(|message| message.remaining_expiry(now) == Expiry::Expired);
+        found.iter().for_each(|message| self.expire(message));
+        (found, next)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -133,14 +141,26 @@ pub(crate) fn is_own(topic: &str) -> bool {
     topic == "$SYS" || topic.starts_with("$SYS/")
 }
 
-/// Gives back the memory of expired messages that nobody asks for, for as long as the broker runs.
+/// Lets expired messages go that nobody asks for, retained ones and those that wait in the store,
+/// for as long as the broker runs.
 pub(crate) async fn sweep(shared: Arc<Shared>) {
     const INTERVAL: Duration = Duration::from_secs(10);
     loop {
         time::sleep(INTERVAL).await;
+        if let Some(keeper) = &shared.keeper {
+            keeper.expire();
+        }
         let mut cursor = None;
         loop {
-            cursor = shared.retained.page("#", cursor.as_ref(), PAGE, Instant::now()).next;
+            let (expired, next) = shared.retained.expire_some(cursor.as_ref(), Instant::now());
+            if let (Some(keeper), false) = (&shared.keeper, expired.is_empty()) {
+                let (mut records, by) = (Records::default(), Clock::read().wall());
+                for message in &expired {
+                    records.note(&Command::Expire { topic: message.topic(), by });
+                }
+                keeper.submit(&mut records);
+            }
+            cursor = next;
             if cursor.is_none() {
                 break;
             }

@@ -118,6 +118,15 @@ impl Outbox {
         Some(waiting)
     }
 
+    /// Takes out what waits at this place in the store.
+    pub(crate) fn take_stored(&mut self, place: Place, limits: &Limits) -> Option<Waiting> {
+        let is_its = |(_, waiting): &(u64, Waiting)| waiting.place() == Some(place);
+        let index = self.acknowledged.iter().position(is_its)?;
+        let (_, waiting) = self.acknowledged.remove(index)?;
+        self.took(&waiting, limits);
+        Some(waiting)
+    }
+
     /// Takes out the oldest of QoS 0.
     pub(crate) fn pop_qos0(&mut self, limits: &Limits) -> Option<Waiting> {
         let (_, waiting) = self.qos0.pop_front()?;

@@ -498,6 +498,24 @@ impl Session {
         }
     }
 
+    /// A message that waits in the store has expired. Nothing is done for one in flight.
+    pub fn handle_expired<O: Outlet>(&mut self, place: Place, claim: &Claim, out: &mut O) {
+        let Some(stored) = &mut self.stored else { return };
+        if place.0 > stored.loaded {
+            if stored.is_loading {
+                return; // It is about to come, and looked at when it is to be sent.
+            }
+            let gone = claim.0.clone().at(place);
+            out.dropped(gone.message.topic(), gone.qos, DropReason::Expired);
+            stored.release(&gone, out);
+        } else if let Some(gone) =
+            self.outbox.held().and_then(|it| it.take_stored(place, &self.limits))
+        {
+            out.dropped(gone.message.topic(), gone.qos, DropReason::Expired);
+            stored.release(&gone, out);
+        }
+    }
+
     /// Messages that wait in the store cannot be read.
     pub fn handle_lost<O: Outlet>(&mut self, places: &[Place], out: &mut O) {
         let Some(stored) = &mut self.stored else { return };

@@ -234,6 +234,14 @@ pub enum Command<'a> {
         /// Its number.
         plan: u64,
     },
+    /// A topic has none any more if the one it has is of no use from this time on, or was not
+    /// before.
+    Expire {
+        /// The topic.
+        topic: &'a str,
+        /// When.
+        by: Time,
+    },
     /// As [`Self::Publish`], of a message that has its place already: how a store writes it anew.
     Keep {
         /// Where it waits.
@@ -265,6 +273,7 @@ impl<'a> Command<'a> {
             Self::End { .. }
             | Self::Retain { .. }
             | Self::Clear { .. }
+            | Self::Expire { .. }
             | Self::Plan { .. }
             | Self::Unplan { .. } => (None, &[][..]),
         };

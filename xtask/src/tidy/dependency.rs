@@ -18,7 +18,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     ("avocet-rules", &["mqtt", "plugin"]),
     ("avocet-config", &[]),
     ("avocet-net", &[]),
-    ("avocet-broker", &["mqtt", "session", "router", "plugin", "net"]),
+    ("avocet-broker", &["mqtt", "session", "router", "storage", "plugin", "net"]),
     ("avocet-gateway", &["mqtt", "session", "plugin", "net", "broker"]),
     ("avocet-cluster", &["mqtt", "router", "storage", "plugin", "net", "broker"]),
     ("avocet-http", &["mqtt", "plugin", "net", "broker"]),

@@ -138,6 +138,12 @@ impl Contents {
                 self.retained.insert((*topic).to_owned(), Stored::from(message));
             }
             Command::Clear { topic } => drop(self.retained.remove(*topic)),
+            Command::Expire { topic, by } => {
+                let expires_at = self.retained.get(*topic).and_then(|it| it.expires_at);
+                if expires_at.is_some_and(|at| at <= *by) {
+                    self.retained.remove(*topic);
+                }
+            }
             Command::Plan { plan, due_at, purpose, message } => {
                 self.plans.insert(*plan, (*due_at, *purpose, Stored::from(message)));
             }

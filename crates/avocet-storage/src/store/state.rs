@@ -62,6 +62,8 @@ pub(super) struct Kept {
     pub(super) at: Position,
     /// Of the record.
     bytes: u32,
+    /// Begun seconds since 1970 after which a retained message is of no use; 0: for ever.
+    expires: u32,
 }
 
 /// Where a command lies.
@@ -72,6 +74,11 @@ pub(super) struct Lies {
     pub(super) number: u64,
     /// Bytes of its record.
     pub(super) bytes: u32,
+}
+
+/// Begun seconds, at least one.
+fn seconds(time: Time) -> u32 {
+    u32::try_from(time.0.div_ceil(1000).max(1)).unwrap_or(u32::MAX)
 }
 
 impl State {
@@ -125,8 +132,9 @@ impl State {
                 self.release(*session, *place, *place);
                 self.change(*session, command);
             }
-            Command::Retain { topic, .. } => {
-                let kept = self.keep(lies);
+            Command::Retain { topic, message } => {
+                let mut kept = self.keep(lies);
+                kept.expires = message.expires_at.map_or(0, seconds);
                 let before = match self.retained.get_mut(*topic) {
                     Some(there) => Some(std::mem::replace(there, kept)),
                     None => self.retained.insert((*topic).into(), kept),
@@ -136,6 +144,13 @@ impl State {
             Command::Clear { topic } => {
                 let before = self.retained.remove(*topic);
                 self.let_go(before);
+            }
+            Command::Expire { topic, by } => {
+                let expires = self.retained.get(*topic).map_or(0, |kept| kept.expires);
+                if expires != 0 && expires <= seconds(*by) {
+                    let before = self.retained.remove(*topic);
+                    self.let_go(before);
+                }
             }
             Command::Plan { plan, .. } => {
                 let kept = self.keep(lies);
@@ -292,6 +307,7 @@ impl State {
             | Command::Receive { .. }
             | Command::Forget { .. }
             | Command::Clear { .. }
+            | Command::Expire { .. }
             | Command::Unplan { .. } => None,
         }
     }
@@ -365,7 +381,7 @@ impl State {
 
     fn keep(&mut self, lies: Lies) -> Kept {
         self.held.hold(lies.at, lies.bytes);
-        Kept { at: lies.at, bytes: lies.bytes }
+        Kept { at: lies.at, bytes: lies.bytes, expires: 0 }
     }
 
     fn let_go(&mut self, kept: Option<Kept>) {

@@ -97,6 +97,7 @@ impl Stands {
             | Command::Release { .. }
             | Command::Retain { .. }
             | Command::Clear { .. }
+            | Command::Expire { .. }
             | Command::Plan { .. }
             | Command::Unplan { .. } => {}
         }
