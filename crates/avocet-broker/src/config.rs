@@ -175,8 +175,8 @@ settings! {
         pub max_memory_queue_messages: u32 = 1000, in 1..,
         /// Bytes of them.
         pub max_memory_queue_bytes: Size = Size::mebibytes(16),
-        /// Bytes that wait in memory in all sessions of the node, with those in flight (counted in steps of
-        /// 16 KiB a session) and those that connections do not take.
+        /// Bytes that wait in memory in all sessions of the node, with those in flight (counted in
+        /// steps of 16 KiB a session) and those that connections do not take.
         pub max_node_queue_bytes: Size = Size::gibibytes(1),
         /// What a full queue does with a QoS 1 or 2 message. QoS 0 messages always go first.
         pub queue_full: QueueFullChoice = QueueFullChoice::DropOldest,

@@ -17,7 +17,8 @@
 //! - `subscribe`: filters entered and removed, retained messages sent; `mountpoint`: what a
 //!   listener's mountpoint makes of them;
 //! - `records`: what a turn leaves for the store; `keeper`: the way there, and what is done once it
-//!   has arrived; `load`: what waits there, read for those who get it; `kept`: messages as they are stored; `restore`: all of it read at the start;
+//!   has arrived; `load`: what waits there, read for those who get it; `kept`: messages as they are
+//!   stored; `restore`: all of it read at the start;
 //! - `retained`, `timers`, `wheel`: what waits for its time;
 //! - [`config`]: the sections of the configuration; [`Options`]: what they mean;
 //! - `sys`: what the broker tells about itself in `$SYS/`;

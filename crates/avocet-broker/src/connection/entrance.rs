@@ -1,5 +1,5 @@
-//! From the first byte to the session: what is kept of a client that is not let in yet, its CONNECT,
-//! and waiting for its older connection to go.
+//! From the first byte to the session: what is kept of a client that is not let in yet, its
+//! CONNECT, and waiting for its older connection to go.
 
 use super::*;
 
