@@ -4,6 +4,7 @@
 //! - [`tidy`]: the invariants that no compiler checks, each an absence;
 //! - [`spec`]: the numbered statements of MQTT, and which code and test stand for each;
 //! - [`bench`]: Avocet beside its peers;
+//! - [`crash`]: a broker that is killed again and again;
 //! - [`fuzz`]: a search for bytes that break a property;
 //! - [`instructions`]: what the hot paths cost, and whether that has become more;
 //! - [`package`]: the Debian package;
@@ -13,6 +14,7 @@
 #![expect(clippy::print_stdout, reason = "a command line tool speaks on its terminal")]
 
 mod bench;
+mod crash;
 mod docs;
 mod fuzz;
 mod instructions;
@@ -52,6 +54,8 @@ enum Command {
     },
     /// Measures Avocet beside the peers that are installed, and writes docs/benchmarks.md.
     Bench(bench::Options),
+    /// Kills a broker again and again, and looks whether it has lost anything.
+    Crash(crash::Options),
     /// Searches for bytes that break a property of the codec, a session and the like.
     Fuzz(fuzz::Options),
     /// Counts the instructions of the hot paths and compares them with the baseline.
@@ -82,6 +86,7 @@ fn run(command: Command) -> Result<()> {
         Command::Spec(options) => spec::run(&options),
         Command::Docs { check } => docs::run(check).map(|notes| repository::print_notes(&notes)),
         Command::Bench(options) => bench::run(&options),
+        Command::Crash(options) => crash::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Instructions(options) => instructions::run(&options),
         Command::Package(options) => package::run(&options),

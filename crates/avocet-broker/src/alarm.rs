@@ -14,6 +14,7 @@ const ALARMS_MAX: usize = 64;
 /// alarm from coming and going with each message.
 const HIGH_PERCENT: u64 = 80;
 const LOW_PERCENT: u64 = 60;
+const STORE_FAILED: &str = "store_failed";
 
 /// A state of the node that somebody should look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +93,22 @@ impl Supply {
 /// Looks at what may run out. Costs the same however many sessions there are.
 pub(crate) fn check(shared: &Shared) -> Vec<Change> {
     let supplies = [queues(shared), descriptors(shared)];
-    supplies.into_iter().filter_map(|supply| supply.check(&shared.alarms)).collect()
+    let changes = supplies.into_iter().filter_map(|supply| supply.check(&shared.alarms));
+    changes.chain(store(shared)).collect()
+}
+
+fn store(shared: &Shared) -> Option<Change> {
+    let keeper = shared.keeper.as_ref()?;
+    match keeper.store().failure() {
+        Some(failure) => {
+            let message = format!(
+                "nothing can be stored: {failure}; messages of QoS 1 and 2 that would have to be \
+                 are refused until it can"
+            );
+            shared.alarms.set(STORE_FAILED, message)
+        }
+        None => shared.alarms.clear(STORE_FAILED),
+    }
 }
 
 fn queues(shared: &Shared) -> Supply {

@@ -50,12 +50,7 @@ impl Work<'_> {
             Action::Subscribe(request) => {
                 let client = Client { mailbox: self.mailbox, wire: self.wire };
                 let subscribed = subscribe::subscribe(shared, list, client, request);
-                let mut inner = self.mailbox.lock();
-                for feed in subscribed.feeds {
-                    // Whoever subscribes again has what is retained sent anew, not twice.
-                    inner.feeds.forget(feed.filter());
-                    inner.feeds.push_back(feed);
-                }
+                self.mailbox.lock().feeds.add(subscribed.feeds);
                 subscribed.close
             }
             Action::Unsubscribe(mut request) => {

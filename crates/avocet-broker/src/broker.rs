@@ -22,9 +22,11 @@ use crate::{
     Drops, ListenerOptions, MetricsSnapshot, Observer, Options,
     accept::{self, Acceptor, Pace},
     alarm::Alarms,
+    keeper::Keeper,
     mailbox::Mailbox,
     metrics::Metrics,
     registry::Registry,
+    restore,
     retained::{self, Retained},
     shard::{self, ShardHandle},
     stall::Stalls,
@@ -52,6 +54,8 @@ pub(crate) struct Shared {
     /// Bytes kept of clients that are not let in yet.
     pub(crate) unadmitted_bytes: AtomicUsize,
     numbers: AtomicU64,
+    /// What is to survive goes there, if anything is.
+    pub(crate) keeper: Option<Keeper>,
     /// Makes assigned client identifiers and dice differ from one start to the next.
     salt: u64,
 }
@@ -194,6 +198,7 @@ impl Shared {
             is_stopping: AtomicBool::new(false),
             unadmitted_bytes: AtomicUsize::new(0),
             numbers: AtomicU64::new(0),
+            keeper: options.store.map(Keeper::new),
             salt: std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0),
         }
     }
@@ -201,6 +206,11 @@ impl Shared {
     /// A number nobody else has.
     pub(crate) fn next_number(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// From now on numbers are larger than this one.
+    pub(crate) fn number_from(&self, number: u64) {
+        self.numbers.fetch_max(number, Ordering::Relaxed);
     }
 
     /// A number for choices that should differ.
@@ -330,6 +340,10 @@ impl Broker {
             let listening = Listening::new(options, tls, socket.address());
             bound.push((Arc::new(listening), socket, pace));
         }
+        if let Some(keeper) = &shared.keeper {
+            keeper.start(&shared).map_err(StartError::Thread)?;
+            restore::restore(&shared, keeper.store());
+        }
         let shards: Result<Vec<_>, _> =
             (0..count).map(|number| shard::start(Arc::clone(&shared), number)).collect();
         let shards = Arc::new(shards.map_err(StartError::Thread)?);
@@ -409,7 +423,7 @@ impl Broker {
         for mailbox in self.shared.registry.all() {
             let detail = "the server is shutting down";
             let reason = ReasonCode::ServerShuttingDown;
-            mailbox.lock().close(&self.shared, mailbox.client_id(), reason, detail);
+            mailbox.lock().close(&self.shared, &mailbox, reason, detail);
         }
         self.shards.iter().for_each(ShardHandle::ring);
         let deadline = Instant::now() + GRACE;
@@ -419,5 +433,8 @@ impl Broker {
             time::sleep(Duration::from_millis(5)).await;
         }
         drop(self.shards);
+        if let Some(keeper) = &self.shared.keeper {
+            keeper.stop();
+        }
     }
 }

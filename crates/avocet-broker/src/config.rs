@@ -144,6 +144,18 @@ choice! {
     }
 }
 
+choice! {
+    /// When something is safe.
+    pub enum DurabilityChoice {
+        /// When it is on stable storage: it survives a power cut.
+        Fsync = "fsync",
+        /// When the system has it: it survives the end of the process.
+        Os = "os",
+        /// Nothing is written: sessions end with the process.
+        Memory = "memory",
+    }
+}
+
 settings! {
     /// What sessions keep.
     pub struct SessionConfig {
@@ -152,11 +164,18 @@ settings! {
         pub max_sessions: u64 = 10_000_000, in 1..,
         /// Subscriptions of one session.
         pub max_subscriptions: u32 = 1_000_000,
-        /// Messages that wait in one session.
-        pub max_queue_messages: u32 = 1000, in 1..,
-        /// Bytes that wait in one session.
-        pub max_queue_bytes: Size = Size::mebibytes(16),
-        /// Bytes that wait in all sessions of the node, with those in flight (counted in steps of
+        /// When what must not be lost is safe: messages for sessions with an expiry, their state,
+        /// retained and delayed messages. Nothing of it is acknowledged before.
+        pub durability: DurabilityChoice = DurabilityChoice::Fsync,
+        /// Messages that wait for one session, beside those in flight.
+        pub max_queue_messages: u32 = 1_000_000, in 1..,
+        /// Bytes of them.
+        pub max_queue_bytes: Size = Size::gibibytes(1),
+        /// Of these, how many may wait in memory: for sessions that are not stored, and at QoS 0.
+        pub max_memory_queue_messages: u32 = 1000, in 1..,
+        /// Bytes of them.
+        pub max_memory_queue_bytes: Size = Size::mebibytes(16),
+        /// Bytes that wait in memory in all sessions of the node, with those in flight (counted in steps of
         /// 16 KiB a session) and those that connections do not take.
         pub max_node_queue_bytes: Size = Size::gibibytes(1),
         /// What a full queue does with a QoS 1 or 2 message. QoS 0 messages always go first.
@@ -164,10 +183,7 @@ settings! {
         /// Whether QoS 0 messages wait for a client that is away.
         pub queue_qos0: bool = true,
     }
-    absent = &[
-        ("store", "a store of sessions other than memory"),
-        ("durability", "a store of sessions other than memory"),
-    ];
+    absent = &[("store", "a store of sessions other than the embedded one")];
 }
 
 settings! {
@@ -235,6 +251,7 @@ pub fn options(sections: &Sections<'_>, cores: usize) -> Options {
         delayed_bytes_max: delayed.max_bytes.as_usize(),
         sessions_max: session.max_sessions,
         connect_bytes_max: bytes(mqtt.max_connect_size.min(mqtt.max_packet_size)),
+        store: None,
     }
 }
 
@@ -289,8 +306,11 @@ fn limits(mqtt: &MqttConfig, session: &SessionConfig) -> Limits {
         check_payload_format: mqtt.check_payload_format,
         response_information: mqtt.response_information.clone(),
         redirect: mqtt.server_reference.clone().map(|server| (redirect, server)),
-        queue_messages_max: session.max_queue_messages as usize,
-        queue_bytes_max: session.max_queue_bytes.as_usize(),
+        queue_messages_max: session.max_memory_queue_messages.min(session.max_queue_messages)
+            as usize,
+        queue_bytes_max: session.max_memory_queue_bytes.min(session.max_queue_bytes).as_usize(),
+        stored_messages_max: session.max_queue_messages.into(),
+        stored_bytes_max: session.max_queue_bytes.as_u64(),
         queue_full: match session.queue_full {
             QueueFullChoice::DropOldest => QueueFull::DropOldest,
             QueueFullChoice::Refuse => QueueFull::Refuse,

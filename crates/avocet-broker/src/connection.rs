@@ -143,6 +143,8 @@ pub(crate) struct Connection {
     has_fed: bool,
     /// The client does not read its answers: nothing more is taken from it until it does.
     paused: bool,
+    /// So much of the client's waits for the store that nothing more is taken.
+    awaits_answers: bool,
     /// It is closing and has a bounded time for it.
     lingering: bool,
     /// Nothing was heard for too long.
@@ -181,6 +183,7 @@ impl Connection {
             is_heir: false,
             has_fed: false,
             paused: false,
+            awaits_answers: false,
             lingering: false,
             is_overdue: false,
         }
@@ -223,7 +226,7 @@ impl Connection {
     fn may_have_been_heard(&self) -> bool {
         let is_read = !self.paused && self.wire.signals() & BLOCKED == 0;
         let is_in = self.mailbox.is_some() && !self.lingering;
-        is_in && (self.backlog.is_some() || (self.is_readable && is_read))
+        is_in && (self.backlog.is_some() || self.awaits_answers || (self.is_readable && is_read))
     }
 
     /// Ends the stream as it is.
@@ -284,7 +287,11 @@ impl Connection {
             if self.paused && self.flush_as_owner(shard) == Flushed::Empty {
                 self.paused = false;
             }
-            if !self.rest.is_empty() && !self.paused && self.holds_packet() {
+            if self.awaits_answers {
+                self.awaits_answers = self.still_awaits_answers();
+            }
+            let may_take = !self.paused && !self.awaits_answers;
+            if !self.rest.is_empty() && may_take && self.holds_packet() {
                 shard.with_flush_list(|list| self.take_rest(shard, shard.now.get(), list));
                 continue;
             }
@@ -294,6 +301,21 @@ impl Connection {
                 Event::Step(Step::Wait) if has_fed => return Step::Again,
                 Event::Step(step) => return step,
             }
+        }
+    }
+
+    /// Whether there are still too many messages that are not answered; if so, whoever answers one
+    /// calls.
+    fn still_awaits_answers(&self) -> bool {
+        let Some(mailbox) = &self.mailbox else { return false };
+        let mut inner = mailbox.lock();
+        let is_full = inner.session.has_too_much_unanswered();
+        match inner.link.as_mut().filter(|link| link.is(&self.wire)) {
+            Some(link) => {
+                link.waits = is_full;
+                is_full
+            }
+            None => false,
         }
     }
 
@@ -423,6 +445,9 @@ impl Connection {
             if self.paused {
                 return Event::Drained;
             }
+            if self.awaits_answers {
+                return Event::Step(Step::Wait);
+            }
             return self.read(shard, has_read);
         }
     }
@@ -437,9 +462,8 @@ impl Connection {
 
     /// Whether answers to what the client sends would find room.
     fn may_read(&self) -> bool {
-        let Some(mailbox) = self.mailbox.as_ref().filter(|_| self.closed.is_none()) else {
-            return false;
-        };
+        let is_open = self.closed.is_none() && !self.awaits_answers;
+        let Some(mailbox) = self.mailbox.as_ref().filter(|_| is_open) else { return false };
         let inner = mailbox.lock();
         inner.link.as_ref().is_some_and(|link| link.closing.is_none() && link.output.has_room())
     }
@@ -684,6 +708,10 @@ impl Connection {
                 self.paused = true;
                 (handled.used, false)
             }
+            Stop::Unanswered => {
+                self.awaits_answers = true;
+                (handled.used, false)
+            }
         }
     }
 
@@ -701,7 +729,7 @@ impl Connection {
                 return;
             }
             let close = match backlog.pop_front() {
-                Some(Backlog::Run(run)) => run.answer(&shard.shared, mailbox, wire, list),
+                Some(Backlog::Run(run)) => run.answer(&work, list),
                 Some(Backlog::Action(action)) => work.perform_one(action, list),
                 None => None,
             };
@@ -742,7 +770,7 @@ impl Connection {
                 }
                 let mut inner = mailbox.lock();
                 if inner.link.as_ref().is_some_and(|link| link.is(&self.wire)) {
-                    inner.close(shared, mailbox.client_id(), reason, detail);
+                    inner.close(shared, mailbox, reason, detail);
                 }
             } else {
                 mailbox.flush_as_owner(shared, &self.wire, now);

@@ -22,7 +22,7 @@ use crate::{
     broker::Listening,
     calls::{Call, Key},
     connection::{Connection, Turn},
-    mailbox::Mailbox,
+    mailbox::{FlushList, Mailbox},
     metrics::Metrics,
     shard::{SLICE, Shard},
     wire::Wire,
@@ -181,23 +181,27 @@ impl Driver {
     /// Writes a slice of the flush list.
     fn flush(&mut self) {
         let Self { shard, slice, .. } = self;
-        let mut tally = {
+        let mut written = FlushList::default();
+        {
             let mut list = shard.flush_list.borrow_mut();
+            // First, so that it is stored while the rest is written.
+            list.submit(&shard.shared);
             if list.mailboxes.is_empty() {
                 return;
             }
             let count = list.mailboxes.len().min(SLICE);
             slice.extend(list.mailboxes.drain(..count));
-            std::mem::take(&mut list.tally)
-        };
+            std::mem::swap(&mut written.tally, &mut list.tally);
+        }
         let now = shard.now.get();
         for mailbox in slice.drain(..) {
-            let flush = || mailbox.flush(&shard.shared, &mut tally, now);
+            let flush = || mailbox.flush(&shard.shared, &mut written, now);
             if catch_unwind(AssertUnwindSafe(flush)).is_err() {
                 Metrics::add(&shard.shared.metrics.connections_panicked, 1);
             }
         }
-        shard.shared.metrics.take(&mut tally);
+        written.submit(&shard.shared);
+        shard.shared.metrics.take(&mut written.tally);
     }
 
     fn count_out(&self, connection: &Connection) {

@@ -6,16 +6,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use avocet_mqtt::{ApplicationMessage, Publish, Transit, Will};
+use avocet_mqtt::{ApplicationMessage, Publish, QoS, Transit, Will};
 use avocet_router::{Filter, Subscriber};
-use avocet_session::Undelivered;
+use avocet_session::{DropReason, Undelivered};
+use avocet_storage::command::{Command, Purpose, SessionNumber, Time};
 
 use crate::{
     broker::Shared,
     deliver::Way,
+    kept::Clock,
     mailbox::{FlushList, Inner, Mailbox},
-    metrics::Tally,
     publish,
+    records::{Content, Load, Plan, Step},
     subscribe::Feeds,
     sys,
     timers::{self, Timer, TimerKey},
@@ -31,9 +33,11 @@ pub(crate) fn detach(
     reason: &str,
     now: Instant,
 ) {
-    let Some(left) = unlink(shared, mailbox, wire) else { return };
+    let Some(left) = unlink(shared, list, mailbox, wire) else { return };
     sys::disconnected(shared, list, mailbox, reason, now);
     settle(shared, list, mailbox, left, now);
+    // Its successor may be on another shard, and be faster.
+    list.submit(shared);
     // Only now: its end is told and its will is sent before its successor comes in.
     mailbox.lock().call_heir();
 }
@@ -61,7 +65,12 @@ pub(crate) struct Ended {
 
 /// Takes the connection off. A session without expiry ends under the same lock: a client that comes
 /// again at this moment must not find a session that is about to end.
-fn unlink(shared: &Shared, mailbox: &Mailbox, wire: &Arc<Wire>) -> Option<Left> {
+fn unlink(
+    shared: &Shared,
+    list: &mut FlushList,
+    mailbox: &Mailbox,
+    wire: &Arc<Wire>,
+) -> Option<Left> {
     let mut inner = mailbox.lock();
     if inner.ended || !inner.link.as_ref().is_some_and(|link| link.is(wire)) {
         return None;
@@ -76,15 +85,41 @@ fn unlink(shared: &Shared, mailbox: &Mailbox, wire: &Arc<Wire>) -> Option<Left> 
     let mut waiting = detached.will;
     let will = waiting.take_if(is_due);
     let will_delay = waiting.as_ref().map(|will| Duration::from_secs(will.delay_interval.into()));
+    if !ends_now {
+        record(list, &mut inner, waiting.as_deref(), will.is_some());
+    }
     inner.will = waiting;
+    let ended = ends_now.then(|| end(shared, list, mailbox, &mut inner));
     Some(Left {
         epoch: inner.epoch,
         will,
         will_delay,
         expires_after: detached.expires_after,
         undelivered: detached.undelivered,
-        ended: ends_now.then(|| end(shared, mailbox, &mut inner)),
+        ended,
     })
+}
+
+/// Has the store know that a client has gone whose session stays, and when its will is due.
+fn record(list: &mut FlushList, inner: &mut Inner, waiting: Option<&Will>, is_due: bool) {
+    let Some(stored) = inner.session.stored_id() else { return };
+    let (session, clock) = (SessionNumber(stored.0), Clock::read());
+    let (expiry, left_at) = (inner.session.expiry_interval(), Some(clock.wall()));
+    list.records.note(&Command::Leave { session, expiry, left_at, was_cut: false });
+    match (waiting, inner.will_plan) {
+        (Some(will), Some(plan)) => {
+            let delay = will.delay_interval;
+            let due_at = Time(clock.wall().0.saturating_add(u64::from(delay) * 1000));
+            let (number, purpose) = (plan.get(), Purpose::Will(session, delay));
+            let content = Content::Will(Box::new(will.clone()));
+            list.records.plan(Plan { number, due_at, purpose, content });
+        }
+        (None, Some(plan)) if !is_due => {
+            inner.will_plan = None;
+            list.records.note(&Command::Unplan { plan: plan.get() });
+        }
+        (Some(_) | None, _) => {}
+    }
 }
 
 fn settle(shared: &Arc<Shared>, list: &mut FlushList, mailbox: &Mailbox, left: Left, now: Instant) {
@@ -107,7 +142,7 @@ fn settle(shared: &Arc<Shared>, list: &mut FlushList, mailbox: &Mailbox, left: L
 }
 
 /// Sets a timer and notes it in the mailbox, unless the client is back already.
-fn set_timer(shared: &Shared, mailbox: &Mailbox, epoch: u64, at: Instant, timer: Timer) {
+pub(crate) fn set_timer(shared: &Shared, mailbox: &Mailbox, epoch: u64, at: Instant, timer: Timer) {
     let key = shared.timers.set(at, timer);
     let noted = {
         let mut inner = mailbox.lock();
@@ -127,6 +162,16 @@ pub(crate) fn publish_will(shared: &Shared, list: &mut FlushList, mailbox: &Mail
     let will = mailbox.lock().will.take(); // [MQTT3-3.1.2-10] [MQTT5-3.1.2-10]
     if let Some(will) = will {
         publish_this_will(shared, list, mailbox, &will, now);
+    } else {
+        forget_will(list, mailbox);
+    }
+}
+
+/// Whatever the store has of a will is done with.
+fn forget_will(list: &mut FlushList, mailbox: &Mailbox) {
+    let plan = mailbox.lock().will_plan.take();
+    if let Some(plan) = plan {
+        list.records.note(&Command::Unplan { plan: plan.get() });
     }
 }
 
@@ -138,11 +183,14 @@ fn publish_this_will(
     now: Instant,
 ) {
     let message = message_of(will, now);
+    list.records.is_sure = true;
     if message.topic().starts_with("$delayed/") {
-        timers::delay(shared, mailbox.client_id(), &Transit::from_shared(&message), now);
+        timers::delay(shared, list, mailbox.client_id(), &Transit::from_shared(&message), now);
     } else {
         publish::publish_message(shared, list, &message, Some(mailbox), now);
     }
+    list.records.is_sure = false;
+    forget_will(list, mailbox);
 }
 
 fn message_of(will: &Will, now: Instant) -> Arc<ApplicationMessage> {
@@ -169,13 +217,18 @@ pub(crate) fn end_session(
         if inner.ended || epoch.is_some_and(|epoch| epoch != inner.epoch) {
             return;
         }
-        end(shared, mailbox, &mut inner)
+        end(shared, list, mailbox, &mut inner)
     };
     bury(shared, list, mailbox, ended, now);
 }
 
 /// Nothing may be put into the mailbox any more; what waited is dropped or given back.
-pub(crate) fn end(shared: &Shared, mailbox: &Mailbox, inner: &mut Inner) -> Ended {
+pub(crate) fn end(
+    shared: &Shared,
+    list: &mut FlushList,
+    mailbox: &Mailbox,
+    inner: &mut Inner,
+) -> Ended {
     inner.ended = true;
     inner.feeds = Feeds::default();
     mailbox.set_ended();
@@ -186,13 +239,24 @@ pub(crate) fn end(shared: &Shared, mailbox: &Mailbox, inner: &mut Inner) -> Ende
         inner.will = inner.session.detach().will;
     }
     shared.metrics.note_subscriber(inner.session.has_subscriptions(), false);
-    let filters = inner.session.filters().map(str::to_owned).collect();
-    let tally = &mut Tally::default(); // nothing is sent
+    let filters: Vec<String> = inner.session.filters().map(str::to_owned).collect();
     let undelivered =
-        inner.with_exit(&shared.drops, mailbox.client_id(), tally, |session, exit| {
-            session.end(exit)
-        });
+        inner.with_exit(&shared.drops, mailbox, list, |session, exit| session.end(exit));
+    if let Some(stored) = inner.session.stored_id() {
+        let (left, _) = inner.session.stored_amount();
+        let (qos, why) = (QoS::AtLeastOnce, DropReason::SessionEnded);
+        if left > 0 && filters.iter().any(|filter| is_shared(filter)) {
+            list.records.loads.push(Load::End(mailbox.clone(), stored));
+        } else {
+            shared.drops.note_all(mailbox.client_id(), "", qos, why, left);
+            list.records.note(&Command::End { session: SessionNumber(stored.0) });
+        }
+    }
     Ended { filters, undelivered, timers: inner.timers.take().map_or_else(Vec::new, |it| *it) }
+}
+
+fn is_shared(filter: &str) -> bool {
+    Filter::parse(filter).is_ok_and(|filter| filter.group().is_some())
 }
 
 /// What follows from a session's end: its subscriptions go, its will is published, shared work is
@@ -226,9 +290,15 @@ pub(crate) fn redeliver(
 ) {
     let way = Way { shared, from: None, now };
     let first = shared.dice();
-    for (turn, Undelivered { subscription, message }) in undelivered.into_iter().enumerate() {
+    list.records.is_sure = true;
+    for (turn, undelivered) in undelivered.into_iter().enumerate() {
+        let Undelivered { subscription, message, stored } = undelivered;
         let transit = Transit::from_shared(&message);
         let dice = first.wrapping_add(turn as u64);
         way.deliver_to_subscription(&transit, &subscription, dice, list);
+        if let Some((session, place)) = stored {
+            list.records.push(Step::Release(session, place));
+        }
     }
+    list.records.is_sure = false;
 }

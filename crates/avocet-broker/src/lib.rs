@@ -16,6 +16,8 @@
 //!   then perhaps the session; `registry`: client identifier to mailbox;
 //! - `subscribe`: filters entered and removed, retained messages sent; `mountpoint`: what a
 //!   listener's mountpoint makes of them;
+//! - `records`: what a turn leaves for the store; `keeper`: the way there, and what is done once it
+//!   has arrived; `load`: what waits there, read for those who get it; `kept`: messages as they are stored; `restore`: all of it read at the start;
 //! - `retained`, `timers`, `wheel`: what waits for its time;
 //! - [`config`]: the sections of the configuration; [`Options`]: what they mean;
 //! - `sys`: what the broker tells about itself in `$SYS/`;
@@ -39,7 +41,10 @@ mod deliver;
 mod driver;
 mod drops;
 mod envelope;
+mod keeper;
+mod kept;
 mod leave;
+mod load;
 mod mailbox;
 mod metrics;
 mod mountpoint;
@@ -49,7 +54,9 @@ mod options;
 mod output;
 mod pending;
 mod publish;
+mod records;
 mod registry;
+mod restore;
 mod retained;
 mod shard;
 #[cfg(all(test, feature = "interleavings"))]

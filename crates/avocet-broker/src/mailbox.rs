@@ -5,6 +5,7 @@
 
 use std::{
     fmt,
+    num::NonZeroU64,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -22,26 +23,40 @@ use crate::{
     drops::Drops,
     metrics::Tally,
     output::{Exit, Flushed, Output},
+    records::Records,
     subscribe::Feeds,
     sync::{Mutex, MutexGuard},
     timers::TimerKey,
-    wire::{BLOCKED, CHANGED, CLOSING, DETACHED, Wire},
+    wire::{BLOCKED, CALL, CHANGED, CLOSING, DETACHED, Wire},
 };
 
-/// What a turn leaves behind: mailboxes with something to write, each once, and what it counted.
+/// What a turn leaves behind: mailboxes with something to write, each once, what it counted, and
+/// what is to be stored.
 #[derive(Debug, Default)]
 pub(crate) struct FlushList {
     pub(crate) mailboxes: Vec<Mailbox>,
     pub(crate) tally: Tally,
+    pub(crate) records: Records,
 }
 
 impl FlushList {
     /// Writes it all now, for turns outside the shards.
     pub(crate) fn flush(mut self, shared: &Shared, now: Instant) {
+        self.submit(shared);
         for mailbox in std::mem::take(&mut self.mailboxes) {
-            mailbox.flush(shared, &mut self.tally, now);
+            mailbox.flush(shared, &mut self, now);
         }
+        self.submit(shared);
         shared.metrics.take(&mut self.tally);
+    }
+
+    /// Gives what is to be stored to the store: before anybody who hears of this turn goes on.
+    pub(crate) fn submit(&mut self, shared: &Shared) {
+        if let Some(keeper) = &shared.keeper
+            && !self.records.is_empty()
+        {
+            keeper.submit(&mut self.records);
+        }
     }
 }
 
@@ -75,6 +90,8 @@ pub(crate) struct Inner {
     pub(crate) feeds: Feeds,
     /// The will of a connection that is gone, until its delay is over.
     pub(crate) will: Option<Box<Will>>,
+    /// By which the store has the will of the connection that is there, or of the last one.
+    pub(crate) will_plan: Option<NonZeroU64>,
     /// Counts comings and goings, so that a timer set in between knows it is stale.
     pub(crate) epoch: u64,
     /// Timers set when the last connection ended; void once the client is back.
@@ -101,11 +118,19 @@ pub(crate) struct Link {
     pub(crate) closing: Option<CloseReason>,
     pub(crate) peer: Peer,
     pub(crate) username: Option<Box<str>>,
+    /// The owner takes no more before some of the client's messages are answered.
+    pub(crate) waits: bool,
 }
 
 impl Link {
     pub(crate) fn is(&self, wire: &Arc<Wire>) -> bool {
         Arc::ptr_eq(&self.wire, wire)
+    }
+
+    /// Has the owner end it.
+    pub(crate) fn end(&mut self, close: CloseReason) {
+        self.closing = self.closing.or(Some(close));
+        self.wire.signal(CLOSING);
     }
 }
 
@@ -131,6 +156,7 @@ impl Mailbox {
             reserved: true,
             feeds: Feeds::default(),
             will: None,
+            will_plan: None,
             epoch: 0,
             timers: None,
             heir: None,
@@ -211,7 +237,7 @@ impl Mailbox {
         if inner.ended || !is_expected(inner.link.as_ref()) {
             return None;
         }
-        let result = inner.with_exit(drops, &self.0.client_id, &mut flush_list.tally, work);
+        let result = inner.with_exit(drops, self, flush_list, work);
         self.enlist(&mut inner, flush_list);
         Some(result)
     }
@@ -230,12 +256,12 @@ impl Mailbox {
 
     /// Writes what waits, and lets the session fill up what became free. Called by whoever has the
     /// mailbox on its flush list.
-    pub(crate) fn flush(&self, shared: &Shared, tally: &mut Tally, now: Instant) -> Flushed {
+    pub(crate) fn flush(&self, shared: &Shared, list: &mut FlushList, now: Instant) -> Flushed {
         let mut inner = self.lock();
         let inner = &mut *inner;
         let Some(link) = &mut inner.link else { return Flushed::Empty };
         link.output.queued = false;
-        inner.write(shared, &self.0.client_id, tally, now, false)
+        inner.write(shared, self, list, now, false)
     }
 
     /// Takes bytes of a connection out of their envelope: what they carry is appended to `plain`.
@@ -276,9 +302,11 @@ impl Mailbox {
             Some(link) if link.is(wire) => {}
             Some(_) | None => return Flushed::Broken,
         }
-        let mut tally = Tally::default();
-        let flushed = inner.write(shared, &self.0.client_id, &mut tally, now, true);
-        shared.metrics.take(&mut tally);
+        let mut list = FlushList::default();
+        let flushed = inner.write(shared, self, &mut list, now, true);
+        drop(inner);
+        list.submit(shared);
+        shared.metrics.take(&mut list.tally);
         flushed
     }
 }
@@ -322,25 +350,35 @@ impl Inner {
     pub(crate) fn with_exit<R>(
         &mut self,
         drops: &Drops,
-        client_id: &str,
-        tally: &mut Tally,
+        mailbox: &Mailbox,
+        list: &mut FlushList,
         work: impl FnOnce(&mut Session, &mut Exit<'_>) -> R,
     ) -> R {
         let output = self.link.as_mut().map(|link| &mut link.output);
-        work(&mut self.session, &mut Exit { output, drops, client_id, tally })
+        let FlushList { tally, records, .. } = list;
+        work(&mut self.session, &mut Exit { output, drops, mailbox, tally, records })
+    }
+
+    /// The owner of the connection, if it waits for answers, is to have a turn.
+    pub(crate) fn call_waiting_owner(&mut self) {
+        if let Some(link) = &mut self.link
+            && std::mem::take(&mut link.waits)
+        {
+            link.wire.signal(CALL);
+        }
     }
 
     fn write(
         &mut self,
         shared: &Shared,
-        client_id: &str,
-        tally: &mut Tally,
+        mailbox: &Mailbox,
+        list: &mut FlushList,
         now: Instant,
         owner: bool,
     ) -> Flushed {
         for _ in 0..ROUNDS_MAX {
             let Some(link) = &mut self.link else { return Flushed::Empty };
-            let flushed = link.output.flush(&link.wire, owner, tally);
+            let flushed = link.output.flush(&link.wire, owner, &mut list.tally);
             match flushed {
                 Flushed::Empty => link.wire.clear(BLOCKED),
                 Flushed::Blocked | Flushed::More => {
@@ -358,9 +396,7 @@ impl Inner {
             if !self.session.has_waiting() {
                 return flushed;
             }
-            self.with_exit(&shared.drops, client_id, tally, |session, exit| {
-                session.pump(now, exit)
-            });
+            self.with_exit(&shared.drops, mailbox, list, |session, exit| session.pump(now, exit));
             if self.link.as_ref().is_none_or(|link| link.output.waiting() == 0) {
                 return flushed;
             }
@@ -376,18 +412,19 @@ impl Inner {
     pub(crate) fn close(
         &mut self,
         shared: &Shared,
-        client_id: &str,
+        mailbox: &Mailbox,
         reason: ReasonCode,
         detail: &'static str,
     ) {
-        let mut tally = Tally::default();
-        let close = self.with_exit(&shared.drops, client_id, &mut tally, |session, exit| {
+        // Nothing of what a session stores comes of its connection's end being told.
+        let mut list = FlushList::default();
+        let close = self.with_exit(&shared.drops, mailbox, &mut list, |session, exit| {
             session.close(reason, detail, exit)
         });
         let Some(link) = &mut self.link else { return };
         link.closing = link.closing.or(close);
-        let blocked = link.output.flush(&link.wire, false, &mut tally) == Flushed::Blocked;
-        shared.metrics.take(&mut tally);
+        let blocked = link.output.flush(&link.wire, false, &mut list.tally) == Flushed::Blocked;
+        shared.metrics.take(&mut list.tally);
         link.wire.signal(if blocked { BLOCKED | CLOSING } else { CLOSING });
     }
 }

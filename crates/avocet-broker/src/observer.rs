@@ -28,6 +28,12 @@ impl Observer {
         self.shared.alarms.active()
     }
 
+    /// Why nothing can be stored, if so: messages that would have to be are refused.
+    #[must_use]
+    pub fn store_failure(&self) -> Option<String> {
+        self.shared.keeper.as_ref()?.store().failure()
+    }
+
     /// Whether the broker takes no more connections and is about to end.
     #[must_use]
     pub fn is_stopping(&self) -> bool {

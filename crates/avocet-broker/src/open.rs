@@ -5,6 +5,7 @@
 //! and the newer one waits until it has, so that no packet of the one is taken for the other's.
 
 use std::{
+    num::NonZeroU64,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -12,7 +13,8 @@ use std::{
 use avocet_mqtt::{Connect, ReasonCode};
 use avocet_net::Peer;
 use avocet_router::SubscriberId;
-use avocet_session::{Admission, Refusal, Session, handshake};
+use avocet_session::{Admission, Refusal, Session, StoredId, handshake};
+use avocet_storage::command::{Command, Purpose, SessionNumber, Standing, Time};
 
 use crate::{
     broker::{Listening, Shared},
@@ -21,7 +23,9 @@ use crate::{
     mailbox::{FlushList, Inner, Link, Mailbox},
     metrics::Metrics,
     output::Output,
-    publish, subscribe,
+    publish,
+    records::{Content, Plan},
+    subscribe,
     sync::MutexGuard,
     sys,
     wire::{BLOCKED, DETACHED, Wire},
@@ -85,6 +89,14 @@ pub(crate) fn admit(
         return Err(Refusal::new(ReasonCode::QuotaExceeded, "there are too many sessions")
             .to(&admission.connect));
     }
+    // What is promised to a session has to be stored first.
+    if admission.expiry_interval > 0
+        && shared.keeper.as_ref().is_some_and(|keeper| keeper.store().failure().is_some())
+        && shared.registry.get(&admission.client_id).is_none()
+    {
+        let detail = "a session that outlives its connection cannot be stored now";
+        return Err(Refusal::new(ReasonCode::ServerUnavailable, detail).to(&admission.connect));
+    }
     Ok(admission)
 }
 
@@ -117,7 +129,7 @@ impl Entrance<'_> {
             } else if admission.connect.clean_start {
                 // [MQTT3-3.1.4-3] [MQTT5-3.1.4-4]
                 // [MQTT3-3.1.2-6] [MQTT5-3.1.2-4]
-                let ended = leave::end(self.shared, &mailbox, &mut inner);
+                let ended = leave::end(self.shared, self.list, &mailbox, &mut inner);
                 drop(inner);
                 leave::bury(self.shared, self.list, &mailbox, ended, self.now);
             } else {
@@ -135,6 +147,9 @@ impl Entrance<'_> {
     ) -> Opening {
         // The client is back before its will's delay was over ([MQTT5-3.1.3-9]).
         inner.will = None;
+        if let Some(plan) = inner.will_plan.take() {
+            self.list.records.note(&Command::Unplan { plan: plan.get() });
+        }
         let timers = inner.timers.take();
         // [MQTT3-3.2.2-2] [MQTT5-3.2.2-3]
         self.attach(mailbox, &mut inner, admission, true);
@@ -165,7 +180,7 @@ impl Entrance<'_> {
     fn tell_to_go(&self, mailbox: &Mailbox, inner: &mut Inner) {
         let detail = "the client has connected again";
         let reason = ReasonCode::SessionTakenOver;
-        inner.close(self.shared, mailbox.client_id(), reason, detail);
+        inner.close(self.shared, mailbox, reason, detail);
         if let Some(link) = &inner.link {
             link.wire.signal(DETACHED);
         }
@@ -196,15 +211,47 @@ impl Entrance<'_> {
             closing: None,
             peer: self.peer,
             username: admission.connect.username.as_deref().map(Box::from),
+            waits: false,
         });
         inner.epoch += 1;
         inner.reserved = false;
         inner.forget_heir(self.wire);
-        let tally = &mut self.list.tally;
-        inner.with_exit(&self.shared.drops, mailbox.client_id(), tally, |session, exit| {
+        let is_new = !session_present;
+        let expiry = admission.expiry_interval;
+        if is_new && expiry > 0 && self.shared.keeper.is_some() {
+            inner.session.store_as(StoredId(self.shared.next_number()));
+        }
+        inner.with_exit(&self.shared.drops, mailbox, self.list, |session, exit| {
             session.attach(admission, session_present, self.now, exit);
         });
+        self.record(inner, is_new, expiry);
         mailbox.set_online(true);
         mailbox.enlist(inner, self.list);
+    }
+
+    /// Has the store know of a session that has come to be, or has its client back, and of its
+    /// will.
+    fn record(&mut self, inner: &mut Inner, is_new: bool, expiry: u32) {
+        let Some(stored) = inner.session.stored_id() else { return };
+        let session = SessionNumber(stored.0);
+        let records = &mut self.list.records;
+        if is_new {
+            let client_id = inner.session.client_id().to_string();
+            let standing = Standing { client_id, expiry, ..Standing::default() };
+            records.note(&Command::Stand { session, standing: Box::new(standing) });
+        } else {
+            records.note(&Command::Leave { session, expiry, left_at: None, was_cut: false });
+        }
+        if let Some(will) = inner.session.will() {
+            let number = self.shared.next_number();
+            let plan = Plan {
+                number,
+                due_at: Time::NEVER,
+                purpose: Purpose::Will(session, will.delay_interval),
+                content: Content::Will(Box::new(will.clone())),
+            };
+            records.plan(plan);
+            inner.will_plan = NonZeroU64::new(number);
+        }
     }
 }

@@ -1,9 +1,10 @@
 //! What the broker is told at its start.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use avocet_net::{Place, TlsOptions, WebSocketOptions};
 use avocet_session::{Limits, MountpointTemplate};
+use avocet_storage::store::Store;
 
 /// One listener.
 #[derive(Clone, Debug)]
@@ -79,6 +80,8 @@ pub struct Options {
     pub sessions_max: u64,
     /// Bytes of a CONNECT.
     pub connect_bytes_max: u32,
+    /// Where what is to survive is kept. `None`: all ends with the process.
+    pub store: Option<Arc<dyn Store>>,
 }
 
 #[cfg(test)]
@@ -99,6 +102,7 @@ impl Options {
             delayed_bytes_max: 1000,
             sessions_max: 10,
             connect_bytes_max: 100_000,
+            store: None,
         }
     }
 }

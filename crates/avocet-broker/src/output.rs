@@ -10,9 +10,17 @@ use avocet_mqtt::{
     AckKind, ApplicationMessage, Frames, Packet, PacketId, ProtocolVersion, Publish, QoS, codec,
 };
 use avocet_net::{Incoming, LayerError};
-use avocet_session::{Charge, DropReason, Limits, Outlet};
+use avocet_session::{Change, Charge, Claim, DropReason, Limits, Outlet, StoredId, Then};
 
-use crate::{drops::Drops, envelope::Envelope, metrics::Tally, pending::Pending, wire::Wire};
+use crate::{
+    drops::Drops,
+    envelope::Envelope,
+    mailbox::Mailbox,
+    metrics::Tally,
+    pending::Pending,
+    records::{Load, Records},
+    wire::Wire,
+};
 
 /// Beyond this many unwritten bytes a connection takes no more messages: they wait in the session.
 const BYTES_MAX: usize = 256 * 1024;
@@ -256,8 +264,9 @@ impl Output {
 pub(crate) struct Exit<'o> {
     pub(crate) output: Option<&'o mut Output>,
     pub(crate) drops: &'o Drops,
-    pub(crate) client_id: &'o str,
+    pub(crate) mailbox: &'o Mailbox,
     pub(crate) tally: &'o mut Tally,
+    pub(crate) records: &'o mut Records,
 }
 
 impl Outlet for Exit<'_> {
@@ -296,7 +305,19 @@ impl Outlet for Exit<'_> {
     }
 
     fn dropped(&mut self, topic: &str, qos: QoS, reason: DropReason) {
-        self.drops.note(self.client_id, topic, qos, reason);
+        self.drops.note(self.mailbox.client_id(), topic, qos, reason);
+    }
+
+    fn record(&mut self, session: StoredId, change: Change, then: Option<Then>) {
+        self.records.record(self.mailbox, session, change, then);
+    }
+
+    fn claim(&mut self, session: StoredId, claim: Claim) {
+        self.records.claim(self.mailbox, session, claim);
+    }
+
+    fn load(&mut self) {
+        self.records.loads.push(Load::Queue(self.mailbox.clone()));
     }
 
     fn missed(&mut self, kind: AckKind) {

@@ -22,9 +22,10 @@ use crate::{
     broker::Shared,
     deliver::{Refused, Way},
     mailbox::{FlushList, Mailbox},
+    records::{self, Answer, Step},
+    retained,
     shard::SLICE,
     timers,
-    wire::Wire,
 };
 
 /// PUBLISHes of QoS 1 or 2 that have to be answered.
@@ -58,6 +59,10 @@ pub(crate) struct WideRun {
     receipts: Vec<Receipts>,
     /// A queue among the many refused: the publisher keeps what it can.
     refused: bool,
+    /// Who has a right to the messages, so far.
+    steps: Vec<Step>,
+    /// Whether the store has been given something of them before.
+    is_stored: bool,
 }
 
 /// The codec gives messages to the same topic the same text, so this seldom reads it.
@@ -84,6 +89,7 @@ impl Work<'_> {
     ) -> Option<CloseReason> {
         let mut at = 0;
         let mut done = None;
+        let mark = list.records.mark();
         while let Some(first) = inbound.get(at) {
             let topic = first.messages.topic();
             let is_same = |inbound: &&Inbound<'_>| same(inbound.messages.topic(), topic);
@@ -100,6 +106,16 @@ impl Work<'_> {
             return None;
         }
         let drops = &self.shard.shared.drops;
+        if self.shard.shared.keeper.is_some() {
+            let receipts: Vec<Receipts> = answered.iter().map(Receipts::of).collect();
+            let taken = answered.iter().zip(&receipts).filter(|(it, _)| !it.reason.is_error());
+            let taken = taken.map(|(it, receipts)| (&it.messages, &receipts.packet_ids[..]));
+            let is_stored = self.note_received(taken, mark, list);
+            if self.must_wait(&receipts, is_stored) {
+                receipts.iter().for_each(|it| self.answer_later(it, is_stored, list));
+                return None;
+            }
+        }
         let close = self.mailbox.with_link(self.wire, drops, list, |session, exit| {
             answered.iter().fold(None, |close: Option<CloseReason>, inbound| {
                 let Inbound { messages, reason } = inbound;
@@ -108,6 +124,50 @@ impl Work<'_> {
             })
         });
         close.flatten()
+    }
+
+    /// Has the store know which of these messages of QoS 2 have come, if the session is stored.
+    /// Tells whether it has to take anything of them; their steps are there from the mark on.
+    fn note_received<'m, 'a: 'm>(
+        &self,
+        messages: impl Iterator<Item = (&'m Messages<'a>, &'m [PacketId])>,
+        mark: usize,
+        list: &mut FlushList,
+    ) -> bool {
+        if self.shard.shared.keeper.is_none() {
+            return false;
+        }
+        let mut exact = messages.filter(|(it, _)| it.qos() == QoS::ExactlyOnce).peekable();
+        let stored = exact.peek().and_then(|_| self.mailbox.lock().session.stored_id());
+        if let Some(stored) = stored {
+            for (messages, ids) in exact {
+                for (transit, id) in messages.transits().iter().zip(ids) {
+                    records::receive(&mut list.records, mark, transit, (stored, *id));
+                }
+            }
+        }
+        list.records.mark() > mark
+    }
+
+    /// Whether answers have to wait for the store: for what it has to take of these messages, or of
+    /// others that came before.
+    fn must_wait(&self, receipts: &[Receipts], is_stored: bool) -> bool {
+        let count: usize = receipts.iter().map(|it| it.packet_ids.len()).sum();
+        is_stored || self.mailbox.lock().session.unanswered() > count as u64
+    }
+
+    fn answer_later(&self, receipts: &Receipts, is_stored: bool, list: &mut FlushList) {
+        if receipts.qos == QoS::AtMostOnce {
+            return;
+        }
+        list.records.push(Step::Answer(Answer {
+            mailbox: self.mailbox.clone(),
+            wire: Arc::clone(self.wire),
+            packet_ids: receipts.packet_ids.clone(),
+            qos: receipts.qos,
+            reason: receipts.reason,
+            is_stored,
+        }));
     }
 
     /// Publishes messages to one topic; what is too much for one turn goes to the backlog, and so
@@ -144,9 +204,9 @@ impl Work<'_> {
                         reason
                     }
                     None if delayed => {
-                        timers::delay(shared, self.mailbox.client_id(), transit, self.now)
+                        timers::delay(shared, list, self.mailbox.client_id(), transit, self.now)
                     }
-                    None => self.retain(transit),
+                    None => self.retain(transit, list),
                 };
             }
         }
@@ -174,10 +234,13 @@ impl Work<'_> {
     }
 
     /// Keeps the message if it is to be retained.
-    fn retain(&self, transit: &Transit<'_>) -> ReasonCode {
+    fn retain(&self, transit: &Transit<'_>, list: &mut FlushList) -> ReasonCode {
         let shared = &*self.shard.shared;
         // [MQTT3-3.3.1-12]
-        if !transit.retain() || shared.retained.store(transit).is_ok() {
+        if !transit.retain() {
+            return ReasonCode::Success;
+        }
+        if retain(shared, transit, list) {
             return ReasonCode::Success;
         }
         let why = DropReason::QuotaExceeded;
@@ -258,6 +321,9 @@ impl Work<'_> {
             dice: self.shard.dice(),
             receipts: run.iter().map(Receipts::of).collect(),
             refused: false,
+            steps: Vec::new(),
+            is_stored: self.shard.shared.keeper.is_some()
+                && (!deliver || run.iter().any(|inbound| inbound.messages.retain())),
         }
     }
 }
@@ -290,31 +356,41 @@ impl WideRun {
             return false;
         }
         let way = Way { shared, from: Some(&self.from), now };
+        // Rights are gathered until all have theirs: a message is stored once.
+        let others = list.records.put_aside(std::mem::take(&mut self.steps));
         self.refused |= way.deliver(messages.iter(), &slice, list).0;
-        if let Some(next) = slice.next {
-            self.next = next;
-            return false;
+        if slice.next.is_none() {
+            let groups = &self.destinations.groups;
+            self.refused |= way.deliver_shared(messages.iter(), groups, self.dice, list).0;
         }
-        let groups = &self.destinations.groups;
-        self.refused |= way.deliver_shared(messages.iter(), groups, self.dice, list).0;
-        true
+        self.steps = list.records.put_aside(others);
+        self.next = slice.next.unwrap_or(self.next);
+        slice.next.is_none()
     }
 
     /// Answers the publisher. What it returns ends the publisher's connection.
-    pub(crate) fn answer(
-        self,
-        shared: &Shared,
-        from: &Mailbox,
-        wire: &Arc<Wire>,
-        list: &mut FlushList,
-    ) -> Option<CloseReason> {
+    pub(crate) fn answer(mut self, work: &Work<'_>, list: &mut FlushList) -> Option<CloseReason> {
+        let (shared, from, wire) = (&*work.shard.shared, work.mailbox, work.wire);
         let refused = self.refused;
+        let mark = list.records.mark();
+        list.records.extend(std::mem::take(&mut self.steps));
+        for receipts in &mut self.receipts {
+            if refused && !receipts.reason.is_error() {
+                receipts.reason = ReasonCode::QuotaExceeded;
+            }
+        }
+        let messages: Vec<_> = self.messages.iter().map(OwnedMessages::borrow).collect();
+        let taken = self.receipts.iter().filter(|it| !it.reason.is_error());
+        let taken = messages.iter().zip(taken.map(|it| &it.packet_ids[..]));
+        let is_stored = self.is_stored | work.note_received(taken, mark, list);
+        drop(messages);
+        if work.must_wait(&self.receipts, is_stored) {
+            self.receipts.iter().for_each(|it| work.answer_later(it, is_stored, list));
+            return None;
+        }
         from.with_link(wire, &shared.drops, list, |session, exit| {
             self.receipts.into_iter().fold(None, |close: Option<CloseReason>, receipts| {
-                let Receipts { packet_ids, qos, mut reason } = receipts;
-                if refused && !reason.is_error() {
-                    reason = ReasonCode::QuotaExceeded;
-                }
+                let Receipts { packet_ids, qos, reason } = receipts;
                 close.or(session.handle_published(packet_ids, qos, reason, exit))
             })
         })
@@ -354,6 +430,15 @@ fn would_refuse(
     refused
 }
 
+/// Keeps a message as the retained one of its topic. False: there are too many.
+fn retain(shared: &Shared, transit: &Transit<'_>, list: &mut FlushList) -> bool {
+    let is_kept = shared.retained.store(transit).is_ok();
+    if is_kept && shared.keeper.is_some() && !retained::is_own(transit.topic()) {
+        list.records.push(Step::Retain(Arc::clone(transit.share())));
+    }
+    is_kept
+}
+
 /// Publishes a message that no connection brings now: a will, a delayed one, one of the broker's
 /// own. `from` is the client it comes from, if any.
 pub(crate) fn publish_message(
@@ -364,7 +449,7 @@ pub(crate) fn publish_message(
     now: Instant,
 ) {
     let transit = Transit::from_shared(message);
-    if transit.retain() && shared.retained.store(&transit).is_err() {
+    if transit.retain() && !retain(shared, &transit, list) {
         let client_id = from.map_or("", |mailbox| mailbox.client_id());
         shared.drops.note(client_id, transit.topic(), transit.qos(), DropReason::QuotaExceeded);
     }

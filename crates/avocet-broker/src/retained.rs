@@ -70,6 +70,13 @@ impl Retained {
         Ok(())
     }
 
+    /// Keeps a message that was kept before the broker was started, whatever the bounds.
+    pub(crate) fn restore(&self, message: Arc<ApplicationMessage>) {
+        self.bytes.fetch_add(message.len() as u64, Ordering::Relaxed);
+        let topic = message.topic().to_owned();
+        self.gone(self.index.insert(&topic, message));
+    }
+
     /// Whether a look-up would find something, as far as a short look can tell.
     pub(crate) fn may_match(&self, topic_filter: &str) -> bool {
         let index = if is_own(topic_filter) { &self.own } else { &self.index };
@@ -122,7 +129,7 @@ impl Retained {
 }
 
 /// Whether a topic or filter is one of `$SYS/`, where only the broker publishes.
-fn is_own(topic: &str) -> bool {
+pub(crate) fn is_own(topic: &str) -> bool {
     topic == "$SYS" || topic.starts_with("$SYS/")
 }
 

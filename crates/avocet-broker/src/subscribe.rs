@@ -15,6 +15,7 @@ use crate::{
     leave,
     mailbox::{FlushList, Mailbox},
     mountpoint,
+    records::{self, Load, Step, Unsubscribed},
     retained::PAGE,
     wire::Wire,
 };
@@ -38,8 +39,12 @@ impl Feeds {
         self.0.is_none()
     }
 
-    pub(crate) fn push_back(&mut self, feed: Feed) {
-        self.0.get_or_insert_default().push_back(feed);
+    /// Whoever subscribes again has what is retained sent anew, not twice.
+    pub(crate) fn add(&mut self, feeds: Vec<Feed>) {
+        for feed in feeds {
+            self.forget(&feed.filter);
+            self.0.get_or_insert_default().push_back(feed);
+        }
     }
 
     pub(crate) fn push_front(&mut self, feed: Feed) {
@@ -139,25 +144,44 @@ pub(crate) fn subscribe(
     }
     let alive = mailbox.with_link(wire, &shared.drops, list, |session, exit| {
         let before = session.has_subscriptions();
-        session.handle_subscribed(&request, &reasons, exit);
+        session.note_subscribed(&request, &reasons);
         shared.metrics.note_subscriber(before, session.has_subscriptions());
+        let stored = session.stored_id();
+        if stored.is_none() {
+            session.answer_subscribe(&request, &reasons, exit);
+        }
+        stored
     });
-    if alive.is_none() {
+    let Some(stored) = alive else {
         // The connection lost its session meanwhile, and the session does not know of these.
         for (filter, ..) in entered.iter().filter(|(.., inserted)| *inserted == Inserted::New) {
             shared.unsubscribe(filter, mailbox.id());
         }
         return Subscribed::default();
-    }
+    };
     let identifier = request.subscription_identifier;
-    let wanted = entered.into_iter().filter(|(filter, options, inserted)| {
+    let wanted = entered.iter().filter(|(filter, options, inserted)| {
         brings_retained(filter, options.retain_handling, *inserted)
     });
     // Most filters find nothing retained: these leave nothing behind.
     let wanted = wanted.filter(|(filter, ..)| shared.retained.may_match(filter.topic_filter()));
-    let feeds =
-        wanted.map(|(filter, options, _)| Feed { filter, options, identifier, cursor: None });
-    Subscribed { close: None, feeds: feeds.collect() }
+    let feed = |filter: &Filter, options| {
+        let filter = filter.clone();
+        Feed { filter, options, identifier, cursor: None }
+    };
+    let feeds = wanted.map(|(filter, options, _)| feed(filter, *options)).collect();
+    let Some(session) = stored else { return Subscribed { close: None, feeds } };
+    let entered = entered.into_iter().map(|(filter, _, inserted)| (filter, inserted)).collect();
+    list.records.push(Step::Subscribed(Box::new(records::Subscribed {
+        mailbox: mailbox.clone(),
+        wire: Arc::clone(wire),
+        session,
+        request,
+        reasons,
+        entered,
+        feeds,
+    })));
+    Subscribed::default()
 }
 
 /// All filters of a request, or why the connection has to end. Nothing is entered before all are
@@ -239,11 +263,6 @@ fn brings_retained(filter: &Filter, handling: RetainHandling, inserted: Inserted
 }
 
 impl Feed {
-    /// The subscription it belongs to.
-    pub(crate) fn filter(&self) -> &Filter {
-        &self.filter
-    }
-
     /// Whether it belongs to this subscription.
     pub(crate) fn is_of(&self, filter: &Filter) -> bool {
         self.filter == *filter
@@ -310,15 +329,29 @@ pub(crate) fn unsubscribe(
         // [MQTT5-3.11.3-1]
         reasons.push(if removed { ReasonCode::Success } else { ReasonCode::NoSubscriptionExisted });
     }
+    let mut stored = None;
     mailbox.with_link(wire, &shared.drops, list, |session, exit| {
         let before = session.has_subscriptions();
         for filter in &request.filters {
             session.forget(filter);
         }
         shared.metrics.note_subscriber(before, session.has_subscriptions());
-        // [MQTT3-3.10.4-5] [MQTT5-3.10.4-5]
-        session.handle_unsubscribed(request.packet_id, reasons, exit);
+        stored = session.stored_id();
+        if stored.is_none() {
+            // [MQTT3-3.10.4-5] [MQTT5-3.10.4-5]
+            session.handle_unsubscribed(request.packet_id, std::mem::take(&mut reasons), exit);
+        }
     });
+    if let Some(session) = stored {
+        list.records.push_sure(Step::Unsubscribed(Box::new(Unsubscribed {
+            mailbox: mailbox.clone(),
+            wire: Arc::clone(wire),
+            session,
+            filters: request.filters,
+            packet_id: request.packet_id,
+            reasons,
+        })));
+    }
 }
 
 /// A member of shared subscriptions is connected: it gets what waits with members that are not.
@@ -342,6 +375,10 @@ pub(crate) fn collect_shared(
                 let mut inner = member.subscriber.lock();
                 if inner.link.is_some() {
                     continue;
+                }
+                if inner.session.stored_amount().0 > 0 {
+                    let subscription = Arc::clone(group.subscription());
+                    list.records.loads.push(Load::Shared(member.subscriber.clone(), subscription));
                 }
                 inner.session.take_shared_of(group.subscription())
             };

@@ -9,14 +9,17 @@ use std::{
 
 use avocet_mqtt::{ApplicationMessage, Publish, ReasonCode, Transit, topic};
 use avocet_session::DropReason;
+use avocet_storage::command::Purpose;
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time};
 
 use crate::{
     broker::Shared,
+    kept::Clock,
     leave,
     mailbox::{FlushList, Mailbox},
     publish,
+    records::{Content, Plan, Step},
 };
 
 /// The longest delay of `$delayed/`, in seconds.
@@ -30,8 +33,8 @@ pub(crate) enum Timer {
     Will(Mailbox, u64),
     /// End the session.
     Session(Mailbox, u64),
-    /// Publish a delayed message.
-    Delayed(Arc<ApplicationMessage>),
+    /// Publish a delayed message, by which number the store has it.
+    Delayed(Arc<ApplicationMessage>, u64),
 }
 
 /// Names a timer that was set.
@@ -55,7 +58,7 @@ struct Waiting {
 /// What a timer adds to the bounds on delayed messages.
 fn delayed_of(timer: &Timer) -> (usize, usize) {
     match timer {
-        Timer::Delayed(message) => (1, message.len()),
+        Timer::Delayed(message, _) => (1, message.len()),
         Timer::Will(..) | Timer::Session(..) => (0, 0),
     }
 }
@@ -146,13 +149,18 @@ fn fire(shared: &Arc<Shared>, list: &mut FlushList, timer: Timer, now: Instant) 
             leave::end_session(shared, list, &mailbox, Some(epoch), now); // [MQTT5-3.1.2-23]
         }
         Timer::Will(..) => {}
-        Timer::Delayed(message) => publish::publish_message(shared, list, &message, None, now),
+        Timer::Delayed(message, plan) => {
+            list.records.is_sure = true;
+            publish::publish_message(shared, list, &message, None, now);
+            list.records.push(Step::Unplan(plan));
+        }
     }
 }
 
 /// Keeps a message published to `$delayed/<seconds>/<topic>` until its time.
 pub(crate) fn delay(
     shared: &Shared,
+    list: &mut FlushList,
     client_id: &str,
     transit: &Transit<'_>,
     now: Instant,
@@ -179,7 +187,13 @@ pub(crate) fn delay(
         .expires_at()
         .map(|end| u32::try_from(end.saturating_duration_since(now).as_secs()).unwrap_or(u32::MAX));
     let message = Arc::clone(Transit::new(&publish, at).share());
-    shared.timers.set(at, Timer::Delayed(message));
+    let number = shared.next_number();
+    if shared.keeper.is_some() {
+        let (due_at, purpose) = (Clock::read().wall_at(at), Purpose::Delayed);
+        let content = Content::Message(Arc::clone(&message));
+        list.records.push(Step::Plan(Plan { number, due_at, purpose, content }));
+    }
+    shared.timers.set(at, Timer::Delayed(message, number));
     ReasonCode::Success
 }
 

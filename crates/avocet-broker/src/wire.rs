@@ -20,6 +20,8 @@ pub(crate) const CLOSING: u8 = 2;
 pub(crate) const DETACHED: u8 = 4;
 /// Something has changed about the session that it waits for: ask for it again.
 pub(crate) const CHANGED: u8 = 8;
+/// Nothing but that the owner is to have a turn.
+pub(crate) const CALL: u8 = 0;
 /// The owner has been called and has not answered yet.
 const CALLED: u8 = 16;
 

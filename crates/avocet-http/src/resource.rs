@@ -48,10 +48,14 @@ async fn metrics(State(asked): State<Asked>) -> Response {
 }
 
 /// Whether new connections are welcome. Who asks has reached a listener that is opened last.
-async fn ready(State(asked): State<Asked>) -> (StatusCode, &'static str) {
+async fn ready(State(asked): State<Asked>) -> (StatusCode, String) {
     if asked.observer.is_stopping() {
-        (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
-    } else {
-        (StatusCode::OK, "ok\n")
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned());
+    }
+    match asked.observer.store_failure() {
+        None => (StatusCode::OK, "ok\n".to_owned()),
+        Some(failure) => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("nothing can be stored: {failure}\n"))
+        }
     }
 }

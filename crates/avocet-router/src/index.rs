@@ -68,6 +68,14 @@ pub enum Inserted {
     Replaced,
 }
 
+impl Inserted {
+    /// Whether there was none before.
+    #[must_use]
+    pub fn is_new(self) -> bool {
+        self == Self::New
+    }
+}
+
 /// How much there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {

@@ -5,9 +5,10 @@ use std::time::Instant;
 use avocet_mqtt::{Ack, AckKind, Packet, PacketId, QoS, ReasonCode};
 
 use crate::{
-    Outlet, Session,
+    Change, Outlet, Session, StoredId, Then,
     inbound::{Violation, violation},
-    inflight::Mismatch,
+    inflight::{Mismatch, Release},
+    stored::Row,
 };
 
 impl Session {
@@ -43,16 +44,24 @@ impl Session {
         let mut ids = ids.peekable();
         // [MQTT5-4.4.0-2]
         inflight.complete_oldest(&mut ids, QoS::AtLeastOnce);
+        let mut row = Row::default();
+        let mut checked = Ok(());
         for id in ids {
             match inflight.complete(id, QoS::AtLeastOnce) {
-                Ok(()) => {}
+                Ok(gone) => row.add(&mut self.stored, gone, out),
                 Err(Mismatch::Unknown) => out.missed(AckKind::Puback),
-                Err(Mismatch::WrongStage) => return violation("PUBACK for a QoS 2 message"),
+                Err(Mismatch::WrongStage) => {
+                    checked = violation("PUBACK for a QoS 2 message");
+                    break;
+                }
             }
         }
+        row.finish(&self.stored, out);
         self.inflight.charge(&self.limits);
-        self.pump(now, out);
-        Ok(())
+        if checked.is_ok() {
+            self.pump(now, out);
+        }
+        checked
     }
 
     /// PUBREC with an error ends the exchange ([MQTT5-4.3.3-4]); so does the use of the identifier.
@@ -64,7 +73,8 @@ impl Session {
     ) {
         // [MQTT5-4.4.0-2]
         match self.inflight.complete(id, QoS::ExactlyOnce) {
-            Ok(()) => {
+            Ok(gone) => {
+                self.release_sent(gone, out);
                 self.inflight.charge(&self.limits);
                 self.pump(now, out);
             }
@@ -82,9 +92,9 @@ impl Session {
             let mut odd = None;
             let inflight = &mut self.inflight;
             let released = ids.by_ref().map_while(|id| match inflight.release(id) {
-                Ok(()) => Some(id),
-                Err(mismatch) => {
-                    odd = Some((id, mismatch));
+                Ok(Release::Now) => Some(id),
+                other => {
+                    odd = Some((id, other));
                     None
                 }
             });
@@ -92,11 +102,19 @@ impl Session {
             inflight.charge(&self.limits);
             match odd {
                 None => return Ok(()),
-                Some((id, Mismatch::Unknown)) => {
+                Some((_, Ok(Release::Now | Release::Pending))) => {}
+                Some((packet_id, Ok(Release::Stored(gone)))) => {
+                    if let Some(stored) = &mut self.stored {
+                        stored.released(gone.bytes);
+                        let change = Change::Acknowledge { packet_id, place: gone.place };
+                        out.record(stored.id, change, Some(Then::Send(packet_id)));
+                    }
+                }
+                Some((id, Err(Mismatch::Unknown))) => {
                     out.missed(AckKind::Pubrec);
                     self.send_fitting(Packet::Pubrel(self.not_found(id)), out);
                 }
-                Some((_, Mismatch::WrongStage)) => {
+                Some((_, Err(Mismatch::WrongStage))) => {
                     return violation("PUBREC for a QoS 1 message");
                 }
             }
@@ -116,6 +134,10 @@ impl Session {
         mut ids: impl Iterator<Item = PacketId>,
         out: &mut O,
     ) {
+        if let Some(stored) = &self.stored {
+            let id = stored.id;
+            return self.forget_received(id, ids, out);
+        }
         loop {
             let mut unknown = None;
             let received = &mut self.received;
@@ -131,6 +153,26 @@ impl Session {
         }
     }
 
+    /// [`handle_pubrels`](Self::handle_pubrels) for a stored session: the identifier may be used
+    /// again once the client has PUBCOMP, so the store has to know first.
+    fn forget_received<O: Outlet>(
+        &mut self,
+        stored: StoredId,
+        ids: impl Iterator<Item = PacketId>,
+        out: &mut O,
+    ) {
+        for id in ids {
+            match self.received.held().and_then(|received| received.forget(id)) {
+                Some(true) => out.record(stored, Change::Forget(id), Some(Then::Complete(id))),
+                Some(false) => {}
+                None => {
+                    out.missed(AckKind::Pubrel);
+                    self.send_fitting(Packet::Pubcomp(self.not_found(id)), out);
+                }
+            }
+        }
+    }
+
     pub(crate) fn handle_pubcomps<O: Outlet>(
         &mut self,
         ids: impl Iterator<Item = PacketId>,
@@ -139,10 +181,17 @@ impl Session {
     ) -> Result<(), Violation> {
         let inflight = &mut self.inflight;
         let mut ids = ids.peekable();
-        inflight.finish_oldest(&mut ids);
+        let stored = self.stored.as_ref().map(|stored| stored.id);
+        if stored.is_none() {
+            inflight.finish_oldest(&mut ids);
+        }
         for id in ids {
             match inflight.finish(id) {
-                Ok(()) => {}
+                Ok(()) => {
+                    if let Some(stored) = stored {
+                        out.record(stored, Change::Complete(id), None);
+                    }
+                }
                 Err(Mismatch::Unknown) => out.missed(AckKind::Pubcomp),
                 Err(Mismatch::WrongStage) => return violation("PUBCOMP before PUBREC"),
             }

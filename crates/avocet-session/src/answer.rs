@@ -6,8 +6,8 @@ use avocet_mqtt::{Ack, AckKind, Packet, PacketId, ProtocolVersion, QoS, ReasonCo
 
 use crate::{CloseReason, Outlet, Session};
 
-/// An answer of our own, after so many of the broker's.
-type Early = (u64, PacketId, QoS, ReasonCode);
+/// An answer of our own, after so many of the broker's. Without a reason it is to come.
+type Early = (u64, PacketId, QoS, Option<ReasonCode>);
 
 /// What the connection still owes its client. The broker answers in order; what the session can
 /// answer alone waits until the broker is done with all that came before.
@@ -35,6 +35,12 @@ impl Answers {
         self.early.as_ref().map_or(0, |early| early.len())
     }
 
+    /// Messages that the broker has not answered.
+    #[inline]
+    pub(crate) fn unanswered(&self) -> u64 {
+        self.handed - self.answered
+    }
+
     /// The broker has answered. False if no message of this connection can be meant.
     fn note(&mut self) -> bool {
         let expected = self.answered < self.handed;
@@ -44,11 +50,12 @@ impl Answers {
 
     fn next_early(&mut self) -> Option<(PacketId, QoS, ReasonCode)> {
         let early = self.early.as_mut()?;
-        let (_, id, qos, reason) = early.pop_front_if(|(after, ..)| *after <= self.answered)?;
+        let is_due = |early: &mut Early| early.0 <= self.answered && early.3.is_some();
+        let (_, id, qos, reason) = early.pop_front_if(is_due)?;
         if early.is_empty() {
             self.early = None;
         }
-        Some((id, qos, reason))
+        Some((id, qos, reason?))
     }
 }
 
@@ -121,6 +128,37 @@ impl Session {
         }
     }
 
+    /// A message that came on an earlier connection has come again before that is answered.
+    pub(crate) fn owe(&mut self, id: PacketId, qos: QoS) {
+        if let Some(connection) = &mut self.connection {
+            let answers = &mut connection.answers;
+            let early = answers.early.get_or_insert_default();
+            early.push_back((answers.handed, id, qos, None));
+        }
+    }
+
+    /// What has become of messages that came on an earlier connection of this session: those that
+    /// the client has sent again meanwhile are answered.
+    pub fn handle_published_late<O: Outlet>(
+        &mut self,
+        ids: impl IntoIterator<Item = PacketId>,
+        qos: QoS,
+        reason: ReasonCode,
+        out: &mut O,
+    ) {
+        for id in ids.into_iter().filter(|_| qos == QoS::ExactlyOnce) {
+            self.settle(id, qos, reason);
+            let answers = self.connection.as_mut().map(|connection| &mut connection.answers);
+            let owed = answers.and_then(|answers| answers.early.as_mut()).and_then(|early| {
+                early.iter_mut().find(|(_, owed, _, reason)| *owed == id && reason.is_none())
+            });
+            if let Some(owed) = owed {
+                owed.3 = Some(reason);
+            }
+        }
+        self.answer_early(out);
+    }
+
     fn answer_early<O: Outlet>(&mut self, out: &mut O) {
         while let Some((id, qos, reason)) =
             self.connection.as_mut().and_then(|connection| connection.answers.next_early())
@@ -151,9 +189,9 @@ impl Session {
     ) {
         let Some(connection) = &mut self.connection else { return };
         let answers = &mut connection.answers;
-        if answers.answered < answers.handed {
+        if answers.answered < answers.handed || answers.early.is_some() {
             let early = answers.early.get_or_insert_default();
-            early.push_back((answers.handed, id, qos, reason));
+            early.push_back((answers.handed, id, qos, Some(reason)));
         } else {
             self.answer(id, qos, reason, out);
         }
@@ -161,7 +199,7 @@ impl Session {
 
     /// Notes what became of a message. False if its exchange is over already.
     #[inline]
-    fn settle(&mut self, id: PacketId, qos: QoS, reason: ReasonCode) -> bool {
+    pub(crate) fn settle(&mut self, id: PacketId, qos: QoS, reason: ReasonCode) -> bool {
         match qos {
             // [MQTT5-4.3.3-9]
             QoS::ExactlyOnce if reason.is_error() => self.received.release(id),
@@ -172,7 +210,13 @@ impl Session {
     }
 
     #[inline]
-    fn answer<O: Outlet>(&mut self, id: PacketId, qos: QoS, reason: ReasonCode, out: &mut O) {
+    pub(crate) fn answer<O: Outlet>(
+        &mut self,
+        id: PacketId,
+        qos: QoS,
+        reason: ReasonCode,
+        out: &mut O,
+    ) {
         let Some(connection) = &mut self.connection else { return };
         let kind = match qos {
             QoS::AtMostOnce => return,

@@ -18,6 +18,8 @@ pub enum Stop {
     Malformed,
     /// The client does not read what it is sent.
     NotReading,
+    /// So many of its messages are not answered that no more are taken for now.
+    Unanswered,
 }
 
 /// How far [`Session::handle_bytes`] came.
@@ -44,6 +46,10 @@ impl Session {
         out: &mut O,
         mut count: impl FnMut(u8, usize),
     ) -> Handled {
+        let first = bytes.first().copied().unwrap_or_default();
+        if is_to_be_answered(first) && self.has_too_much_unanswered() {
+            return Handled { used: 0, stop: Stop::Unanswered };
+        }
         let mut used = 0;
         let mut topic = "";
         let stop = loop {
@@ -90,6 +96,12 @@ impl Session {
         };
         Handled { used, stop }
     }
+}
+
+/// Whether the packet that begins with this byte is a PUBLISH of QoS 1 or 2.
+#[inline(always)]
+fn is_to_be_answered(first_byte: u8) -> bool {
+    first_byte >> 4 == 3 && first_byte & 0b0110 != 0
 }
 
 /// Whether the packet that begins with this byte has to wait until what came before is done, so

@@ -46,6 +46,10 @@ drop_reasons! {
     NoSubscribers = "no_subscribers";
     /// A shared subscription had no member to take it.
     NoMember = "no_member";
+    /// The store did not take the message: the publisher was told.
+    StoreFailed = "store_failed";
+    /// The message was stored and cannot be read any more.
+    Damaged = "damaged";
     /// More retained or delayed messages than the configuration allows.
     QuotaExceeded = "quota_exceeded";
 }

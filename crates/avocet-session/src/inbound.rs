@@ -301,6 +301,11 @@ impl Session {
                 checked.map(|()| true)
             }
             Arrival::StillRouting => Ok(false),
+            Arrival::RoutingSince => {
+                self.check_receive_maximum()?;
+                self.owe(id, qos);
+                Ok(false)
+            }
             Arrival::Again => {
                 self.check_receive_maximum()?;
                 // [MQTT3-4.3.3-2] [MQTT5-4.3.3-10]

@@ -7,7 +7,7 @@ use std::{collections::VecDeque, iter::Peekable, sync::Arc};
 
 use avocet_mqtt::{Frame, Frames, PacketId, QoS, SubscriptionIdentifier, Transit, message::Shape};
 
-use crate::{Limits, log::Log, seldom::Empty, waiting::Waiting};
+use crate::{Limits, Place, log::Log, seldom::Empty, waiting::Waiting};
 
 /// How many identifiers there are: 1 to 65,535.
 const IDS: usize = 65_535;
@@ -25,6 +25,8 @@ enum Stage {
     Published(Waiting),
     /// The same, for a message whose bytes are in the log.
     Logged(Logged),
+    /// The same, for a message that is only in the store so far.
+    Absent(Place),
     /// PUBREL was sent; PUBCOMP is awaited. The message is the client's.
     Released,
     /// It is over: a hole.
@@ -45,6 +47,10 @@ struct Entry {
     log_bytes: u32,
     /// Sent on the present connection, not only on an earlier one.
     sent_here: bool,
+    /// The client may have got it once.
+    was_sent: bool,
+    /// Whatever is to be stored before it is sent, is.
+    is_recorded: bool,
 }
 
 impl Entry {
@@ -54,8 +60,18 @@ impl Entry {
         match &self.stage {
             Stage::Published(waiting) => Some(waiting.qos),
             Stage::Logged(logged) => Some(logged.qos),
-            Stage::Released | Stage::Done => None,
+            Stage::Absent(_) | Stage::Released | Stage::Done => None,
         }
+    }
+
+    /// What the store has of it.
+    fn stored(&self, is_oldest: bool) -> Option<Gone> {
+        let (place, bytes) = match &self.stage {
+            Stage::Published(waiting) => (waiting.place()?, waiting.message.len()),
+            Stage::Absent(place) => (*place, 0),
+            Stage::Logged(_) | Stage::Released | Stage::Done => return None,
+        };
+        Some(Gone { place, bytes, is_oldest })
     }
 
     #[inline]
@@ -69,7 +85,7 @@ impl Entry {
             Stage::Published(waiting) => {
                 waiting.qos < QoS::ExactlyOnce && waiting.shared().is_some_and(|it| wanted(it))
             }
-            Stage::Logged(_) | Stage::Released | Stage::Done => false,
+            Stage::Logged(_) | Stage::Absent(_) | Stage::Released | Stage::Done => false,
         }
     }
 }
@@ -82,6 +98,7 @@ pub(crate) enum Again<'i> {
         transit: Transit<'i>,
         qos: QoS,
         retain: bool,
+        dup: bool,
         identifiers: &'i [SubscriptionIdentifier],
     },
     /// A PUBREL.
@@ -105,6 +122,29 @@ pub(crate) struct Inflight {
     resend_from: usize,
     /// What the node's budget was last told.
     charged: u64,
+    /// Messages that are only in the store.
+    absent: usize,
+}
+
+/// What the store has of a message that is not in flight any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gone {
+    pub(crate) place: Place,
+    /// What it had in memory.
+    pub(crate) bytes: usize,
+    /// All that was sent before it is gone, too.
+    pub(crate) is_oldest: bool,
+}
+
+/// What PUBREC has brought about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// PUBREL may be sent.
+    Now,
+    /// The store has to know first that this message waits no longer.
+    Stored(Gone),
+    /// The same, and it is about to.
+    Pending,
 }
 
 /// An acknowledgement that fits no message.
@@ -140,6 +180,93 @@ impl Inflight {
             bytes: 0,
             resend_from: 0,
             charged: 0,
+            absent: 0,
+        }
+    }
+
+    /// What was in flight when it was stored: identifiers with the place of their message, or
+    /// without it if PUBREC has come.
+    pub(crate) fn restore(sent: &[(PacketId, Option<Place>)]) -> Self {
+        let mut sent: Vec<_> = sent.iter().map(|(id, place)| (id.get(), *place)).collect();
+        sent.sort_unstable_by_key(|(id, _)| *id);
+        // Identifiers were given one after the other: the first is behind the widest gap.
+        let gap = |index: usize| {
+            let before = sent[(index + sent.len() - 1) % sent.len()].0;
+            (usize::from(sent[index].0) + IDS - usize::from(before) - 1) % IDS
+        };
+        let first = (0..sent.len()).max_by_key(|index| gap(*index)).unwrap_or(0);
+        sent.rotate_left(first);
+        let mut inflight = Self::new();
+        inflight.first_id = sent.first().map_or(1, |(id, _)| *id);
+        for (id, place) in sent {
+            let entry = |stage| Entry {
+                stage,
+                log_bytes: 0,
+                sent_here: false,
+                was_sent: true,
+                is_recorded: true,
+            };
+            while inflight.next_id().get() != id {
+                inflight.ring.push_back(entry(Stage::Done));
+            }
+            inflight.ring.push_back(entry(place.map_or(Stage::Released, Stage::Absent)));
+            inflight.count += 1;
+            inflight.absent += usize::from(place.is_some());
+        }
+        inflight
+    }
+
+    /// A message has come from the store, to be sent again if it was in flight.
+    pub(crate) fn fill(&mut self, waiting: Waiting) -> Result<(), Waiting> {
+        let is_its = |entry: &&mut Entry| match (&entry.stage, waiting.place()) {
+            (Stage::Absent(place), Some(found)) => *place == found,
+            (Stage::Absent(_) | Stage::Published(_), _)
+            | (Stage::Logged(_) | Stage::Released | Stage::Done, _) => false,
+        };
+        if self.absent == 0 {
+            return Err(waiting);
+        }
+        let Some(entry) = self.ring.iter_mut().find(is_its) else { return Err(waiting) };
+        self.absent -= 1;
+        self.bytes += waiting.message.len();
+        entry.stage = Stage::Published(waiting);
+        Ok(())
+    }
+
+    /// Takes out a message that the store should have had by now, up to this place, or any.
+    pub(crate) fn discard_absent(&mut self, up_to: u64, any: bool) -> Option<Gone> {
+        if self.absent == 0 {
+            return None;
+        }
+        let index = self.ring.iter().position(
+            |entry| matches!(entry.stage, Stage::Absent(place) if any || place.0 <= up_to),
+        )?;
+        let gone = self.ring[index].stored(false);
+        self.remove(index);
+        gone
+    }
+
+    /// What is to be stored before an entry is sent, is stored.
+    pub(crate) fn recorded(&mut self, id: PacketId) {
+        let Some(index) = self.index_of(id) else { return };
+        let entry = &mut self.ring[index];
+        if entry.is_done() {
+            return;
+        }
+        entry.is_recorded = true;
+        if entry.sent_here {
+            // It had a place in the window only.
+            entry.sent_here = false;
+            self.outstanding -= 1;
+            self.resend_from = self.resend_from.min(index);
+        }
+    }
+
+    /// [`push`](Self::push) of a message that is sent once that is stored.
+    pub(crate) fn push_unrecorded(&mut self, waiting: Waiting) {
+        self.push(waiting);
+        if let Some(entry) = self.ring.back_mut() {
+            (entry.was_sent, entry.is_recorded) = (false, false);
         }
     }
 
@@ -241,20 +368,31 @@ impl Inflight {
 
     #[inline]
     fn enter(&mut self, stage: Stage, log_bytes: u32) {
-        self.ring.push_back(Entry { stage, log_bytes, sent_here: true });
+        self.ring.push_back(Entry {
+            stage,
+            log_bytes,
+            sent_here: true,
+            was_sent: true,
+            is_recorded: true,
+        });
         self.count += 1;
         self.outstanding += 1;
     }
 
-    /// PUBACK, or a PUBREC that refuses: the message is done.
+    /// PUBACK, or a PUBREC that refuses: the message is done. Tells what the store has of it.
     #[inline]
-    pub(crate) fn complete(&mut self, id: PacketId, qos: QoS) -> Result<(), Mismatch> {
+    pub(crate) fn complete(&mut self, id: PacketId, qos: QoS) -> Result<Option<Gone>, Mismatch> {
         let index = self.index_of(id).ok_or(Mismatch::Unknown)?;
         let entry = &self.ring[index];
+        let stored = entry.stored(index == 0);
         match entry.published() {
             Some(published) if published == qos => {
                 drop(self.remove(index));
-                Ok(())
+                Ok(stored)
+            }
+            None if stored.is_some() => {
+                drop(self.remove(index));
+                Ok(stored)
             }
             None if entry.is_done() => Err(Mismatch::Unknown),
             Some(_) | None => Err(Mismatch::WrongStage),
@@ -304,14 +442,17 @@ impl Inflight {
     }
 
     /// PUBREC: the message is the client's now, if it was not already.
-    pub(crate) fn release(&mut self, id: PacketId) -> Result<(), Mismatch> {
+    pub(crate) fn release(&mut self, id: PacketId) -> Result<Release, Mismatch> {
         let index = self.index_of(id).ok_or(Mismatch::Unknown)?;
         let entry = &mut self.ring[index];
+        let stored = entry.stored(false);
         match entry.published() {
             Some(QoS::ExactlyOnce) => {}
             Some(QoS::AtLeastOnce | QoS::AtMostOnce) => return Err(Mismatch::WrongStage),
             None if entry.is_done() => return Err(Mismatch::Unknown),
-            None => return Ok(()),
+            None if stored.is_some() => self.absent -= 1,
+            None if entry.is_recorded => return Ok(Release::Now),
+            None => return Ok(Release::Pending),
         }
         // The PUBREL goes out on this connection, even if the PUBLISH was of an earlier one.
         self.outstanding += usize::from(!entry.sent_here);
@@ -320,7 +461,8 @@ impl Inflight {
         if let Stage::Published(waiting) = std::mem::replace(&mut entry.stage, Stage::Released) {
             self.bytes -= waiting.message.len();
         }
-        Ok(())
+        entry.is_recorded = stored.is_none();
+        Ok(stored.map_or(Release::Now, Release::Stored))
     }
 
     /// PUBCOMP: the exchange is over.
@@ -328,7 +470,9 @@ impl Inflight {
         let index = self.index_of(id).ok_or(Mismatch::Unknown)?;
         match &self.ring[index].stage {
             Stage::Released => {}
-            Stage::Published(_) | Stage::Logged(_) => return Err(Mismatch::WrongStage),
+            Stage::Published(_) | Stage::Logged(_) | Stage::Absent(_) => {
+                return Err(Mismatch::WrongStage);
+            }
             Stage::Done => return Err(Mismatch::Unknown),
         }
         self.remove(index);
@@ -352,7 +496,11 @@ impl Inflight {
         if self.count == self.outstanding {
             return None;
         }
-        let sent = |entry: &Entry| entry.is_done() || entry.sent_here;
+        // A message that the store does not know of yet is not overtaken by those behind it.
+        let sent = |entry: &Entry| {
+            entry.is_done()
+                || (entry.sent_here && (entry.is_recorded || entry.published().is_none()))
+        };
         // [MQTT3-4.6.0-1] [MQTT5-4.6.0-1]
         while sent(self.ring.get(self.resend_from)?) {
             self.resend_from += 1;
@@ -363,6 +511,10 @@ impl Inflight {
         if full && entry.published().is_some() {
             return None;
         }
+        if !entry.is_recorded || matches!(entry.stage, Stage::Absent(_)) {
+            return None;
+        }
+        let dup = std::mem::replace(&mut entry.was_sent, true);
         entry.sent_here = true;
         self.outstanding += 1;
         self.resend_from += 1;
@@ -371,25 +523,28 @@ impl Inflight {
                 transit: Transit::from_shared(&waiting.message),
                 qos: waiting.qos,
                 retain: waiting.retain,
+                dup,
                 identifiers: waiting.identifiers(),
             },
             Stage::Logged(logged) => Again::Publish {
                 transit: transit(&self.log, *logged, entry.log_bytes),
                 qos: logged.qos,
                 retain: false,
+                dup,
                 identifiers: &[],
             },
             // [MQTT5-4.3.3-6]
-            Stage::Released | Stage::Done => Again::Release,
+            Stage::Absent(_) | Stage::Released | Stage::Done => Again::Release,
         };
         Some((id, again))
     }
 
-    /// Takes out a message that cannot be sent.
-    pub(crate) fn discard(&mut self, id: PacketId) {
-        if let Some(index) = self.index_of(id).filter(|index| !self.ring[*index].is_done()) {
-            self.remove(index);
-        }
+    /// Takes out a message that cannot be sent. Tells what the store has of it.
+    pub(crate) fn discard(&mut self, id: PacketId) -> Option<Gone> {
+        let index = self.index_of(id).filter(|index| !self.ring[*index].is_done())?;
+        let gone = self.ring[index].stored(index == 0);
+        self.remove(index);
+        gone
     }
 
     /// Takes all messages out, in order.
@@ -402,7 +557,7 @@ impl Inflight {
                 let message = Arc::clone(transit(&log, logged, entry.log_bytes).share());
                 Some(Waiting::plain(message, logged.qos))
             }
-            Stage::Released | Stage::Done => None,
+            Stage::Absent(_) | Stage::Released | Stage::Done => None,
         })
     }
 
@@ -429,8 +584,10 @@ impl Inflight {
         let stage = std::mem::replace(&mut entry.stage, Stage::Done);
         self.count -= 1;
         self.outstanding -= usize::from(entry.sent_here);
-        if let Stage::Published(waiting) = &stage {
-            self.bytes -= waiting.message.len();
+        match &stage {
+            Stage::Published(waiting) => self.bytes -= waiting.message.len(),
+            Stage::Absent(_) => self.absent -= 1,
+            Stage::Logged(_) | Stage::Released | Stage::Done => {}
         }
         self.pop_holes();
         stage

@@ -6,6 +6,7 @@
 //!   and going, and [`Session::pump`], to be called when the connection takes bytes again;
 //! - [`mountpoint`]: the part of the topic tree that a listener's clients live in;
 //! - [`Outlet`]: where a session puts what it has for the client;
+//! - [`Change`], [`Claim`]: what a store is to keep of a session;
 //! - [`Actions`]: what it asks the broker to do;
 //! - [`Limits`]: what the operator allows;
 //! - [`DropReason`]: why a message was not delivered.
@@ -33,6 +34,7 @@ mod outlet;
 mod received;
 mod seldom;
 mod session;
+mod stored;
 mod subscriptions;
 mod waiting;
 
@@ -49,3 +51,4 @@ pub use mountpoint::{Mountpoint, MountpointTemplate};
 pub use outbound::{Delivery, Terms, Undelivered};
 pub use outlet::Outlet;
 pub use session::{Detached, Session};
+pub use stored::{Change, Claim, Place, Restored, StoredId, Then};

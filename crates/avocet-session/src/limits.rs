@@ -57,6 +57,10 @@ pub struct Limits {
     pub queue_messages_max: usize,
     /// Bytes in one session's queue.
     pub queue_bytes_max: usize,
+    /// Messages that a store keeps for one session, those in flight included.
+    pub stored_messages_max: u64,
+    /// Bytes of them.
+    pub stored_bytes_max: u64,
     /// What a full queue does.
     pub queue_full: QueueFull,
     /// Whether QoS 0 messages wait for a client without a connection.
@@ -87,6 +91,8 @@ impl Default for Limits {
             redirect: None,
             queue_messages_max: 1000,
             queue_bytes_max: 16 << 20,
+            stored_messages_max: 1_000_000,
+            stored_bytes_max: 1 << 30,
             queue_full: QueueFull::DropOldest,
             queue_qos0: true,
             budget: Budget::new(1 << 30),

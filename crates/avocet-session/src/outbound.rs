@@ -8,11 +8,12 @@ use avocet_mqtt::{
 };
 
 use crate::{
-    DropReason, Limits, Messages, Outlet, QueueFull, Session,
+    Change, DropReason, Limits, Messages, Outlet, Place, QueueFull, Session, StoredId, Then,
     alias::Naming,
     connection::Connection,
     inflight::{Again, Inflight, LOGGED_BYTES_MAX},
     outbox::{Outbox, Pushed},
+    stored::Stored,
     waiting::Waiting,
 };
 
@@ -51,6 +52,8 @@ pub struct Undelivered {
     pub subscription: Arc<str>,
     /// The message.
     pub message: Arc<ApplicationMessage>,
+    /// Where the store has it, to be released once another member has it.
+    pub stored: Option<(StoredId, Place)>,
 }
 
 impl Session {
@@ -63,8 +66,8 @@ impl Session {
         out: &mut O,
     ) -> Delivery {
         let sent = match messages {
-            Messages::One(..) => 0,
-            Messages::Run(run) => self.send_run(run, terms, out),
+            Messages::Run(run) if self.stored.is_none() => self.send_run(run, terms, out),
+            Messages::One(..) | Messages::Run(_) => 0,
         };
         if sent == messages.len() {
             return Delivery::Sent;
@@ -123,6 +126,10 @@ impl Session {
         let qos = transit.qos().min(terms.qos); // [MQTT3-3.8.4-6] [MQTT5-3.8.4-8]
         // [MQTT3-3.3.1-8] [MQTT3-3.3.1-9] [MQTT5-3.3.1-8] [MQTT5-3.3.1-12] [MQTT5-3.3.1-13]
         let retain = terms.retained || (terms.retain_as_published && transit.retain());
+        // What is retained was not published for this session.
+        if self.stored.is_some() && qos > QoS::AtMostOnce && !terms.retained {
+            return self.claim(waiting(transit, terms, qos, retain), out);
+        }
         // [MQTT3-3.1.2-5]
         let Some(connection) = self.connection.as_mut().filter(|c| c.is_open()) else {
             if qos == QoS::AtMostOnce && !self.limits.queue_qos0 {
@@ -161,6 +168,9 @@ impl Session {
     /// many bytes of topic, properties and payload; as far as can be told without the outlet.
     #[must_use]
     pub fn would_refuse(&self, bytes: usize) -> bool {
+        if self.stored.is_some() {
+            return self.limits.queue_full == QueueFull::Refuse && self.is_full(bytes);
+        }
         let at_once = self.outbox.is_empty()
             && self.connection.as_ref().is_some_and(|connection| {
                 connection.is_open() && self.inflight.has_window(connection.window, &self.limits)
@@ -195,25 +205,49 @@ impl Session {
             let Some((id, again)) = again else { break };
             let delivery = send_again(connection, id, &again, now, out);
             if delivery == Delivery::Dropped {
-                self.inflight.discard(id); // [MQTT5-3.1.2-25]
+                let gone = self.inflight.discard(id); // [MQTT5-3.1.2-25]
                 self.inflight.charge(&self.limits);
+                self.release_sent(gone, out);
+                return self.pump(now, out);
             }
         }
         while out.has_room() {
             let open = self.inflight.has_window(window, &self.limits);
             let Some(waiting) = self.outbox.pop(open, &self.limits) else { break };
-            send_waiting(connection, &mut self.inflight, waiting, now, out);
+            let stored = self.stored.as_deref_mut();
+            send_waiting(connection, &mut self.inflight, stored, waiting, now, out);
             self.inflight.charge(&self.limits);
+        }
+        self.ask_for_more(out);
+    }
+
+    /// What has to be stored before an identifier's next packet is sent, is stored.
+    pub(crate) fn send_recorded<O: Outlet>(&mut self, id: PacketId, now: Instant, out: &mut O) {
+        if let Some(inflight) = self.inflight.held() {
+            inflight.recorded(id);
+        }
+        if self.is_open() {
+            self.pump(now, out);
         }
     }
 
     fn queue<O: Outlet>(&mut self, waiting: Waiting, out: &mut O) -> Delivery {
-        let mut dropped =
-            |gone: &Waiting, reason| out.dropped(gone.message.topic(), gone.qos, reason);
-        let evicted = |gone: &Waiting| dropped(gone, DropReason::QueueFull);
+        if waiting.qos == QoS::AtMostOnce && self.is_full(waiting.message.len()) {
+            out.dropped(waiting.message.topic(), waiting.qos, DropReason::QueueFull);
+            return Delivery::Dropped;
+        }
+        let mut stored = self.stored.as_deref_mut();
+        let evicted = |gone: &Waiting| {
+            out.dropped(gone.message.topic(), gone.qos, DropReason::QueueFull);
+            if let Some(stored) = &mut stored {
+                stored.release(gone, out);
+            }
+        };
         let Pushed::Full(waiting) = self.outbox.push(waiting, &self.limits, evicted) else {
             return Delivery::Queued;
         };
+        let mut dropped =
+            |gone: &Waiting, reason| out.dropped(gone.message.topic(), gone.qos, reason);
         if waiting.qos == QoS::AtMostOnce || self.limits.queue_full == QueueFull::DropOldest {
             dropped(&waiting, DropReason::QueueFull);
             return Delivery::Dropped;
@@ -243,9 +277,14 @@ impl Session {
         if let Some(outbox) = self.outbox.held() {
             taken.extend(outbox.drain_shared(&self.limits, &wanted));
         }
+        let mut stored = self.stored.as_deref_mut();
         let undelivered = |waiting: Waiting| {
             let subscription = Arc::clone(waiting.shared()?);
-            Some(Undelivered { subscription, message: waiting.message })
+            let stored = stored.as_mut().zip(waiting.place()).map(|(stored, place)| {
+                stored.released(waiting.message.len());
+                (stored.id, place)
+            });
+            Some(Undelivered { subscription, message: waiting.message, stored })
         };
         taken.into_iter().filter_map(undelivered).collect()
     }
@@ -255,6 +294,9 @@ impl Session {
         let waiting = self.outbox.held().map(|outbox| outbox.drain(&self.limits));
         for waiting in sent.into_iter().flatten().chain(waiting.into_iter().flatten()) {
             out.dropped(waiting.message.topic(), waiting.qos, DropReason::SessionEnded);
+            if let (Some(stored), Some(_)) = (&mut self.stored, waiting.place()) {
+                stored.released(waiting.message.len());
+            }
         }
     }
 }
@@ -287,6 +329,7 @@ fn waiting(transit: &Transit<'_>, terms: &Terms<'_>, qos: QoS, retain: bool) -> 
 fn send_waiting<O: Outlet>(
     connection: &mut Connection,
     inflight: &mut Inflight,
+    mut stored: Option<&mut Stored>,
     waiting: Waiting,
     now: Instant,
     out: &mut O,
@@ -294,16 +337,36 @@ fn send_waiting<O: Outlet>(
     let transit = Transit::from_shared(&waiting.message);
     let Some(mut publish) = transit.to_publish(now) else {
         // [MQTT5-3.3.2-5]
-        return out.dropped(transit.topic(), waiting.qos, DropReason::Expired);
+        out.dropped(transit.topic(), waiting.qos, DropReason::Expired);
+        return stored.into_iter().for_each(|stored| stored.release(&waiting, out));
     };
+    let placed = stored.as_ref().and_then(|stored| Some((stored.id, waiting.place()?)));
+    if let (Some((stored, place)), QoS::ExactlyOnce) = (placed, waiting.qos) {
+        let packet_id = inflight.next_id();
+        drop(transit);
+        inflight.push_unrecorded(waiting);
+        let change = Change::Send { packet_id, place };
+        return out.record(stored, change, Some(Then::Send(packet_id)));
+    }
     let acknowledged = waiting.qos > QoS::AtMostOnce;
     publish.qos = waiting.qos;
     publish.retain = waiting.retain;
     publish.packet_id = acknowledged.then(|| inflight.next_id());
     publish.subscription_identifiers = Cow::Borrowed(waiting.identifiers());
+    let packet_id = publish.packet_id;
+    if placed.is_some() {
+        // [MQTT3-3.3.1-1] [MQTT5-3.3.1-1]
+        publish.dup = stored.as_mut().is_some_and(|stored| stored.may_be_again());
+    }
     let delivery = transmit(connection, publish, transit.shared_if_large(), out);
     drop(transit);
-    if acknowledged && delivery == Delivery::Sent {
+    if delivery == Delivery::Dropped {
+        return stored.iter_mut().for_each(|stored| stored.release(&waiting, out));
+    }
+    if let (Some((stored, place)), Some(packet_id)) = (placed, packet_id) {
+        out.record(stored, Change::Send { packet_id, place }, None);
+    }
+    if acknowledged {
         inflight.push(waiting);
     }
 }
@@ -316,13 +379,13 @@ fn send_again<O: Outlet>(
     now: Instant,
     out: &mut O,
 ) -> Delivery {
-    let Again::Publish { transit, qos, retain, identifiers } = again else {
+    let Again::Publish { transit, qos, retain, dup, identifiers } = again else {
         out.send_ack(AckKind::Pubrel, id);
         return Delivery::Sent;
     };
     // [MQTT5-4.3.3-7]: it may have expired since.
     let mut publish = transit.to_publish_again(now);
-    publish.dup = true; // [MQTT3-3.3.1-1] [MQTT5-3.3.1-1]
+    publish.dup = *dup; // [MQTT3-3.3.1-1] [MQTT5-3.3.1-1]
     publish.qos = *qos;
     publish.retain = *retain;
     publish.packet_id = Some(id);

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use avocet_mqtt::QoS;
 
-use crate::{Limits, QueueFull, seldom::Empty, waiting::Waiting};
+use crate::{Limits, Place, QueueFull, seldom::Empty, waiting::Waiting};
 
 /// What an entry costs beside its message's bytes: this record, roughly.
 const ENTRY_BYTES: usize = 64;
@@ -99,6 +99,58 @@ impl Outbox {
             self.acknowledged.push_back((self.sequence, waiting));
         }
         Pushed::Queued
+    }
+
+    /// Adds a message that the store has, whatever the bounds: the window on the store is one.
+    pub(crate) fn push_stored(&mut self, waiting: Waiting, limits: &Limits) {
+        let bytes = cost(&waiting);
+        limits.budget.settle(&mut 0, bytes as u64);
+        self.bytes += bytes;
+        self.sequence += 1;
+        self.acknowledged.push_back((self.sequence, waiting));
+    }
+
+    /// Takes out the oldest message that the store has.
+    pub(crate) fn pop_stored(&mut self, limits: &Limits) -> Option<Waiting> {
+        let index = self.acknowledged.iter().position(|(_, it)| it.place().is_some())?;
+        let (_, waiting) = self.acknowledged.remove(index)?;
+        self.took(&waiting, limits);
+        Some(waiting)
+    }
+
+    /// Takes out the oldest of QoS 0.
+    pub(crate) fn pop_qos0(&mut self, limits: &Limits) -> Option<Waiting> {
+        let (_, waiting) = self.qos0.pop_front()?;
+        self.took(&waiting, limits);
+        Some(waiting)
+    }
+
+    pub(crate) fn qos0_len(&self) -> usize {
+        self.qos0.len()
+    }
+
+    pub(crate) fn qos0_bytes(&self) -> usize {
+        self.qos0_bytes
+    }
+
+    /// How many there may be that the store has.
+    pub(crate) fn stored_len(&self) -> usize {
+        self.acknowledged.len()
+    }
+
+    /// Takes out what the store has, but for the first so many; tells the first of their places.
+    pub(crate) fn unload(&mut self, kept: usize, limits: &Limits) -> Option<Place> {
+        let mut stored = 0;
+        let (gone, left): (VecDeque<_>, _) =
+            std::mem::take(&mut self.acknowledged).into_iter().partition(|(_, waiting)| {
+                stored += usize::from(waiting.place().is_some());
+                waiting.place().is_some() && stored > kept
+            });
+        self.acknowledged = left;
+        for (_, waiting) in &gone {
+            self.took(waiting, limits);
+        }
+        gone.iter().filter_map(|(_, waiting)| waiting.place()).min()
     }
 
     /// The next message to send; QoS 1/2 only if `window` is open. Order within a QoS is kept.

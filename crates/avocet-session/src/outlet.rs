@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use avocet_mqtt::{AckKind, ApplicationMessage, Frames, Packet, PacketId, Publish, QoS};
 
-use crate::DropReason;
+use crate::{Change, Claim, DropReason, StoredId, Then};
 
 /// A session's way out. Packets are written in place, in order: an action for each would cost an
 /// allocation a message.
@@ -35,6 +35,16 @@ pub trait Outlet {
     /// A message will not reach this client, or was not taken from it. `qos` is what it would have
     /// been delivered with, or was published with.
     fn dropped(&mut self, topic: &str, qos: QoS, reason: DropReason);
+
+    /// A stored session has changed. Changes are stored in the order in which they are told; `then`
+    /// waits until this one is.
+    fn record(&mut self, _session: StoredId, _change: Change, _then: Option<Then>) {}
+
+    /// A stored session has a right to the message that is being published.
+    fn claim(&mut self, _session: StoredId, _claim: Claim) {}
+
+    /// A stored session has room for more messages from the store.
+    fn load(&mut self) {}
 
     /// The client acknowledged what it was not sent, or has acknowledged before.
     fn missed(&mut self, _kind: AckKind) {}

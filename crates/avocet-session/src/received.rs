@@ -14,6 +14,8 @@ enum Stage {
     Routing,
     /// PUBREC was sent; PUBREL is awaited.
     Received,
+    /// PUBREL has come, and is to be stored before PUBCOMP is sent.
+    Forgetting,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +40,8 @@ pub(crate) enum Arrival {
     First,
     /// It is being routed; the answer will come.
     StillRouting,
+    /// It is being routed since it came on an earlier connection.
+    RoutingSince,
     /// It was routed; answer again.
     Again,
 }
@@ -57,7 +61,8 @@ impl Received {
             .entry(id)
             .and_modify(|entry| {
                 arrival = match entry.stage {
-                    Stage::Routing => Arrival::StillRouting,
+                    Stage::Routing if !entry.came_here => Arrival::RoutingSince,
+                    Stage::Routing | Stage::Forgetting => Arrival::StillRouting,
                     Stage::Received => Arrival::Again,
                 };
             })
@@ -96,6 +101,34 @@ impl Received {
         true
     }
 
+    /// The exchange is over once that is stored. `None` if there is none, false if it has been told
+    /// before.
+    pub(crate) fn forget(&mut self, id: PacketId) -> Option<bool> {
+        let entry = self.entries.get_mut(&id)?;
+        let is_new = entry.stage != Stage::Forgetting;
+        entry.stage = Stage::Forgetting;
+        self.outstanding += usize::from(!entry.came_here);
+        entry.came_here = true;
+        Some(is_new)
+    }
+
+    /// That an exchange is over is stored. Whether the client is to be told on this connection.
+    pub(crate) fn forgotten(&mut self, id: PacketId) -> bool {
+        let came_here = self.came_here(id);
+        self.release(id);
+        came_here
+    }
+
+    /// Whether the client has said something of it on the present connection.
+    pub(crate) fn came_here(&self, id: PacketId) -> bool {
+        self.entries.get(&id).is_some_and(|entry| entry.came_here)
+    }
+
+    /// A message that was received before the broker was started.
+    pub(crate) fn restore(&mut self, id: PacketId) {
+        self.entries.insert(id, Entry { stage: Stage::Received, came_here: false });
+    }
+
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -106,11 +139,15 @@ impl Received {
     }
 
     /// The connection is gone; gives memory back. A message whose routing its end cut short counts
-    /// as received: it was handed to the broker.
-    pub(crate) fn disconnected(&mut self) {
+    /// as received: it was handed to the broker. If the session is stored, the store has not told
+    /// yet what has become of it.
+    pub(crate) fn disconnected(&mut self, is_stored: bool) {
         self.outstanding = 0;
         for entry in self.entries.values_mut() {
-            *entry = Entry { stage: Stage::Received, came_here: false };
+            entry.came_here = false;
+            if !is_stored {
+                entry.stage = Stage::Received;
+            }
         }
         self.entries.shrink_to_fit();
     }

@@ -19,6 +19,7 @@ use crate::{
     outbox::Outbox,
     received::Received,
     seldom::Seldom,
+    stored::Stored,
     subscriptions::{Held, Subscriptions},
 };
 
@@ -35,6 +36,8 @@ pub struct Session {
     pub(crate) received: Seldom<Received>,
     pub(crate) outbox: Seldom<Outbox>,
     pub(crate) connection: Option<Box<Connection>>,
+    /// If a store keeps it.
+    pub(crate) stored: Option<Box<Stored>>,
 }
 
 /// What a connection left behind.
@@ -61,6 +64,7 @@ impl Session {
             received: Seldom::default(),
             outbox: Seldom::default(),
             connection: None,
+            stored: None,
         }
     }
 
@@ -120,6 +124,34 @@ impl Session {
         self.subscriptions.iter().map(|(filter, _)| filter)
     }
 
+    /// How long it lives without a connection, in seconds; `u32::MAX` = for ever.
+    #[must_use]
+    pub fn expiry_interval(&self) -> u32 {
+        self.expiry_interval
+    }
+
+    /// The will of the attached connection.
+    #[must_use]
+    pub fn will(&self) -> Option<&Will> {
+        self.connection.as_ref()?.will.as_deref()
+    }
+
+    /// Messages of QoS 1 and 2 that the broker has not answered.
+    #[inline]
+    #[must_use]
+    pub fn unanswered(&self) -> u64 {
+        self.connection.as_ref().map_or(0, |connection| connection.answers.unanswered())
+    }
+
+    /// Whether so many of them are not answered that no more are taken. A client of 5.0 knows how
+    /// many it may send.
+    #[inline]
+    #[must_use]
+    pub fn has_too_much_unanswered(&self) -> bool {
+        self.unanswered() >= u64::from(self.limits.receive_maximum.get())
+            && self.version().is_some_and(|version| version < ProtocolVersion::V5)
+    }
+
     /// Whether this filter is subscribed.
     #[must_use]
     pub fn is_subscribed(&self, filter: &str) -> bool {
@@ -148,7 +180,9 @@ impl Session {
     #[inline]
     #[must_use]
     pub fn has_waiting(&self) -> bool {
-        !self.outbox.is_empty() || self.inflight.has_unsent()
+        !self.outbox.is_empty()
+            || self.inflight.has_unsent()
+            || self.stored.as_ref().is_some_and(|stored| stored.wants(0))
     }
 
     /// QoS 1 and 2 messages sent and not acknowledged.
@@ -215,7 +249,9 @@ impl Session {
             u32::MAX => None,
             seconds => Some(Duration::from_secs(u64::from(seconds))),
         };
-        Detached { will, expires_after, undelivered: self.take_shared() }
+        let undelivered = self.take_shared();
+        self.unload();
+        Detached { will, expires_after, undelivered }
     }
 
     /// What is exchanged with a connection ends with it.
@@ -224,7 +260,7 @@ impl Session {
             inflight.disconnected();
         }
         if let Some(received) = self.received.held() {
-            received.disconnected();
+            received.disconnected(self.stored.is_some());
         }
     }
 
@@ -241,14 +277,19 @@ impl Session {
         undelivered
     }
 
-    /// Records what the broker did with a SUBSCRIBE and answers it ([MQTT3-3.8.4-1],
-    /// [MQTT5-3.8.4-1]).
+    /// Notes what the broker did with a SUBSCRIBE, and answers it.
     pub fn handle_subscribed<O: Outlet>(
         &mut self,
         request: &Subscribe,
         results: &[ReasonCode],
         out: &mut O,
     ) {
+        self.note_subscribed(request, results);
+        self.answer_subscribe(request, results, out);
+    }
+
+    /// Notes what the broker did with a SUBSCRIBE.
+    pub fn note_subscribed(&mut self, request: &Subscribe, results: &[ReasonCode]) {
         for (subscription, reason) in request.subscriptions.iter().zip(results) {
             if !reason.is_error() {
                 let held = Held {
@@ -258,6 +299,15 @@ impl Session {
                 self.subscriptions.insert(&subscription.filter, held);
             }
         }
+    }
+
+    /// Answers a SUBSCRIBE ([MQTT3-3.8.4-1], [MQTT5-3.8.4-1]).
+    pub fn answer_subscribe<O: Outlet>(
+        &mut self,
+        request: &Subscribe,
+        results: &[ReasonCode],
+        out: &mut O,
+    ) {
         let suback = Suback {
             // [MQTT3-2.3.1-7] [MQTT5-2.2.1-6] [MQTT3-3.8.4-2] [MQTT5-3.8.4-2]
             packet_id: request.packet_id,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use avocet_mqtt::{ApplicationMessage, QoS, SubscriptionIdentifier};
 
-use crate::Terms;
+use crate::{Place, Terms};
 
 /// A message with all that is needed to send it to this client.
 #[derive(Clone, Debug)]
@@ -17,10 +17,11 @@ pub(crate) struct Waiting {
     rare: Option<Box<Rare>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Rare {
     identifiers: Box<[SubscriptionIdentifier]>,
     shared: Option<Arc<str>>,
+    place: Option<Place>,
 }
 
 impl Waiting {
@@ -34,7 +35,7 @@ impl Waiting {
         let rare = !terms.identifiers.is_empty() || terms.shared.is_some();
         let rare = rare.then(|| {
             let identifiers = Box::from(terms.identifiers);
-            Box::new(Rare { identifiers, shared: terms.shared.cloned() })
+            Box::new(Rare { identifiers, shared: terms.shared.cloned(), place: None })
         });
         Self { message, qos, retain, rare }
     }
@@ -47,6 +48,18 @@ impl Waiting {
     /// Of the subscriptions that brought it.
     pub(crate) fn identifiers(&self) -> &[SubscriptionIdentifier] {
         self.rare.as_ref().map_or(&[], |rare| &rare.identifiers)
+    }
+
+    /// The same, that waits at this place in the store.
+    pub(crate) fn at(mut self, place: Place) -> Self {
+        self.rare.get_or_insert_default().place = Some(place);
+        self
+    }
+
+    /// Where the store has it, if it does.
+    #[inline]
+    pub(crate) fn place(&self) -> Option<Place> {
+        self.rare.as_ref()?.place
     }
 
     /// The shared subscription that brought it.

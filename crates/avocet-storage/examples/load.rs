@@ -114,7 +114,7 @@ fn stand(session: SessionNumber, number: u64) -> Command<'static> {
 }
 
 fn publish(session: SessionNumber) -> Command<'static> {
-    let claims = vec![Claim { session, flags: 1, identifiers: Vec::new() }];
+    let claims = vec![Claim { session, flags: 1, identifiers: Vec::new(), shared: None }];
     Command::Publish { message: message(), claims, from: None }
 }
 

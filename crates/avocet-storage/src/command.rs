@@ -30,6 +30,11 @@ pub struct Place(pub u64);
 )]
 pub struct Time(pub u64);
 
+impl Time {
+    /// Later than all others.
+    pub const NEVER: Self = Self(u64::MAX);
+}
+
 /// A message as it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message<'a> {
@@ -53,6 +58,8 @@ pub struct Claim {
     pub flags: u8,
     /// Subscription identifiers to be sent with it.
     pub identifiers: Vec<u32>,
+    /// The shared subscription that brought it, if one did.
+    pub shared: Option<String>,
 }
 
 /// What a subscription was made with.
@@ -73,6 +80,8 @@ pub struct Standing {
     pub expiry: u32,
     /// When the connection ended, if there is none.
     pub left_at: Option<Time>,
+    /// It ended because the process did: what was sent last may not be known here.
+    pub was_cut: bool,
     /// By filter, as it was subscribed to.
     pub subscriptions: BTreeMap<String, Terms>,
     /// Packet identifiers of QoS 2 that have come, up to PUBREL.
@@ -87,8 +96,9 @@ pub struct Standing {
 pub enum Purpose {
     /// The time.
     Delayed,
-    /// The time or the end of a session, whichever comes first.
-    Will(SessionNumber),
+    /// The time or the end of a session, whichever comes first. While the client is there the time
+    /// is [`Time::NEVER`], and it is so many seconds from when it goes.
+    Will(SessionNumber, u32),
 }
 
 /// One step.
@@ -114,6 +124,8 @@ pub enum Command<'a> {
         expiry: u32,
         /// When it went; nothing if it is there.
         left_at: Option<Time>,
+        /// Whether it went because the process ended.
+        was_cut: bool,
     },
     /// A subscription is made, or made anew.
     Subscribe {

@@ -146,7 +146,7 @@ fn stand(client_id: &str) -> Command<'static> {
 
 fn publish(packet: &[u8], expires_at: Option<Time>) -> Command<'_> {
     let message = Message { received_at: Time(1), expires_at, flags: 1, packet };
-    let claims = vec![Claim { session: SESSION, flags: 1, identifiers: vec![3] }];
+    let claims = vec![Claim { session: SESSION, flags: 1, identifiers: vec![3], shared: None }];
     Command::Publish { message, claims, from: None }
 }
 

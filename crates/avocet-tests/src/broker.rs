@@ -27,6 +27,34 @@ pub struct Broker {
     log: Arc<Mutex<String>>,
     ready: String,
     data_dir: Option<PathBuf>,
+    is_folder_ours: bool,
+}
+
+/// A broker that does not serve yet.
+#[derive(Debug)]
+pub struct Starting {
+    broker: Broker,
+    line: mpsc::Receiver<Option<String>>,
+}
+
+impl Starting {
+    /// Waits until it serves.
+    pub fn ready(self) -> Broker {
+        let Self { mut broker, line } = self;
+        let Ok(Some(ready)) = line.recv_timeout(deadline::ANSWER) else {
+            panic!("{} did not become ready; its log:\n{}", executable().display(), broker.log());
+        };
+        broker.ready = ready;
+        if broker.has_listener("tcp.default") {
+            broker.address = broker.listener("tcp.default");
+        }
+        broker
+    }
+
+    /// Ends it as [`Broker::kill`] does, wherever it is.
+    pub fn kill(mut self) {
+        self.broker.kill();
+    }
 }
 
 impl Broker {
@@ -49,35 +77,43 @@ impl Broker {
         env::var_os(FOREIGN).is_some()
     }
 
+    /// Starts the executable on a folder that outlives it.
+    pub fn start_in(data_dir: &Path, settings: &[&str]) -> Self {
+        Self::launch_in(data_dir, settings).ready()
+    }
+
+    /// As [`Self::start_in`], without waiting until it serves.
+    pub fn launch_in(data_dir: &Path, settings: &[&str]) -> Starting {
+        Self::launch(data_dir, settings, None)
+    }
+
     fn start_avocet(settings: &[&str], file: Option<&str>) -> Self {
-        let executable = executable();
-        let mut command = Command::new(&executable);
+        let data_dir = temporary_folder();
+        let mut broker = Self::launch(&data_dir, settings, file).ready();
+        broker.is_folder_ours = true;
+        broker
+    }
+
+    fn launch(data_dir: &Path, settings: &[&str], file: Option<&str>) -> Starting {
+        let mut command = Command::new(executable());
         command.args(["start", "--set", "listeners.tcp.default.bind=127.0.0.1:0"]);
         command.args(["--set", "http.bind=127.0.0.1:0"]);
         command.args(file.iter().flat_map(|file| ["-c", *file]));
-        let data_dir = temporary_folder();
         command.arg("--set").arg(format!("node.data_dir={}", data_dir.display()));
         command.args(settings.iter().flat_map(|setting| ["--set", *setting]));
         let mut broker = Self::spawn(command.stdout(Stdio::piped()));
+        broker.data_dir = Some(data_dir.to_owned());
         let child = broker.child.as_mut().expect("the broker was just started");
         let stdout = child.stdout.take().expect("standard output is piped");
-        let (sender, receiver) = mpsc::sync_channel(1);
+        let (sender, line) = mpsc::sync_channel(1);
         thread::spawn(move || {
             let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
             let ready = lines.find(|line| line.starts_with("ready "));
-            // The receiver is gone only when the test has failed already.
+            // The receiver is gone only when nobody waits for the broker.
             drop(sender.send(ready));
             lines.for_each(drop);
         });
-        let Ok(Some(ready)) = receiver.recv_timeout(deadline::ANSWER) else {
-            panic!("{} did not become ready; its log:\n{}", executable.display(), broker.log());
-        };
-        broker.ready = ready;
-        broker.data_dir = Some(data_dir);
-        if broker.has_listener("tcp.default") {
-            broker.address = broker.listener("tcp.default");
-        }
-        broker
+        Starting { broker, line }
     }
 
     /// The address of a listener, by its name in the ready line.
@@ -134,7 +170,9 @@ impl Broker {
     fn running(address: &str) -> Self {
         let resolved = address.to_socket_addrs().ok().and_then(|mut found| found.next());
         let address = resolved.unwrap_or_else(|| panic!("{FOREIGN}={address} is no host:port"));
-        Self { address, child: None, log: Arc::default(), ready: String::new(), data_dir: None }
+        let log = Arc::default();
+        let ready = String::new();
+        Self { address, child: None, log, ready, data_dir: None, is_folder_ours: false }
     }
 
     fn spawn(command: &mut Command) -> Self {
@@ -151,7 +189,8 @@ impl Broker {
             }
         });
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self { address, child: Some(child), log, ready: String::new(), data_dir: None }
+        let (child, ready) = (Some(child), String::new());
+        Self { address, child, log, ready, data_dir: None, is_folder_ours: false }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -200,6 +239,15 @@ impl Broker {
         let done = || (self.log().matches(word).count() > before).then_some(());
         let told = deadline::poll(deadline::ANSWER, done);
         assert!(told.is_some(), "no {word:?} after SIGHUP:\n{}", self.log());
+    }
+
+    /// Ends the broker with SIGKILL, and waits until it is gone.
+    pub fn kill(&mut self) {
+        if let Some(child) = &mut self.child {
+            // Both fail only when the broker has ended already.
+            drop(child.kill());
+            drop(child.wait());
+        }
     }
 
     fn signal(&self, name: &str) {
@@ -259,12 +307,8 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            // Both fail only when the broker has ended already.
-            drop(child.kill());
-            drop(child.wait());
-        }
-        if let Some(data_dir) = &self.data_dir {
+        self.kill();
+        if let (Some(data_dir), true) = (&self.data_dir, self.is_folder_ours) {
             // What stays behind is in the system's folder for such things.
             drop(std::fs::remove_dir_all(data_dir));
         }

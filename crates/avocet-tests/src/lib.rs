@@ -10,10 +10,12 @@
 //! - [`process`]: the executable run to its end;
 //! - [`foreign`]: runs clients that are not ours, or notes that they were not run;
 //! - [`version`]: the protocol versions and the loop over them;
-//! - [`deadline`]: how long anything may take.
+//! - [`deadline`]: how long anything may take;
+//! - [`crash`]: a broker that is killed again and again, and what it must not lose.
 
 pub mod authority;
 pub mod broker;
+pub mod crash;
 pub mod deadline;
 pub mod foreign;
 pub mod packet;

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context, bail};
@@ -10,10 +10,16 @@ use anyhow::{Context, bail};
 /// The directory, held for as long as this value lives.
 #[derive(Debug)]
 pub(crate) struct DataDir {
+    path: PathBuf,
     _lock: File,
 }
 
 impl DataDir {
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Makes the directory if it is not there, and takes it for this process.
     ///
     /// # Errors
@@ -33,7 +39,7 @@ impl DataDir {
                 format!("cannot write to the data directory {shown} (node.data_dir)")
             })?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { _lock: lock }),
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
             Err(TryLockError::WouldBlock) => {
                 bail!("the data directory {shown} (node.data_dir) is in use by another process")
             }

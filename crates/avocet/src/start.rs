@@ -7,8 +7,14 @@ use avocet::{
     Broker, HttpConfig, HttpListener, HttpServer,
     config::{Config, LogConfig, LogFormat, LogLevel},
 };
+use avocet_broker::config::DurabilityChoice;
+use avocet_storage::{
+    disk::Folder,
+    log::Durability,
+    store::{self, EmbeddedStore, Store},
+};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::{info, level_filters::LevelFilter};
+use tracing::{error, info, level_filters::LevelFilter};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use crate::{
@@ -32,7 +38,9 @@ pub(crate) fn run(config: &Config) -> ExitCode {
 }
 
 fn serve(config: &Config) -> anyhow::Result<()> {
-    let _data_dir = DataDir::open(&config.node.data_dir)?;
+    let data_dir = DataDir::open(&config.node.data_dir)?;
+    let mut options = config.options();
+    options.store = open_store(config, &data_dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
         .thread_name("control")
@@ -45,7 +53,7 @@ fn serve(config: &Config) -> anyhow::Result<()> {
         let mut hangup = signal(SignalKind::hangup()).context("cannot listen to SIGHUP")?;
         // Bound first: an address that cannot be had is known before a client is let in.
         let http = bind_http(&config.http)?;
-        let broker = Broker::start(config.options())?;
+        let broker = Broker::start(options)?;
         let http = http.map(|listener| listener.serve(broker.observer()));
         announce(&broker, http.as_ref());
         notify(notify::READY);
@@ -64,6 +72,27 @@ fn serve(config: &Config) -> anyhow::Result<()> {
         }
         Ok(())
     })
+}
+
+/// What is to survive, if anything is.
+fn open_store(config: &Config, data_dir: &DataDir) -> anyhow::Result<Option<Arc<dyn Store>>> {
+    if config.session.durability == DurabilityChoice::Memory {
+        return Ok(None);
+    }
+    let path = data_dir.path().join("store");
+    let durability = match config.session.durability {
+        DurabilityChoice::Os => Durability::Os,
+        DurabilityChoice::Fsync | DurabilityChoice::Memory => Durability::Fsync,
+    };
+    let options = store::Options { durability, ..store::Options::default() };
+    let opened =
+        Folder::open(&path).and_then(|folder| EmbeddedStore::open(Arc::new(folder), options));
+    let (store, losses) =
+        opened.with_context(|| format!("cannot open the store in {}", path.display()))?;
+    for loss in losses {
+        error!("The store is damaged, and goes on without what was lost: {loss}.");
+    }
+    Ok(Some(Arc::new(store)))
 }
 
 fn bind_http(config: &HttpConfig) -> anyhow::Result<Option<HttpListener>> {

@@ -125,6 +125,18 @@ impl Subscribe {
 }
 
 impl SubscriptionOptions {
+    /// The byte of them in a SUBSCRIBE of 5.0.
+    #[must_use]
+    pub fn byte(self) -> u8 {
+        self.encode(ProtocolVersion::V5)
+    }
+
+    /// `None` if no SUBSCRIBE of 5.0 may have this byte.
+    #[must_use]
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        Self::decode(ProtocolVersion::V5, byte).ok()
+    }
+
     fn decode(version: ProtocolVersion, byte: u8) -> Result<Self, DecodeError> {
         let reserved = if version >= ProtocolVersion::V5 { 0b1100_0000 } else { 0b1111_1100 };
         if byte & reserved != 0 {

@@ -103,13 +103,13 @@ fn oldest_are_completed_up_to_one_that_is_not_to_be() {
     enter_one(&mut inflight, Q1);
     enter(&mut inflight, 1, Q1);
     assert_eq!(complete(&mut inflight, Q1, &[1, 2, 3]), [2, 3]);
-    assert_eq!(inflight.complete(id(2), Q1), Ok(()));
+    assert_eq!(inflight.complete(id(2), Q1), Ok(None));
     assert_eq!(state(&inflight), (1, 1, 1, 8, 3));
     assert_eq!(inflight.bytes, 0);
     // Over already: the places behind the hole go as soon as it is the first.
     let mut inflight = Inflight::default();
     enter(&mut inflight, 4, Q1);
-    assert_eq!(inflight.complete(id(2), Q1), Ok(()));
+    assert_eq!(inflight.complete(id(2), Q1), Ok(None));
     assert_eq!(state(&inflight), (3, 3, 4, 32, 1));
     assert_eq!(complete(&mut inflight, Q1, &[1, 3]), [3]);
     assert_eq!(state(&inflight), (2, 2, 2, 16, 3));
@@ -123,8 +123,8 @@ fn oldest_are_finished_once_they_are_released() {
     enter(&mut inflight, 2, Q2);
     assert_eq!(finish(&mut inflight, &[1]), [1]);
     for number in 1..=4 {
-        assert_eq!(inflight.release(id(number)), Ok(()));
-        assert_eq!(inflight.release(id(number)), Ok(()), "again");
+        assert_eq!(inflight.release(id(number)), Ok(Release::Now));
+        assert_eq!(inflight.release(id(number)), Ok(Release::Now), "again");
     }
     // What was released stays in the log until it is at the front and over.
     assert_eq!((state(&inflight), inflight.bytes), ((5, 5, 5, 32, 1), 0));
@@ -144,7 +144,7 @@ fn identifiers_go_round() {
     // One that is over lies at the border.
     let mut inflight = Inflight { first_id: 65_534, ..Inflight::default() };
     enter(&mut inflight, 3, Q1);
-    assert_eq!(inflight.complete(id(65_535), Q1), Ok(()));
+    assert_eq!(inflight.complete(id(65_535), Q1), Ok(None));
     assert_eq!(complete(&mut inflight, Q1, &[65_534, 1]), [1]);
     assert_eq!(state(&inflight), (1, 1, 1, 8, 1));
     assert_eq!(complete(&mut inflight, Q1, &[1]), [] as [u16; 0]);

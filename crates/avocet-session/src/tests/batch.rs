@@ -447,6 +447,7 @@ impl Ends {
             stop = handled.stop;
             match stop {
                 Stop::Actions => assert!(handled.used > 0, "nothing was done"),
+                Stop::Unanswered => unreachable!("all is answered at once"),
                 Stop::Incomplete => assert_eq!(self.packets.codec.decode(left), Ok(None)),
                 Stop::Malformed => {
                     assert!(actions.inbound.is_empty(), "messages that are not answered");

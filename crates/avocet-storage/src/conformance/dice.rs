@@ -80,7 +80,10 @@ impl Dice {
                 self.sessions[slot] += 4;
                 Command::End { session }
             }
-            1 | 2 => Command::Leave { session, expiry: more as u32, left_at: expires_at },
+            1 | 2 => {
+                let (expiry, was_cut) = (more as u32, more == 1);
+                Command::Leave { session, expiry, left_at: expires_at, was_cut }
+            }
             3 => {
                 let terms = Terms { options: more as u8, identifier: 7 };
                 Command::Subscribe { session, filter, terms }
@@ -91,7 +94,7 @@ impl Dice {
                 let begun = self.begun.iter().rev().take(more as usize + 1);
                 let claims = begun.map(|number| {
                     let (session, flags) = (SessionNumber(*number), more as u8);
-                    Claim { session, flags, identifiers: vec![more as u32] }
+                    Claim { session, flags, identifiers: vec![more as u32], shared: None }
                 });
                 let from = (more == 1).then_some((session, packet_id));
                 Command::Publish { message, claims: claims.collect(), from }
@@ -110,7 +113,12 @@ impl Dice {
             22 if more < 2 => Command::Clear { topic: filter },
             22 => {
                 let message = Message { received_at: time, expires_at, flags: more as u8, packet };
-                Command::Plan { plan: more, due_at: time, purpose: Purpose::Will(session), message }
+                Command::Plan {
+                    plan: more,
+                    due_at: time,
+                    purpose: Purpose::Will(session, 7),
+                    message,
+                }
             }
             _ => Command::Unplan { plan: more },
         }

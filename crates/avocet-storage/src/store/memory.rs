@@ -82,9 +82,10 @@ impl Contents {
                 self.sessions.remove(session);
                 self.queues.remove(session);
             }
-            Command::Leave { session, expiry, left_at } => self.change(*session, |it| {
+            Command::Leave { session, expiry, left_at, was_cut } => self.change(*session, |it| {
                 it.expiry = *expiry;
                 it.left_at = *left_at;
+                it.was_cut = *was_cut;
             }),
             Command::Subscribe { session, filter, terms } => self.change(*session, |it| {
                 it.subscriptions.insert((*filter).to_owned(), *terms);

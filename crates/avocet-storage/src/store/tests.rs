@@ -48,7 +48,7 @@ fn session(number: u64) -> Command<'static> {
 fn publish<'a>(packet: &'a [u8], sessions: &[u64]) -> Command<'a> {
     let claim = |number: &u64| {
         let session = SessionNumber(*number);
-        Claim { session, flags: 1, identifiers: Vec::new() }
+        Claim { session, flags: 1, identifiers: Vec::new(), shared: None }
     };
     let claims = sessions.iter().map(claim).collect();
     Command::Publish { message: message(packet), claims, from: None }
@@ -124,7 +124,7 @@ fn space_is_given_back() {
     for _ in 0..2000 {
         let mut batch = Batch::refusable();
         let session = SessionNumber(1);
-        let claims = vec![Claim { session, flags: 1, identifiers: Vec::new() }];
+        let claims = vec![Claim { session, flags: 1, identifiers: Vec::new(), shared: None }];
         batch.push(&Command::Publish { message, claims, from: None });
         if let Some(to) = places.iter().rev().nth(4) {
             batch.push(&Command::Release { session, from: Place(0), to: *to });

@@ -10,6 +10,7 @@ pub(super) struct Stands {
     client_id: Box<str>,
     expiry: u32,
     left_at: Option<Time>,
+    was_cut: bool,
     /// By filter, in order: most sessions have few.
     subscriptions: Vec<(Box<str>, Terms)>,
     received: BTreeSet<u16>,
@@ -26,6 +27,7 @@ impl From<&Standing> for Stands {
             client_id: standing.client_id.as_str().into(),
             expiry: standing.expiry,
             left_at: standing.left_at,
+            was_cut: standing.was_cut,
             subscriptions: subscriptions.map(|(it, terms)| (it.as_str().into(), *terms)).collect(),
             received: standing.received.clone(),
             sent: standing.sent.clone(),
@@ -42,6 +44,7 @@ impl Stands {
             client_id: self.client_id.as_ref().to_owned(),
             expiry: self.expiry,
             left_at: self.left_at,
+            was_cut: self.was_cut,
             subscriptions: subscriptions
                 .map(|(it, terms)| (it.as_ref().to_owned(), *terms))
                 .collect(),
@@ -53,8 +56,8 @@ impl Stands {
     /// A command changes it.
     pub(super) fn change(&mut self, command: &Command<'_>) {
         match command {
-            Command::Leave { expiry, left_at, .. } => {
-                (self.expiry, self.left_at) = (*expiry, *left_at);
+            Command::Leave { expiry, left_at, was_cut, .. } => {
+                (self.expiry, self.left_at, self.was_cut) = (*expiry, *left_at, *was_cut);
             }
             Command::Subscribe { filter, terms, .. } => {
                 match self.subscription(filter) {

@@ -1,0 +1,299 @@
+//! The broker and its store: what turns have recorded goes there, what waits for it is done when it
+//! is there, and what waits in it is fetched for clients that take it.
+//!
+//! One thread does what waits, in the order in which the store has taken it, so that each session
+//! hears of its messages in the order of their places; others fetch.
+
+use std::{
+    collections::VecDeque,
+    io, mem,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Instant,
+};
+
+use avocet_mqtt::ReasonCode;
+use avocet_router::Subscriber;
+use avocet_session::{DropReason, Place, Then};
+use avocet_storage::store::{Batch, Refusal, Store};
+use parking_lot::{Condvar, Mutex};
+
+use crate::{
+    broker::Shared,
+    kept::Clock,
+    load,
+    mailbox::{FlushList, Mailbox},
+    records::{Answer, Group, Load, Outcome, Published, Records, Step, Subscribed, Unsubscribed},
+    wire::CALL,
+};
+
+/// Threads that read the store for clients that have waited.
+const LOADERS: usize = 2;
+
+/// The way to the store.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    store: Arc<dyn Store>,
+    commits: Arc<Lane<Commit>>,
+    loads: Arc<Lane<Load>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// Steps whose turn has come.
+#[derive(Debug)]
+struct Commit {
+    steps: Vec<Step>,
+    outcome: Outcome,
+}
+
+/// What waits for a thread. It is bounded by what may wait in the store, or by the sessions.
+#[derive(Debug)]
+struct Lane<T> {
+    waiting: Mutex<Waiting<T>>,
+    arrived: Condvar,
+}
+
+#[derive(Debug)]
+struct Waiting<T> {
+    items: VecDeque<T>,
+    is_over: bool,
+}
+
+impl<T> Lane<T> {
+    fn new() -> Self {
+        let waiting = Waiting { items: VecDeque::new(), is_over: false };
+        Self { waiting: Mutex::new(waiting), arrived: Condvar::new() }
+    }
+
+    fn push(&self, item: T) {
+        self.waiting.lock().items.push_back(item);
+        self.arrived.notify_one();
+    }
+
+    /// All there is, or the first; waits for it. `None` once it is over.
+    fn take(&self, all: bool) -> Option<VecDeque<T>> {
+        let mut waiting = self.waiting.lock();
+        while waiting.items.is_empty() {
+            if waiting.is_over {
+                return None;
+            }
+            self.arrived.wait(&mut waiting);
+        }
+        if all {
+            return Some(mem::take(&mut waiting.items));
+        }
+        waiting.items.pop_front().map(|first| VecDeque::from([first]))
+    }
+
+    fn close(&self) {
+        self.waiting.lock().is_over = true;
+        self.arrived.notify_all();
+    }
+}
+
+impl Keeper {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        Self {
+            store,
+            commits: Arc::new(Lane::new()),
+            loads: Arc::new(Lane::new()),
+            threads: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// # Errors
+    ///
+    /// The system gives no thread.
+    pub(crate) fn start(&self, shared: &Arc<Shared>) -> io::Result<()> {
+        let mut threads = self.threads.lock();
+        let (commits, of) = (Arc::clone(&self.commits), Arc::clone(shared));
+        let run = move || {
+            while let Some(taken) = commits.take(true) {
+                let (mut list, now) = (FlushList::default(), Instant::now());
+                for Commit { steps, outcome } in taken {
+                    finish(&of, &mut list, steps, outcome, now);
+                }
+                list.flush(&of, now);
+            }
+        };
+        threads.push(thread::Builder::new().name("stored".to_owned()).spawn(run)?);
+        for number in 0..LOADERS {
+            let (loads, of) = (Arc::clone(&self.loads), Arc::clone(shared));
+            let run = move || {
+                while let Some(taken) = loads.take(false) {
+                    for wanted in taken {
+                        load::load(&of, &wanted);
+                    }
+                }
+            };
+            threads.push(thread::Builder::new().name(format!("load-{number}")).spawn(run)?);
+        }
+        Ok(())
+    }
+
+    /// Has the store keep what a turn has recorded.
+    pub(crate) fn submit(&self, records: &mut Records) {
+        for wanted in mem::take(&mut records.loads) {
+            self.loads.push(wanted);
+        }
+        for group in records.groups(&Clock::read()).into_iter().filter(|group| !group.is_empty()) {
+            self.submit_group(group);
+        }
+    }
+
+    fn submit_group(&self, group: Group) {
+        let steps = Arc::new(Mutex::new(group.steps));
+        let finish = |known: Option<Refusal>| {
+            let (commits, steps) = (Arc::clone(&self.commits), Arc::clone(&steps));
+            Box::new(move |outcome: Outcome| {
+                let steps = mem::take(&mut *steps.lock());
+                commits.push(Commit { steps, outcome: known.map_or(outcome, Err) });
+            })
+        };
+        if let Err(refusal) = self.store.submit(group.batch, finish(None)) {
+            // In its turn, so that answers are in order.
+            let told = self.store.submit(Batch::default(), finish(Some(refusal)));
+            debug_assert!(told.is_ok(), "an empty batch cannot be refused");
+        }
+    }
+
+    /// Ends its threads, once what the store has told is done. What it tells from then on nobody
+    /// waits for.
+    pub(crate) fn stop(&self) {
+        self.commits.close();
+        self.loads.close();
+        for thread in mem::take(&mut *self.threads.lock()) {
+            // A panic was told when it happened.
+            drop(thread.join());
+        }
+    }
+}
+
+/// Does what has waited for the store.
+fn finish(
+    shared: &Arc<Shared>,
+    list: &mut FlushList,
+    steps: Vec<Step>,
+    outcome: Outcome,
+    now: Instant,
+) {
+    let is_stored = outcome.is_ok();
+    let mut places = outcome.unwrap_or_default().into_iter();
+    for step in steps {
+        match step {
+            Step::Publish(published) => match places.next() {
+                Some(place) => deliver(shared, list, published, Place(place.0), now),
+                None => refuse(shared, published),
+            },
+            Step::Answer(answer) => self::answer(shared, list, answer, is_stored),
+            Step::Changed(mailbox, then) => change(shared, list, &mailbox, then, now),
+            Step::Loaded(mailbox) => {
+                mailbox.with(&shared.drops, list, |session, exit| session.end_loading(now, exit));
+            }
+            Step::Subscribed(subscribed) => finish_subscribe(shared, list, *subscribed, is_stored),
+            Step::Unsubscribed(it) => finish_unsubscribe(shared, list, *it),
+            Step::Receive(..)
+            | Step::Retain(_)
+            | Step::Plan(_)
+            | Step::Unplan(_)
+            | Step::Release(..) => {}
+        }
+    }
+}
+
+fn deliver(
+    shared: &Shared,
+    list: &mut FlushList,
+    published: Published,
+    place: Place,
+    now: Instant,
+) {
+    for (mailbox, _, claim) in published.claims {
+        mailbox.with(&shared.drops, list, |session, exit| {
+            session.handle_stored(place, claim, now, exit);
+        });
+    }
+}
+
+fn refuse(shared: &Shared, published: Published) {
+    for (mailbox, _, claim) in published.claims {
+        mailbox.lock().session.handle_refused(&claim);
+        let (topic, why) = (published.message.topic(), DropReason::StoreFailed);
+        shared.drops.note(mailbox.client_id(), topic, claim.qos(), why);
+    }
+}
+
+fn answer(shared: &Shared, list: &mut FlushList, answer: Answer, is_stored: bool) {
+    let Answer { mailbox, wire, packet_ids, qos, mut reason, is_stored: needs } = answer;
+    if needs && !is_stored && !reason.is_error() {
+        reason = ReasonCode::QuotaExceeded;
+    }
+    let mut inner = mailbox.lock();
+    if inner.ended {
+        return;
+    }
+    let is_its = inner.link.as_ref().is_some_and(|link| link.is(&wire));
+    let close = inner.with_exit(&shared.drops, &mailbox, list, |session, exit| {
+        if is_its {
+            return session.handle_published(packet_ids, qos, reason, exit);
+        }
+        session.handle_published_late(packet_ids, qos, reason, exit);
+        None
+    });
+    if let (Some(close), Some(link)) = (close, &mut inner.link) {
+        link.end(close);
+    }
+    // Its owner may wait until there are fewer messages to be answered.
+    inner.call_waiting_owner();
+    mailbox.enlist(&mut inner, list);
+}
+
+fn change(shared: &Shared, list: &mut FlushList, mailbox: &Mailbox, then: Then, now: Instant) {
+    mailbox.with(&shared.drops, list, |session, exit| session.handle_recorded(then, now, exit));
+}
+
+fn finish_subscribe(
+    shared: &Shared,
+    list: &mut FlushList,
+    subscribed: Subscribed,
+    is_stored: bool,
+) {
+    let Subscribed { mailbox, wire, request, mut reasons, entered, feeds, .. } = subscribed;
+    if !is_stored {
+        for (filter, _) in entered.iter().filter(|(_, inserted)| inserted.is_new()) {
+            shared.unsubscribe(filter, mailbox.id());
+        }
+        let mut inner = mailbox.lock();
+        let before = inner.session.has_subscriptions();
+        let lines = request.subscriptions.iter().zip(&mut reasons);
+        let lines = lines.filter(|(_, reason)| !reason.is_error());
+        for ((line, reason), (_, inserted)) in lines.zip(&entered) {
+            *reason = ReasonCode::QuotaExceeded;
+            if inserted.is_new() {
+                inner.session.forget(&line.filter);
+            }
+        }
+        shared.metrics.note_subscriber(before, inner.session.has_subscriptions());
+    }
+    let told = mailbox.with_link(&wire, &shared.drops, list, |session, exit| {
+        session.answer_subscribe(&request, &reasons, exit);
+    });
+    if told.is_some() && is_stored {
+        let mut inner = mailbox.lock();
+        inner.feeds.add(feeds);
+        if let Some(link) = &inner.link {
+            link.wire.signal(CALL);
+        }
+    }
+}
+
+fn finish_unsubscribe(shared: &Shared, list: &mut FlushList, unsubscribed: Unsubscribed) {
+    let Unsubscribed { mailbox, wire, packet_id, reasons, .. } = unsubscribed;
+    mailbox.with_link(&wire, &shared.drops, list, |session, exit| {
+        session.handle_unsubscribed(packet_id, reasons, exit);
+    });
+}

@@ -1,0 +1,124 @@
+//! Messages and times as the store has them.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use avocet_mqtt::{
+    ApplicationMessage, Codec, Packet, ProtocolVersion, Publish, QoS, Transit, Will, codec,
+};
+use avocet_storage::command::{Message, Time};
+
+/// RETAIN, in the flags of a message or a claim.
+const RETAIN: u8 = 0b100;
+const QOS: u8 = 0b11;
+
+/// The clock of the process and the one of the wall, at the same moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    now: Instant,
+    wall: Time,
+}
+
+impl Clock {
+    pub(crate) fn read() -> Self {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { now: Instant::now(), wall: Time(millis(wall)) }
+    }
+
+    /// What the wall says now.
+    pub(crate) fn wall(&self) -> Time {
+        self.wall
+    }
+
+    /// What the wall says at a moment; the present one for all that are over.
+    pub(crate) fn wall_at(&self, at: Instant) -> Time {
+        Time(self.wall.0.saturating_add(millis(at.saturating_duration_since(self.now))))
+    }
+
+    /// When the wall says so; now if it has.
+    pub(crate) fn at(&self, time: Time) -> Instant {
+        let left = Duration::from_millis(time.0.saturating_sub(self.wall.0));
+        self.now.checked_add(left).unwrap_or(self.now)
+    }
+
+    /// How long ago the wall said so.
+    pub(crate) fn since(&self, time: Time) -> Duration {
+        Duration::from_millis(self.wall.0.saturating_sub(time.0))
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+pub(crate) fn flags(qos: QoS, retain: bool) -> u8 {
+    qos.bits() | if retain { RETAIN } else { 0 }
+}
+
+/// QoS and RETAIN.
+pub(crate) fn of_flags(flags: u8) -> (QoS, bool) {
+    (QoS::from_bits(flags & QOS).unwrap_or(QoS::ExactlyOnce), flags & RETAIN != 0)
+}
+
+/// A message as it is stored, with its packet in `packet`.
+pub(crate) fn message<'p>(
+    message: &ApplicationMessage,
+    clock: &Clock,
+    packet: &'p mut Vec<u8>,
+) -> Message<'p> {
+    let mut publish = Publish::new(message.topic(), message.payload());
+    publish.properties = message.properties();
+    codec::encode_publish(ProtocolVersion::V5, &publish, packet);
+    Message {
+        received_at: clock.wall(),
+        expires_at: message.expires_at.map(|at| clock.wall_at(at)),
+        flags: flags(message.qos, message.retain),
+        packet,
+    }
+}
+
+/// A will as it is stored, with its packet in `packet`.
+pub(crate) fn will<'p>(will: &Will, clock: &Clock, packet: &'p mut Vec<u8>) -> Message<'p> {
+    let mut publish = Publish::new(&will.topic, &will.payload);
+    publish.properties = will.properties.borrow();
+    publish.message_expiry_interval = will.message_expiry_interval;
+    codec::encode_publish(ProtocolVersion::V5, &publish, packet);
+    let flags = flags(will.qos, will.retain);
+    Message { received_at: clock.wall(), expires_at: None, flags, packet }
+}
+
+/// A will that was stored. `None`: its packet is none.
+pub(crate) fn read_will(message: &Message<'_>, delay_interval: u32) -> Option<Will> {
+    let publish = decode(message)?;
+    Some(Will {
+        topic: publish.topic.to_owned(),
+        payload: publish.payload.to_owned(),
+        qos: publish.qos,
+        retain: publish.retain,
+        delay_interval,
+        message_expiry_interval: publish.message_expiry_interval,
+        properties: publish.properties.into(),
+    })
+}
+
+fn decode<'a>(message: &Message<'a>) -> Option<Publish<'a>> {
+    let mut codec = Codec::with_version(ProtocolVersion::V5, u32::MAX);
+    let Ok(Some((Packet::Publish(mut publish), _))) = codec.decode(message.packet) else {
+        return None;
+    };
+    (publish.qos, publish.retain) = of_flags(message.flags);
+    Some(publish)
+}
+
+/// A message that was stored. `None`: its packet is none.
+pub(crate) fn read(message: &Message<'_>, clock: &Clock) -> Option<Arc<ApplicationMessage>> {
+    let mut publish = decode(message)?;
+    if let Some(at) = message.expires_at {
+        // Begun seconds count whole, as everywhere.
+        let left = at.0.saturating_sub(clock.wall.0).div_ceil(1000);
+        publish.message_expiry_interval = Some(u32::try_from(left).unwrap_or(u32::MAX));
+    }
+    Some(Arc::clone(Transit::new(&publish, clock.now).share()))
+}

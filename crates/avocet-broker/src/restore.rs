@@ -1,0 +1,211 @@
+//! What the store has, as the broker finds it when it starts: sessions with their subscriptions,
+//! retained messages, and what is to be published later. Messages that wait stay where they are.
+
+use std::{
+    collections::HashMap,
+    num::NonZeroU64,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use avocet_mqtt::{PacketId, SubscriptionIdentifier, SubscriptionOptions};
+use avocet_router::{Entry, Filter, Subscriber, SubscriberId};
+use avocet_session::{Place, Restored, Session, StoredId};
+use avocet_storage::{
+    command::{Command, Message, Purpose, SessionNumber, Standing, Time},
+    store::Store,
+};
+use tracing::{error, info};
+
+use crate::{
+    broker::Shared,
+    kept::{self, Clock},
+    leave,
+    mailbox::{FlushList, Mailbox},
+    timers::Timer,
+};
+
+/// Sessions by their numbers in the store.
+type Sessions = HashMap<SessionNumber, Mailbox>;
+
+/// Takes over all there is. To be called before a client is let in.
+pub(crate) fn restore(shared: &Arc<Shared>, store: &dyn Store) {
+    let (begun, clock) = (Instant::now(), Clock::read());
+    let mut list = FlushList::default();
+    let mut standings = Vec::new();
+    store.sessions(&mut |number, standing| standings.push((number, standing.clone())));
+    let mut plans = Vec::new();
+    let visited = store.plans(&mut |number, due_at, purpose, message| {
+        plans.push((number, due_at, purpose, OwnedMessage::of(&message)));
+    });
+    if let Err(error) = visited {
+        error!(%error, "Cannot read all messages that are to be published later.");
+    }
+    let numbers = standings.iter().map(|(number, _)| number.0);
+    let numbers = numbers.chain(plans.iter().map(|(number, ..)| *number));
+    shared.number_from(numbers.max().unwrap_or(0));
+    let mut sessions = Sessions::new();
+    for (number, standing) in &standings {
+        if let Some(mailbox) = restore_session(shared, store, &mut list, *number, standing, &clock)
+        {
+            sessions.insert(*number, mailbox);
+        }
+    }
+    restore_retained(shared, store, &mut list, &clock);
+    for (number, due_at, purpose, message) in plans {
+        restore_plan(shared, &sessions, number, due_at, purpose, &message, &clock);
+    }
+    if !sessions.is_empty() || shared.retained.len() > 0 {
+        info!(
+            sessions = sessions.len(),
+            retained = shared.retained.len(),
+            seconds = begun.elapsed().as_secs_f32(),
+            "Read what was stored."
+        );
+    }
+    list.flush(shared, Instant::now());
+}
+
+/// A message of which nothing lies in the store's memory.
+struct OwnedMessage {
+    received_at: Time,
+    expires_at: Option<Time>,
+    flags: u8,
+    packet: Vec<u8>,
+}
+
+impl OwnedMessage {
+    fn of(message: &Message<'_>) -> Self {
+        let Message { received_at, expires_at, flags, packet } = *message;
+        Self { received_at, expires_at, flags, packet: packet.to_owned() }
+    }
+
+    fn borrow(&self) -> Message<'_> {
+        let Self { received_at, expires_at, flags, packet } = self;
+        Message { received_at: *received_at, expires_at: *expires_at, flags: *flags, packet }
+    }
+}
+
+/// `None` if its time is over.
+fn restore_session(
+    shared: &Shared,
+    store: &dyn Store,
+    list: &mut FlushList,
+    number: SessionNumber,
+    standing: &Standing,
+    clock: &Clock,
+) -> Option<Mailbox> {
+    let left = left(standing, clock);
+    if left.is_some_and(|left| left.is_zero()) {
+        list.records.note(&Command::End { session: number });
+        return None;
+    }
+    if standing.left_at.is_none() {
+        let (expiry, left_at) = (standing.expiry, Some(clock.wall()));
+        let (session, was_cut) = (number, true);
+        list.records.note(&Command::Leave { session, expiry, left_at, was_cut });
+    }
+    let ids = |id: &u16| PacketId::new(*id);
+    let received: Vec<PacketId> = standing.received.iter().filter_map(ids).collect();
+    let sent = standing.sent.iter();
+    let sent = sent.filter_map(|(id, place)| Some((ids(id)?, place.map(|it| Place(it.0)))));
+    let amount = store.queued(number);
+    let restored = Restored {
+        expiry_interval: standing.expiry,
+        received: &received,
+        sent: &sent.collect::<Vec<_>>(),
+        waiting: (amount.messages as u64, amount.bytes),
+        was_cut: standing.was_cut || standing.left_at.is_none(),
+    };
+    let client_id = Arc::from(&*standing.client_id);
+    let limits = Arc::clone(&shared.limits);
+    let session = Session::restore(client_id, limits, StoredId(number.0), &restored);
+    let mailbox = Mailbox::new(SubscriberId(shared.next_number()), session);
+    if shared.registry.insert_new(mailbox.clone()).is_err() {
+        error!(client_id = standing.client_id, "Stored twice; the second session is dropped.");
+        list.records.note(&Command::End { session: number });
+        return None;
+    }
+    shared.metrics.sessions.fetch_add(1, Ordering::Relaxed);
+    mailbox.lock().reserved = false;
+    for (text, terms) in &standing.subscriptions {
+        let (Ok(filter), Some(options)) =
+            (Filter::parse(text), SubscriptionOptions::from_byte(terms.options))
+        else {
+            continue;
+        };
+        if filter.is_exclusive() && !shared.exclusive.claim(&filter, mailbox.id()) {
+            continue;
+        }
+        let identifier = SubscriptionIdentifier::new(terms.identifier);
+        shared.router.subscribe(&filter, mailbox.clone(), Entry { options, identifier });
+        let mut inner = mailbox.lock();
+        let before = inner.session.has_subscriptions();
+        inner.session.restore_subscription(text, options, identifier);
+        shared.metrics.note_subscriber(before, true);
+    }
+    if let Some(left) = left {
+        let at = Instant::now() + left;
+        leave::set_timer(shared, &mailbox, 0, at, Timer::Session(mailbox.clone(), 0));
+    }
+    Some(mailbox)
+}
+
+/// How long a session lives on; `None`: for ever.
+fn left(standing: &Standing, clock: &Clock) -> Option<Duration> {
+    let expiry = match standing.expiry {
+        u32::MAX => return None,
+        seconds => Duration::from_secs(seconds.into()),
+    };
+    // Who was there when the broker ended has gone by that.
+    let away = standing.left_at.map_or(Duration::ZERO, |at| clock.since(at));
+    Some(expiry.saturating_sub(away))
+}
+
+fn restore_retained(shared: &Shared, store: &dyn Store, list: &mut FlushList, clock: &Clock) {
+    let visited = store.retained(&mut |topic, message| {
+        let is_over = message.expires_at.is_some_and(|at| at <= clock.wall());
+        match kept::read(&message, clock) {
+            Some(message) if !is_over => shared.retained.restore(message),
+            Some(_) | None => list.records.note(&Command::Clear { topic }),
+        }
+    });
+    if let Err(error) = visited {
+        error!(%error, "Cannot read all retained messages.");
+    }
+}
+
+fn restore_plan(
+    shared: &Shared,
+    sessions: &Sessions,
+    number: u64,
+    due_at: Time,
+    purpose: Purpose,
+    message: &OwnedMessage,
+    clock: &Clock,
+) {
+    let message = message.borrow();
+    let its = match purpose {
+        Purpose::Delayed => None,
+        Purpose::Will(session, delay) => sessions.get(&session).zip(Some(delay)),
+    };
+    let Some((mailbox, delay)) = its else {
+        // A will of a session that is over is due.
+        let at = if due_at == Time::NEVER { Instant::now() } else { clock.at(due_at) };
+        if let Some(message) = kept::read(&message, clock) {
+            shared.timers.set(at, Timer::Delayed(message, number));
+        }
+        return;
+    };
+    let Some(will) = kept::read_will(&message, delay) else { return };
+    let at = match due_at {
+        Time::NEVER => Instant::now() + Duration::from_secs(delay.into()),
+        due_at => clock.at(due_at),
+    };
+    {
+        let mut inner = mailbox.lock();
+        inner.will = Some(Box::new(will));
+        inner.will_plan = NonZeroU64::new(number);
+    }
+    leave::set_timer(shared, mailbox, 0, at, Timer::Will(mailbox.clone(), 0));
+}

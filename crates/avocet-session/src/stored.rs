@@ -1,0 +1,531 @@
+//! What a store keeps of a session, and how much of that is in memory.
+//!
+//! Messages of QoS 1 and 2 for a stored session wait in the store. It has a window on them in its
+//! outbox: what is published while all is in the window comes in as soon as it is stored, and once
+//! the window is full it is behind, and what follows is loaded as the client takes it. Without a
+//! client the window is small, so that a short absence costs no reading.
+//!
+//! What is to survive is told to the outlet as a [`Change`]; what must not be sent before that is
+//! stored follows when the broker says so ([`Session::handle_recorded`]).
+
+use std::{sync::Arc, time::Instant};
+
+use avocet_mqtt::{AckKind, ApplicationMessage, PacketId, QoS, SubscriptionIdentifier};
+
+use crate::{
+    Delivery, DropReason, Limits, Outlet, QueueFull, Session, Terms, Undelivered,
+    inflight::{Gone, Inflight},
+    waiting::Waiting,
+};
+
+/// So many messages of a stored session are in memory beside those in flight.
+pub(crate) const WINDOW_MESSAGES: usize = 256;
+/// So many while the client is away.
+const AWAY_MESSAGES: usize = 32;
+/// With fewer left more are loaded.
+const LOW_MESSAGES: usize = WINDOW_MESSAGES / 2;
+/// Messages over the bound of a queue while its oldest are looked for.
+const EXCESS_MAX: u64 = 1024;
+
+/// A session in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct StoredId(pub u64);
+
+/// Where a message waits in the store: who has a larger one comes later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place(pub u64);
+
+/// What has become of a stored session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Messages wait no longer.
+    Release {
+        /// The first.
+        from: Place,
+        /// The last.
+        to: Place,
+    },
+    /// A message gets its packet identifier.
+    Send {
+        /// The identifier.
+        packet_id: PacketId,
+        /// Where the message waits.
+        place: Place,
+    },
+    /// PUBREC has come.
+    Acknowledge {
+        /// The identifier.
+        packet_id: PacketId,
+        /// Where the message waited.
+        place: Place,
+    },
+    /// PUBCOMP has come.
+    Complete(PacketId),
+    /// PUBREL has come.
+    Forget(PacketId),
+}
+
+/// What waits until a change is stored, for [`Session::handle_recorded`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// The PUBLISH or PUBREL with this identifier.
+    Send(PacketId),
+    /// The PUBCOMP with this identifier.
+    Complete(PacketId),
+}
+
+/// A message that a stored session has a right to.
+#[derive(Clone, Debug)]
+pub struct Claim(pub(crate) Waiting);
+
+impl Claim {
+    /// A right that was read from the store.
+    #[must_use]
+    pub fn new(
+        message: Arc<ApplicationMessage>,
+        qos: QoS,
+        retain: bool,
+        identifiers: &[SubscriptionIdentifier],
+        shared: Option<&Arc<str>>,
+    ) -> Self {
+        let retain_as_published = false; // it is said by `retain`
+        let terms = Terms { qos, retain_as_published, identifiers, shared, retained: false };
+        Self(Waiting::new(message, qos, retain, &terms))
+    }
+
+    /// What was published.
+    #[must_use]
+    pub fn message(&self) -> &Arc<ApplicationMessage> {
+        &self.0.message
+    }
+
+    /// The QoS it is sent with.
+    #[must_use]
+    pub fn qos(&self) -> QoS {
+        self.0.qos
+    }
+
+    /// Whether it is sent with RETAIN.
+    #[must_use]
+    pub fn retain(&self) -> bool {
+        self.0.retain
+    }
+
+    /// The subscription identifiers that are sent with it.
+    #[must_use]
+    pub fn identifiers(&self) -> &[SubscriptionIdentifier] {
+        self.0.identifiers()
+    }
+
+    /// The shared subscription that brought it.
+    #[must_use]
+    pub fn shared(&self) -> Option<&Arc<str>> {
+        self.0.shared()
+    }
+}
+
+/// What a store had of a session when the broker started.
+#[derive(Debug, Default)]
+pub struct Restored<'r> {
+    /// Seconds to live without a connection; `u32::MAX` = for ever.
+    pub expiry_interval: u32,
+    /// Packet identifiers of QoS 2 that came in, up to PUBREL.
+    pub received: &'r [PacketId],
+    /// Packet identifiers that went out, with the place of their message, or without it after
+    /// PUBREC.
+    pub sent: &'r [(PacketId, Option<Place>)],
+    /// Messages that wait, and their bytes.
+    pub waiting: (u64, u64),
+    /// Whether the client was there when the process ended: what was sent last is not known.
+    pub was_cut: bool,
+}
+
+/// Messages in flight that go one after the other, told to the store together.
+#[derive(Debug, Default)]
+pub(crate) struct Row(Option<(Place, Place)>);
+
+impl Row {
+    pub(crate) fn add<O: Outlet>(
+        &mut self,
+        stored: &mut Option<Box<Stored>>,
+        gone: Option<Gone>,
+        out: &mut O,
+    ) {
+        let (Some(it), Some(gone)) = (stored.as_mut(), gone) else { return };
+        it.released(gone.bytes);
+        match &mut self.0 {
+            // Nothing of the session's lies in between that is not gone.
+            Some((_, to)) if gone.is_oldest && gone.place > *to => *to = gone.place,
+            _ => {
+                self.finish(stored, out);
+                self.0 = Some((gone.place, gone.place));
+            }
+        }
+    }
+
+    pub(crate) fn finish<O: Outlet>(&mut self, stored: &Option<Box<Stored>>, out: &mut O) {
+        if let (Some((from, to)), Some(stored)) = (self.0.take(), stored) {
+            out.record(stored.id, Change::Release { from, to }, None);
+        }
+    }
+}
+
+/// A stored session's view of the store.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    pub(crate) id: StoredId,
+    /// Messages that wait for it, those in flight included, and their bytes.
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+    /// All up to this place were taken into memory once.
+    loaded: u64,
+    /// Some behind it were not.
+    is_behind: bool,
+    /// Some were stored since the last ones were asked for.
+    has_missed: bool,
+    is_loading: bool,
+    /// So many messages of QoS 1 may have been sent without the store having known.
+    uncertain: u64,
+}
+
+impl Stored {
+    fn new(id: StoredId) -> Self {
+        Self {
+            id,
+            messages: 0,
+            bytes: 0,
+            loaded: 0,
+            is_behind: false,
+            has_missed: false,
+            is_loading: false,
+            uncertain: 0,
+        }
+    }
+
+    /// Whether a message of QoS 1 that is about to be sent may have been sent before.
+    pub(crate) fn may_be_again(&mut self) -> bool {
+        let is_uncertain = self.uncertain > 0;
+        self.uncertain = self.uncertain.saturating_sub(1);
+        is_uncertain
+    }
+
+    /// Messages are gone for good.
+    pub(crate) fn released(&mut self, bytes: usize) {
+        self.messages = self.messages.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes as u64);
+        if self.messages == 0 {
+            self.bytes = 0;
+        }
+    }
+
+    /// A message is gone for good: the store need not keep it.
+    pub(crate) fn release<O: Outlet>(&mut self, waiting: &Waiting, out: &mut O) {
+        if let Some(place) = waiting.place() {
+            self.released(waiting.message.len());
+            out.record(self.id, Change::Release { from: place, to: place }, None);
+        }
+    }
+
+    /// Whether it could do with more messages from the store.
+    pub(crate) fn wants(&self, waiting: usize) -> bool {
+        self.is_behind && !self.is_loading && waiting < LOW_MESSAGES
+    }
+
+    fn ask<O: Outlet>(&mut self, out: &mut O) {
+        self.is_loading = true;
+        self.has_missed = false;
+        out.load();
+    }
+
+    /// Whether more would wait than may, with so many more bytes. `in_flight` are those that do not
+    /// wait.
+    fn is_full(&self, in_flight: u64, bytes: usize, limits: &Limits) -> bool {
+        self.messages >= limits.stored_messages_max + in_flight
+            || self.bytes + bytes as u64 > limits.stored_bytes_max
+    }
+}
+
+impl Session {
+    /// From now on the store keeps what is to outlive the connection.
+    pub fn store_as(&mut self, id: StoredId) {
+        self.stored = Some(Box::new(Stored::new(id)));
+    }
+
+    /// Its name in the store, if it has one.
+    #[inline]
+    #[must_use]
+    pub fn stored_id(&self) -> Option<StoredId> {
+        self.stored.as_ref().map(|stored| stored.id)
+    }
+
+    /// Messages and bytes that wait in the store.
+    #[must_use]
+    pub fn stored_amount(&self) -> (u64, u64) {
+        self.stored.as_ref().map_or((0, 0), |stored| (stored.messages, stored.bytes))
+    }
+
+    /// A session as the store had it, without a connection and without its messages.
+    #[must_use]
+    pub fn restore(
+        client_id: Arc<str>,
+        limits: Arc<Limits>,
+        id: StoredId,
+        restored: &Restored<'_>,
+    ) -> Self {
+        let mut session = Self::new(client_id, limits);
+        session.expiry_interval = restored.expiry_interval;
+        let mut stored = Stored::new(id);
+        (stored.messages, stored.bytes) = restored.waiting;
+        stored.is_behind = stored.messages > 0;
+        if restored.was_cut {
+            let unsent = stored.messages.saturating_sub(restored.sent.len() as u64);
+            stored.uncertain = unsent.min(session.limits.inflight_max.get().into());
+        }
+        session.stored = Some(Box::new(stored));
+        if !restored.sent.is_empty() {
+            *session.inflight = Inflight::restore(restored.sent);
+        }
+        for id in restored.received {
+            session.received.restore(*id);
+        }
+        session
+    }
+
+    /// Enters a subscription that the store had.
+    pub fn restore_subscription(
+        &mut self,
+        filter: &str,
+        options: avocet_mqtt::SubscriptionOptions,
+        identifier: Option<SubscriptionIdentifier>,
+    ) {
+        self.subscriptions.insert(filter, crate::subscriptions::Held { options, identifier });
+    }
+
+    /// Takes the right to a message, which the store is to keep before anything else is done.
+    pub(crate) fn claim<O: Outlet>(&mut self, waiting: Waiting, out: &mut O) -> Delivery {
+        // Those of QoS 0 go first, whoever is full.
+        while self.is_full(waiting.message.len())
+            && let Some(gone) = self.outbox.held().and_then(|it| it.pop_qos0(&self.limits))
+        {
+            out.dropped(gone.message.topic(), gone.qos, DropReason::QueueFull);
+        }
+        let in_flight = self.may_be_in_flight();
+        let Some(stored) = &mut self.stored else { return Delivery::Dropped };
+        let bytes = waiting.message.len();
+        if stored.is_full(in_flight, bytes, &self.limits) {
+            if self.limits.queue_full == QueueFull::Refuse {
+                out.dropped(waiting.message.topic(), waiting.qos, DropReason::Refused);
+                return Delivery::Refused;
+            }
+            let most = self.limits.stored_messages_max + in_flight;
+            let excess = stored.messages.saturating_sub(most);
+            if bytes as u64 > self.limits.stored_bytes_max || excess >= EXCESS_MAX {
+                out.dropped(waiting.message.topic(), waiting.qos, DropReason::QueueFull);
+                return Delivery::Dropped;
+            }
+        }
+        stored.messages += 1;
+        stored.bytes += bytes as u64;
+        out.claim(stored.id, Claim(waiting));
+        self.drop_excess(out);
+        Delivery::Queued
+    }
+
+    /// How many of its messages need not wait: what the client takes at once, if it is there.
+    fn may_be_in_flight(&self) -> u64 {
+        let window = self.connection.as_ref().map_or(0, |connection| connection.window.into());
+        window.max(self.inflight.len() as u64)
+    }
+
+    /// Whether the store has as much for the session as it may, so that so many bytes more would be
+    /// too much.
+    pub(crate) fn is_full(&self, bytes: usize) -> bool {
+        let in_flight = self.may_be_in_flight();
+        let bytes = bytes + self.outbox.qos0_bytes();
+        self.stored.as_ref().is_some_and(|stored| {
+            let others = self.outbox.qos0_len() as u64;
+            stored.is_full(in_flight.saturating_sub(others), bytes, &self.limits)
+        })
+    }
+
+    /// Drops the oldest messages that wait while there are more than there may be.
+    fn drop_excess<O: Outlet>(&mut self, out: &mut O) {
+        let most = self.limits.stored_messages_max + self.may_be_in_flight();
+        while let Some(stored) = &mut self.stored
+            && (stored.messages > most || stored.bytes > self.limits.stored_bytes_max)
+        {
+            let Some(gone) = self.outbox.held().and_then(|it| it.pop_stored(&self.limits)) else {
+                if stored.is_behind && !stored.is_loading {
+                    stored.ask(out);
+                }
+                return;
+            };
+            out.dropped(gone.message.topic(), gone.qos, DropReason::QueueFull);
+            stored.release(&gone, out);
+        }
+    }
+
+    /// What was in flight is gone for good.
+    pub(crate) fn release_sent<O: Outlet>(&mut self, gone: Option<Gone>, out: &mut O) {
+        let mut row = Row::default();
+        row.add(&mut self.stored, gone, out);
+        row.finish(&self.stored, out);
+    }
+
+    /// A right was refused by the store.
+    pub fn handle_refused(&mut self, claim: &Claim) {
+        if let Some(stored) = &mut self.stored {
+            stored.released(claim.0.message.len());
+        }
+    }
+
+    /// A message that the session has a right to is stored. Called in the order of the places.
+    pub fn handle_stored<O: Outlet>(
+        &mut self,
+        place: Place,
+        claim: Claim,
+        now: Instant,
+        out: &mut O,
+    ) {
+        let is_open = self.is_open();
+        let Some(stored) = &mut self.stored else { return };
+        if place.0 <= stored.loaded {
+            return; // It was loaded meanwhile.
+        }
+        let window = if is_open { WINDOW_MESSAGES } else { AWAY_MESSAGES };
+        let is_spent = !is_open && self.limits.budget.is_spent();
+        if stored.is_behind || is_spent || self.outbox.stored_len() >= window {
+            stored.is_behind = true;
+            stored.has_missed = true;
+            return;
+        }
+        stored.loaded = place.0;
+        self.outbox.push_stored(claim.0.at(place), &self.limits);
+        if is_open {
+            self.pump(now, out);
+        }
+        self.drop_excess(out);
+    }
+
+    /// What waits is to be read for others. `None`: there is a client to get it, nothing waits, or
+    /// it is being read.
+    pub fn begin_loading(&mut self) -> Option<StoredId> {
+        let is_away = self.connection.is_none();
+        let stored = self.stored.as_mut().filter(|it| is_away && it.messages > 0)?;
+        let is_free = !std::mem::replace(&mut stored.is_loading, true);
+        is_free.then_some(stored.id)
+    }
+
+    /// It was read.
+    pub fn end_loading<O: Outlet>(&mut self, now: Instant, out: &mut O) {
+        if let Some(stored) = &mut self.stored {
+            stored.is_loading = false;
+        }
+        if self.is_open() {
+            self.pump(now, out);
+        }
+    }
+
+    /// Gives a message that waits in the store to another member of its shared subscription.
+    /// `None`: it is in memory, and dealt with there.
+    pub fn give_away(&mut self, place: Place, claim: Claim) -> Option<Undelivered> {
+        let subscription = Arc::clone(claim.shared()?);
+        let stored = self.stored.as_mut().filter(|stored| place.0 > stored.loaded)?;
+        stored.released(claim.0.message.len());
+        let stored = Some((stored.id, place));
+        Some(Undelivered { subscription, message: claim.0.message, stored })
+    }
+
+    /// Where to go on reading what waits in the store, and how many messages there is room for.
+    #[must_use]
+    pub fn load_from(&self) -> Option<(StoredId, Place, usize)> {
+        let stored = self.stored.as_ref()?;
+        let room = WINDOW_MESSAGES.saturating_sub(self.outbox.stored_len()).max(1);
+        Some((stored.id, Place(stored.loaded + 1), room))
+    }
+
+    /// Messages that were read from the store, `from` on and in order; `has_more` if there are
+    /// others behind.
+    pub fn handle_loaded<O: Outlet>(
+        &mut self,
+        from: Place,
+        loaded: impl IntoIterator<Item = (Place, Claim)>,
+        has_more: bool,
+        now: Instant,
+        out: &mut O,
+    ) {
+        let Some(stored) = &mut self.stored else { return };
+        stored.is_loading = false;
+        // If the client has gone meanwhile, what lies before it is not in memory any more.
+        let loaded = (from.0 == stored.loaded + 1).then_some(loaded);
+        let has_more = has_more || loaded.is_none();
+        for (place, claim) in loaded.into_iter().flatten() {
+            stored.loaded = stored.loaded.max(place.0);
+            let waiting = claim.0.at(place);
+            let filled = self.inflight.held().map_or(Err(waiting.clone()), |it| it.fill(waiting));
+            if let Err(waiting) = filled {
+                self.outbox.push_stored(waiting, &self.limits);
+            }
+        }
+        stored.is_behind = has_more || stored.has_missed;
+        if let Some(inflight) = self.inflight.held() {
+            let all = !has_more;
+            while let Some(gone) = inflight.discard_absent(stored.loaded, all) {
+                let change = Change::Release { from: gone.place, to: gone.place };
+                stored.released(gone.bytes);
+                out.record(stored.id, change, None);
+            }
+            inflight.charge(&self.limits);
+        }
+        self.drop_excess(out);
+        if self.is_open() {
+            self.pump(now, out);
+        } else {
+            self.unload();
+        }
+    }
+
+    /// Leaves most of what is not in flight to the store: there is nobody to send it to.
+    pub(crate) fn unload(&mut self) {
+        let Some(stored) = &mut self.stored else { return };
+        if let Some(outbox) = self.outbox.held()
+            && let Some(first) = outbox.unload(AWAY_MESSAGES, &self.limits)
+        {
+            stored.loaded = stored.loaded.min(first.0 - 1);
+            stored.is_behind = true;
+            // What is being read goes on behind what was in memory.
+            stored.has_missed = true;
+        }
+    }
+
+    /// Messages that wait in the store cannot be read.
+    pub fn handle_lost<O: Outlet>(&mut self, places: &[Place], out: &mut O) {
+        let Some(stored) = &mut self.stored else { return };
+        for place in places {
+            stored.released(0);
+            out.record(stored.id, Change::Release { from: *place, to: *place }, None);
+            out.dropped("", QoS::AtLeastOnce, DropReason::Damaged);
+        }
+    }
+
+    /// Asks for more if there is room.
+    pub(crate) fn ask_for_more<O: Outlet>(&mut self, out: &mut O) {
+        let waiting = self.outbox.stored_len();
+        if let Some(stored) = self.stored.as_mut().filter(|stored| stored.wants(waiting)) {
+            stored.ask(out);
+        }
+    }
+
+    /// A change is stored: what waited for it goes out.
+    pub fn handle_recorded<O: Outlet>(&mut self, then: Then, now: Instant, out: &mut O) {
+        match then {
+            Then::Send(id) => self.send_recorded(id, now, out),
+            Then::Complete(id) => {
+                let answered = self.received.held().is_some_and(|it| it.forgotten(id));
+                if answered && self.connection.is_some() {
+                    out.send_ack(AckKind::Pubcomp, id);
+                }
+            }
+        }
+    }
+}
