@@ -7,7 +7,7 @@ use std::{
 
 use super::{OPTIONS, batch, bytes_on, message, open, open_with, publish, session};
 use crate::{
-    command::{Command, Place, SessionNumber, Standing},
+    command::{Command, Message, Place, SessionNumber, Standing, Time},
     conformance::{apply, dice::Dice, submit, told},
     disk::{Disk, Fault, SimulatedDisk},
     store::{Amount, Batch, EmbeddedStore, Options, Queued, Refusal, Store},
@@ -165,7 +165,7 @@ fn what_cannot_be_read_is_told_and_does_not_stop_the_cleaner() {
     }
     let read = || {
         let mut found = Vec::new();
-        let visit = &mut |place, _: &_, _: crate::command::Message<'_>| found.push(place);
+        let visit = &mut |place, _: &_, _: Message<'_>| found.push(place);
         let queued = store.queue(SessionNumber(1), Place(0), Amount::ALL, visit);
         (found, queued.expect("it can be read"))
     };
@@ -187,6 +187,33 @@ fn what_cannot_be_read_is_told_and_does_not_stop_the_cleaner() {
     let found = told(&open(&disk));
     assert_eq!(found.sessions[&SessionNumber(1)], standing);
     assert_eq!(found.queues[&SessionNumber(1)].len(), 2);
+}
+
+/// The cleaner has moved them, and the log was opened again.
+#[test]
+fn messages_that_expire_are_found_wherever_they_lie() {
+    let disk = SimulatedDisk::default();
+    let store = open(&disk);
+    store_all(&store, &[session(1)]);
+    let Command::Publish { message: kept, claims, from } = publish(b"x", &[1]) else {
+        unreachable!("it publishes");
+    };
+    let expires_at = Some(Time(1000));
+    let message = Message { expires_at, ..kept };
+    let place = store_all(&store, &[Command::Publish { message, claims, from }]);
+    churn_until(&store, || {
+        !disk.names().expect("the disk is well").contains(&"0000000000.log".to_owned())
+    });
+    let expired = |store: &EmbeddedStore, now| {
+        let mut found = Vec::new();
+        let visit = &mut |_, place, _: &_, _: Message<'_>| found.push(place);
+        while store.expired(Time(now), 1, visit).expect("it can be read") {}
+        found
+    };
+    assert_eq!(expired(&store, 999), []);
+    assert_eq!(expired(&store, 100_000), place);
+    drop(store);
+    assert_eq!(expired(&open(&disk), 1000), place);
 }
 
 /// A session with much ends, or much is released at once: nobody waits for it.
