@@ -110,11 +110,25 @@ impl EmbeddedStore {
     /// # Errors
     /// What the disk says when it is read; that no thread can be started.
     pub fn open(disk: Arc<dyn Disk>, options: Options) -> io::Result<(Self, Vec<Loss>)> {
+        let key = RandomState::new().hash_one(options.segment_bytes);
+        let (mut store, mut writer, losses) = Self::begin(disk, options, key)?;
+        let thread = thread::Builder::new().name("store".to_owned()).spawn(move || writer.run())?;
+        store.thread = Some(thread);
+        Ok((store, losses))
+    }
+
+    /// As [`Self::open`], but nothing is done before the writer has its turn. The key is what the
+    /// log's records are mixed with.
+    pub(super) fn begin(
+        disk: Arc<dyn Disk>,
+        options: Options,
+        key: u64,
+    ) -> io::Result<(Self, Writer, Vec<Loss>)> {
         let mut replay = Replay { state: State::new(Some(Arc::clone(&disk))) };
         let log_options = LogOptions {
             segment_bytes: options.segment_bytes,
             durability: options.durability,
-            key: RandomState::new().hash_one(options.segment_bytes),
+            key,
         };
         let mut unknown = 0;
         let (log, mut losses) =
@@ -140,9 +154,8 @@ impl EmbeddedStore {
             walk: Mutex::default(),
             waiting_bytes_max: options.waiting_bytes_max,
         });
-        let mut writer = Writer::new(Arc::clone(&shared), log, &options);
-        let thread = thread::Builder::new().name("store".to_owned()).spawn(move || writer.run())?;
-        Ok((Self { shared, reader, thread: Some(thread) }, losses))
+        let writer = Writer::new(Arc::clone(&shared), log, &options);
+        Ok((Self { shared, reader, thread: None }, writer, losses))
     }
 
     /// Reads a record whose place is known, which the cleaner may change meanwhile. False if it
