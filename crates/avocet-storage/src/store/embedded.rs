@@ -300,8 +300,13 @@ impl Store for EmbeddedStore {
     }
 
     fn retained(&self, visit: &mut dyn FnMut(&str, Message<'_>)) -> io::Result<()> {
-        let topics: Vec<Box<str>> = self.shared.state.lock().retained.keys().cloned().collect();
-        for topic in topics {
+        let mut topics: Vec<(Position, Box<str>)> = {
+            let state = self.shared.state.lock();
+            state.retained.iter().map(|(topic, kept)| (kept.at, topic.clone())).collect()
+        };
+        // As they lie on the disk, which is read from its beginning to its end.
+        topics.sort_unstable_by_key(|(at, _)| *at);
+        for (_, topic) in topics {
             let locate = |state: &mut State| state.retained.get(&topic).map(|kept| kept.at);
             self.read(locate, &mut |command| {
                 if let Command::Retain { topic, message } = command {

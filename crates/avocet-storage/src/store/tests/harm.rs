@@ -1,7 +1,7 @@
 //! Disks that fail, bytes that cannot be read, and what is stored meanwhile.
 
 use std::{
-    sync::mpsc,
+    sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
 
@@ -134,6 +134,38 @@ fn disk_that_is_mended_takes_what_waits_when_the_store_ends() {
     drop(store);
     let sessions: Vec<SessionNumber> = told(&open(&disk)).sessions.into_keys().collect();
     assert_eq!(sessions, [SessionNumber(8)]);
+}
+
+/// What has gathered while the disk failed is not one write, and all is told in order.
+#[test]
+fn much_that_waits_is_stored_in_several_groups() {
+    let disk = SimulatedDisk::default();
+    let opened = EmbeddedStore::begin(Arc::new(disk.clone()), OPTIONS, 1);
+    let (store, mut writer, _) = opened.expect("it opens");
+    let (sender, receiver) = mpsc::sync_channel(20);
+    for number in 0..20 {
+        let mut batch = Batch::default();
+        let topic = format!("large/{number}");
+        batch.push(&Command::Retain { topic: &topic, message: message(&vec![1; 1 << 20]) });
+        let sender = sender.clone();
+        let done = Box::new(move |outcome| drop(sender.send((number, outcome))));
+        store.submit(batch, done).expect("it is not refused");
+    }
+    disk.fail(FOREVER, Fault::Full);
+    writer.turn();
+    assert!(receiver.try_recv().is_err());
+    disk.mend();
+    writer.end();
+    for number in 0..20 {
+        assert_eq!(receiver.try_recv(), Ok((number, Ok(Vec::new()))));
+    }
+    let names = disk.names().expect("the disk is well");
+    let logs = names.iter().filter(|name| name.ends_with(".log"));
+    // A group does not begin in a segment that is full.
+    let sizes: Vec<u64> = logs
+        .map(|name| disk.open(name).and_then(|file| file.size()).expect("it is there"))
+        .collect();
+    assert!(sizes.len() == 3 && sizes.iter().all(|size| *size < 9 << 20), "{sizes:?}");
 }
 
 /// Stores, with nothing but what does not matter, until something holds.
