@@ -237,10 +237,10 @@ impl Stored {
         out.load();
     }
 
-    /// Whether more would wait than may, with so many more bytes. `in_flight` are those that do not
-    /// wait.
-    fn is_full(&self, in_flight: u64, bytes: usize, limits: &Limits) -> bool {
-        self.messages >= limits.stored_messages_max + in_flight
+    /// Whether more would wait than may, with `others` that are not stored and so many more bytes.
+    /// `in_flight` are those that do not wait.
+    fn is_full(&self, in_flight: u64, others: u64, bytes: usize, limits: &Limits) -> bool {
+        self.messages + others >= limits.stored_messages_max + in_flight
             || self.bytes + bytes as u64 > limits.stored_bytes_max
     }
 }
@@ -312,7 +312,7 @@ impl Session {
         let in_flight = self.may_be_in_flight();
         let Some(stored) = &mut self.stored else { return Delivery::Dropped };
         let bytes = waiting.message.len();
-        if stored.is_full(in_flight, bytes, &self.limits) {
+        if stored.is_full(in_flight, 0, bytes, &self.limits) {
             if self.limits.queue_full == QueueFull::Refuse {
                 out.dropped(waiting.message.topic(), waiting.qos, DropReason::Refused);
                 return Delivery::Refused;
@@ -344,8 +344,16 @@ impl Session {
         let bytes = bytes + self.outbox.qos0_bytes();
         self.stored.as_ref().is_some_and(|stored| {
             let others = self.outbox.qos0_len() as u64;
-            stored.is_full(in_flight.saturating_sub(others), bytes, &self.limits)
+            stored.is_full(in_flight, others, bytes, &self.limits)
         })
+    }
+
+    /// Whether a claim to so many bytes would be refused. Messages of QoS 0 make room for it.
+    pub(crate) fn would_refuse_claim(&self, bytes: usize) -> bool {
+        let in_flight = self.may_be_in_flight();
+        let is_full = |stored: &Stored| stored.is_full(in_flight, 0, bytes, &self.limits);
+        self.limits.queue_full == QueueFull::Refuse
+            && self.stored.as_ref().is_some_and(|stored| is_full(stored))
     }
 
     /// Drops the oldest messages that wait while there are more than there may be.
