@@ -7,9 +7,10 @@
 use std::{
     collections::{HashMap, VecDeque},
     io, mem,
-    sync::Arc,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, mpsc},
     thread::{self, JoinHandle},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use avocet_mqtt::ReasonCode;
@@ -23,12 +24,15 @@ use crate::{
     kept::Clock,
     load,
     mailbox::{FlushList, Mailbox},
+    metrics::Metrics,
     records::{Answer, Group, Load, Outcome, Published, Records, Step, Subscribed, Unsubscribed},
     wire::CALL,
 };
 
 /// Threads that read the store for clients that have waited.
 const LOADERS: usize = 2;
+/// How long the store may take for what is left at the end.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The way to the store.
 #[derive(Debug)]
@@ -138,9 +142,9 @@ impl Keeper {
             while let Some(taken) = commits.take(true) {
                 let (mut list, now) = (FlushList::default(), Instant::now());
                 for Commit { steps, outcome } in taken {
-                    finish(&of, &mut list, steps, outcome, now);
+                    guard(&of, || finish(&of, &mut list, steps, outcome, now));
                 }
-                list.flush(&of, now);
+                guard(&of, || list.flush(&of, now));
             }
         };
         threads.push(thread::Builder::new().name("stored".to_owned()).spawn(run)?);
@@ -149,7 +153,7 @@ impl Keeper {
             let run = move || {
                 while let Some(taken) = loads.take(false) {
                     for wanted in taken {
-                        load::load(&of, &wanted);
+                        guard(&of, || load::load(&of, &wanted));
                     }
                 }
             };
@@ -184,15 +188,29 @@ impl Keeper {
         }
     }
 
-    /// Ends its threads, once what the store has told is done. What it tells from then on nobody
-    /// waits for.
+    /// Ends its threads, once the store has taken what there is, or does not for a while. What it
+    /// tells from then on nobody waits for.
     pub(crate) fn stop(&self) {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let done = Box::new(move |_| {
+            sender.try_send(()).ok();
+        });
+        if self.store.submit(Batch::default(), done).is_ok() {
+            receiver.recv_timeout(STOP_PATIENCE).ok();
+        }
         self.commits.close();
         self.loads.close();
         for thread in mem::take(&mut *self.threads.lock()) {
             // A panic was told when it happened.
             drop(thread.join());
         }
+    }
+}
+
+/// A bug of ours in what is done for one client is not the end of the thread that does it for all.
+fn guard(shared: &Shared, work: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(work)).is_err() {
+        Metrics::add(&shared.metrics.connections_panicked, 1);
     }
 }
 

@@ -292,6 +292,7 @@ pub(crate) fn redeliver(
     let way = Way { shared, from: None, now };
     let first = shared.dice();
     list.records.is_sure = true;
+    list.records.begin();
     for (turn, undelivered) in undelivered.into_iter().enumerate() {
         let Undelivered { subscription, message, stored } = undelivered;
         let transit = Transit::from_shared(&message);

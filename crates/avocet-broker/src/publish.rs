@@ -180,6 +180,7 @@ impl Work<'_> {
         backlog: &mut VecDeque<Backlog>,
     ) {
         let shared = &*self.shard.shared;
+        list.records.begin();
         let waits = !backlog.is_empty();
         let mut retains = false;
         for inbound in run.iter_mut() {
@@ -448,6 +449,7 @@ pub(crate) fn publish_message(
     from: Option<&Mailbox>,
     now: Instant,
 ) {
+    list.records.begin();
     let transit = Transit::from_shared(message);
     if transit.retain() && !retain(shared, &transit, list) {
         let client_id = from.map_or("", |mailbox| mailbox.client_id());

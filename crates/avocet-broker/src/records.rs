@@ -31,6 +31,8 @@ pub(crate) struct Records {
     sends: Option<Sends>,
     sure: Vec<Step>,
     refusable: Vec<Step>,
+    /// Where the steps of what is being published begin.
+    begin: usize,
     /// Where the last claim was entered: the next one is often for the message behind it.
     last: usize,
     /// Whether what is published now may not be refused: nobody would be told.
@@ -178,9 +180,15 @@ impl Records {
         if self.is_sure { &mut self.sure } else { &mut self.refusable }.push(step);
     }
 
+    /// Something is about to be published.
+    pub(crate) fn begin(&mut self) {
+        self.begin = if self.is_sure { self.sure.len() } else { self.refusable.len() };
+        self.last = 0;
+    }
+
     /// Puts other steps in the place of those that may be refused, which it answers.
     pub(crate) fn put_aside(&mut self, others: Vec<Step>) -> Vec<Step> {
-        self.last = 0;
+        (self.begin, self.last) = (0, 0);
         std::mem::replace(&mut self.refusable, others)
     }
 
@@ -208,9 +216,9 @@ impl Records {
     pub(crate) fn claim(&mut self, mailbox: &Mailbox, session: StoredId, claim: Claim) {
         let steps = if self.is_sure { &mut self.sure } else { &mut self.refusable };
         let claim = (mailbox.clone(), session, claim);
-        let Some(claim) = enter(steps, &mut self.last, claim) else { return };
+        let begin = self.begin.min(steps.len());
+        let Some(claim) = enter(&mut steps[begin..], &mut self.last, claim) else { return };
         let message = Arc::clone(claim.2.message());
-        self.last = steps.len();
         steps.push(Step::Publish(Published { message, claims: vec![claim], from: None }));
     }
 
@@ -272,7 +280,7 @@ impl Records {
     /// refused.
     pub(crate) fn groups(&mut self, clock: &kept::Clock) -> [Group; 2] {
         self.end_sends();
-        self.last = 0;
+        (self.begin, self.last) = (0, 0);
         let mut batch = std::mem::take(&mut self.changes);
         let mut steps = std::mem::take(&mut self.sure);
         write(&steps, clock, &mut batch);

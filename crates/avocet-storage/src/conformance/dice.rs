@@ -94,7 +94,8 @@ impl Dice {
                 let begun = self.begun.iter().rev().take(more as usize + 1);
                 let claims = begun.map(|number| {
                     let (session, flags) = (SessionNumber(*number), more as u8);
-                    Claim { session, flags, identifiers: vec![more as u32], shared: None }
+                    let shared = (more == 2).then(|| "g".to_owned());
+                    Claim { session, flags, identifiers: vec![more as u32], shared }
                 });
                 let from = (more == 1).then_some((session, packet_id));
                 Command::Publish { message, claims: claims.collect(), from }

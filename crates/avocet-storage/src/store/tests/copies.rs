@@ -1,20 +1,22 @@
 //! Looking at a store and copying it, while it goes on.
 
 use std::{
+    io,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::{Duration, Instant},
 };
 
-use super::{OPTIONS, batch, message, open, publish, session};
+use super::{OPTIONS, batch, bytes_on, message, open, open_with, publish, session};
 use crate::{
     command::{Command, Place, SessionNumber},
     conformance::{dice::Dice, submit, told},
-    disk::{Disk, Fault, Folder, Scratch, SimulatedDisk},
+    disk::{Disk, Fault, File, Folder, Scratch, SimulatedDisk},
     inspect,
-    store::{Amount, Batch, EmbeddedStore, Store},
+    store::{Amount, Batch, EmbeddedStore, Options, Store},
 };
 
 fn store_all(store: &EmbeddedStore, commands: &[Command<'_>]) -> Vec<Place> {
@@ -72,7 +74,7 @@ fn copy_of_a_store_has_what_it_has() {
         let backup = store.backup(&folder).expect("the disk is well");
         assert!(backup.segments > 1 && backup.bytes > 4096, "{backup:?}");
         let again = store.backup(&folder).map_err(|error| error.kind());
-        assert_eq!(again, Err(std::io::ErrorKind::AlreadyExists));
+        assert_eq!(again, Err(io::ErrorKind::AlreadyExists));
         let (copy, losses) = EmbeddedStore::open(Arc::new(folder), OPTIONS).expect("it opens");
         assert_eq!(losses, []);
         assert_eq!(told(&copy), told(&store));
@@ -122,6 +124,67 @@ fn copy_of_a_busy_store_is_as_it_was_at_some_time() {
         }
         is_over.store(true, Ordering::Relaxed);
     });
+}
+
+/// While a file is made on it, much is stored and released somewhere else.
+#[derive(Debug)]
+struct Slow<'a> {
+    disk: SimulatedDisk,
+    store: &'a EmbeddedStore,
+}
+
+impl Disk for Slow<'_> {
+    fn names(&self) -> io::Result<Vec<String>> {
+        self.disk.names()
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        for _ in 0..100 {
+            store_all(
+                self.store,
+                &[Command::Retain { topic: "churn", message: message(&[0; 300]) }],
+            );
+        }
+        self.disk.create(name)
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.disk.open(name)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.disk.sync()
+    }
+}
+
+/// The cleaner waits for it, and goes on behind it.
+#[test]
+fn segments_stay_while_they_are_copied() {
+    let disk = SimulatedDisk::default();
+    let store = open_with(&disk, Options { retry_after: Duration::from_millis(1), ..OPTIONS });
+    store_all(&store, &[session(1), publish(b"x", &[1])]);
+    for _ in 0..30 {
+        store_all(&store, &[Command::Retain { topic: "churn", message: message(&[0; 300]) }]);
+    }
+    let copy = SimulatedDisk::default();
+    let slow = Slow { disk: copy.clone(), store: &store };
+    store.backup(&slow).expect("the disk is well");
+    let found = told(&open(&copy));
+    assert_eq!(found.queues[&SessionNumber(1)].len(), 1);
+    assert_eq!(found.retained.len(), 1);
+    let start = Instant::now();
+    while bytes_on(&disk) > 2 * OPTIONS.cleaned_from_bytes {
+        assert!(start.elapsed() < Duration::from_secs(30), "nothing is cleaned any more");
+        store_all(&store, &[Command::Retain { topic: "churn", message: message(b"r") }]);
+    }
 }
 
 #[test]
