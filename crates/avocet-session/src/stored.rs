@@ -347,6 +347,14 @@ impl Session {
         stored.is_some_and(|it| it.is_full(in_flight, others, bytes + more, &self.limits))
     }
 
+    /// Whether a claim to so many bytes would be refused. Messages of QoS 0 make room for it.
+    pub(crate) fn would_refuse_claim(&self, bytes: usize) -> bool {
+        let in_flight = self.may_be_in_flight();
+        let is_full = |stored: &Stored| stored.is_full(in_flight, 0, bytes, &self.limits);
+        self.limits.queue_full == QueueFull::Refuse
+            && self.stored.as_ref().is_some_and(|stored| is_full(stored))
+    }
+
     /// Drops the oldest messages that wait while there are more than there may be.
     fn drop_excess<O: Outlet>(&mut self, out: &mut O) {
         let most = self.limits.stored_messages_max + self.may_be_in_flight();
