@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use avocet_tests::{Publish, Version};
+use avocet_tests::{Publish, Version, deadline};
 
 use super::{End, Node};
 
@@ -21,8 +21,11 @@ fn stopped() -> Node {
     node
 }
 
-/// What the broker has said at the level of an error.
+/// What the broker has said at the level of an error until it was ready.
 fn errors(node: &Node) -> Vec<String> {
+    // The log is read by another thread than the line that says that it is.
+    let is_read = || node.log().contains("Listening").then_some(());
+    assert_eq!(deadline::poll(deadline::ANSWER, is_read), Some(()), "{}", node.log());
     node.log().lines().filter(|line| line.contains(" ERROR ")).map(str::to_owned).collect()
 }
 

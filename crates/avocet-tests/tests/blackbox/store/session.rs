@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use avocet_tests::{Connect, Properties, Publish, Raw, Version, Will, deadline, packet::subscribe};
+use avocet_tests::{
+    Connect, Properties, Publish, Raw, Version, Will, deadline,
+    packet::{disconnect_with, subscribe},
+};
 
 use super::{End, Node, each_end, texts};
 
@@ -123,6 +126,7 @@ fn share_and_exclusive_claim_outlive_the_broker() {
         assert_eq!(all, (1..=10).collect::<Vec<_>>());
         // With her session the claim ends.
         node.client(version, "alice").disconnect();
+        node.settle(version);
         node.restart(end);
         assert_eq!(node.client(version, "carol").try_subscribe(EXCLUSIVE, 1), 1);
     });
@@ -167,25 +171,27 @@ fn session_expires_while_the_broker_is_down_and_its_will_is_published() {
         let mut node = Node::start(&[]);
         watch(&node, V5);
         let will = Will::new("gone/alice", "lost").qos(1);
-        let mut short =
-            Connect::resume(V5, "alice").will(will.properties(Properties::new().four(0x18, 1_000)));
-        short.properties = Properties::new().four(0x11, 1);
+        let will = will.properties(Properties::new().four(0x18, 1_000));
+        let mut short = Connect::resume(V5, "alice").will(will);
+        short.properties = Properties::new().four(0x11, 2);
         let mut alice = node.connect(&short);
         alice.subscribe("a", 1);
         let mut long = Connect::resume(V5, "carol");
         long.properties = Properties::new().four(0x11, 1_000);
         node.connect(&long).subscribe("a", 1);
-        alice.cut();
-        // Her leaving is behind this.
+        // With her will.
+        alice.send(&disconnect_with(4, &Properties::new()));
+        alice.expect_close();
         node.client(V5, "bob").publish(&Publish::new("a", "x").qos(1, 1));
         node.end(end);
-        deadline::let_pass(Duration::from_millis(1_500));
+        deadline::let_pass(Duration::from_millis(2_100));
         node.begin();
-        let message = node.resume(V5, "watcher").take_message();
-        assert_eq!((&*message.topic, &*message.text()), ("gone/alice", "lost"));
+        // At once, not two seconds after the start.
         let (mut alice, connack) = node.connect_with(&Connect::resume(V5, "alice"));
         assert!(!connack.session_present);
         assert_eq!(node.take_texts(&mut alice), [""; 0]);
+        let message = node.resume(V5, "watcher").take_message();
+        assert_eq!((&*message.topic, &*message.text()), ("gone/alice", "lost"));
         assert_eq!(node.take_texts(&mut node.resume(V5, "carol")), ["x"]);
     }
 }
