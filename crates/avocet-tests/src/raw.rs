@@ -4,6 +4,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "one packet is expected, all others fail")]
 
 use std::{
+    collections::BTreeSet,
     io::{ErrorKind, Read, Write},
     net::SocketAddr,
     sync::atomic::{AtomicU32, Ordering},
@@ -341,17 +342,17 @@ impl Raw {
     pub fn take_all(&mut self, publisher: &mut Self) -> Vec<Message> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let topic = format!("barrier/{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        let (mut messages, mut open) = (Vec::new(), 0);
+        let (mut messages, mut open) = (Vec::new(), BTreeSet::new());
         self.send(&packet::subscribe(self.version, 102, &[(&topic, 2)]));
         loop {
             match self.receive().kind {
                 Kind::Publish(message) => {
-                    open += u32::from(message.qos == 2);
+                    open.extend(message.id.filter(|_| message.qos == 2));
                     messages.push(self.begin_to_acknowledge(message));
                 }
                 Kind::Pubrel(ack) => {
                     self.send(&packet::pubcomp(ack.id));
-                    open -= 1;
+                    open.remove(&ack.id);
                 }
                 Kind::Suback(codes) => {
                     assert_eq!((codes.id, codes.codes), (102, vec![2]));
@@ -359,7 +360,7 @@ impl Raw {
                 }
                 other => panic!("expected PUBLISH, PUBREL or SUBACK, not {other:?}"),
             }
-            if open == 0 && messages.last().is_some_and(|message| message.topic == topic) {
+            if open.is_empty() && messages.last().is_some_and(|message| message.topic == topic) {
                 messages.pop();
                 return messages;
             }
