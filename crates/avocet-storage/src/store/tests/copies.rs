@@ -132,6 +132,7 @@ fn copy_beside_another_thread_has_all_that_was_done_before() {
                 busy.work();
             }
         });
+        let _over = Over(&is_over);
         for round in 0..30 {
             let before = busy.span();
             let folder = Folder::open(&scratch.0.join(round.to_string())).expect("it can be made");
@@ -141,7 +142,6 @@ fn copy_beside_another_thread_has_all_that_was_done_before() {
             let one = numbers(&told(&copy), 1);
             assert!(before.start <= one[0] && before.end <= one[one.len() - 1] + 1, "{before:?}");
         }
-        is_over.store(true, Ordering::Relaxed);
     });
 }
 
@@ -198,6 +198,15 @@ fn nothing_is_not_copied() {
     let (disk, copy) = (SimulatedDisk::default(), SimulatedDisk::default());
     assert_eq!(kind(backup(&disk, &copy)), Some(ErrorKind::NotFound));
     assert_eq!(copy.changes(), 0);
+}
+
+/// Ends the other thread, also if the test fails.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn kind<T>(result: io::Result<T>) -> Option<ErrorKind> {
