@@ -78,8 +78,9 @@ fn backup_of_a_running_broker_serves_what_was_acknowledged_before() {
                 &restored,
                 &["restored", "retained messages  1\n", "sessions           1\n"],
             );
-            let served = served(&data);
-            assert!(served >= before, "{served} of {before}");
+            let queued = queued(&restored);
+            assert!(queued >= before, "{queued} of {before}");
+            check_served(&data, queued);
         }
     });
     let checked = on(&folder, broker.data_dir(), &["store", "check"]);
@@ -95,27 +96,26 @@ impl Drop for Over<'_> {
     }
 }
 
-/// How many messages a broker has for alice; they are numbered without a gap.
-fn served(data: &Path) -> u64 {
+/// How many messages wait, as a command has told.
+fn queued(ended: &Ended) -> u64 {
+    let mut lines = ended.stdout.lines();
+    let figure = lines.find_map(|line| line.strip_prefix("queued messages "));
+    figure.and_then(|figure| figure.trim().parse().ok()).expect("it tells how many")
+}
+
+/// A broker on this folder serves as many messages as the command has told of.
+fn check_served(data: &Path, messages: u64) {
     let broker = Broker::start_in(data, &[]);
     let (mut alice, connack) = broker.connect_with(&Connect::resume(Version::V5, "alice"));
     assert!(connack.session_present);
-    let mut served = 0;
-    loop {
-        let messages = alice.messages_before_pong();
-        if messages.is_empty() {
-            break;
-        }
-        for message in messages {
-            assert_eq!(message.text(), served.to_string());
-            alice.acknowledge(&message);
-            served += 1;
-        }
+    for number in 0..messages {
+        let message = alice.expect_message("queue/n", &number.to_string(), 1);
+        alice.acknowledge(&message);
     }
+    alice.expect_nothing_before_pong();
     let mut carol = broker.client(Version::V5, "carol");
     carol.subscribe("kept", 1);
     carol.expect_message("kept", "x", 1);
-    served
 }
 
 #[test]
