@@ -92,8 +92,7 @@ fn copy(source: &dyn File, target: &dyn File) -> io::Result<()> {
 
 /// What cannot be taken away is known by the file that goes last.
 fn take_away(to: &dyn Disk) {
-    let names = to.names().unwrap_or_default();
-    let gone = names.iter().filter(|name| *name != INCOMPLETE).try_for_each(|it| to.remove(it));
+    let gone = segment_names(to).and_then(|names| names.iter().try_for_each(|it| to.remove(it)));
     if gone.and_then(|()| to.sync()).is_ok() {
         drop(to.remove(INCOMPLETE));
     }

@@ -54,7 +54,7 @@ enum Command {
     /// Subscribe and print messages.
     Sub(Box<SubArgs>),
     /// Look at what is stored, while the broker runs or not.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = store::EXAMPLES)]
     Store(StoreCommand),
     /// Copy what is stored to an empty folder, while the broker runs or not.
     Backup(BackupArgs),

@@ -32,6 +32,12 @@ pub(crate) enum StoreCommand {
     Stats(StoreArgs),
 }
 
+/// Of `avocet store` as a whole.
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  avocet store check -c /etc/avocet/avocet.toml    say which files are damaged
+  avocet store stats                               say how much is stored";
+
 const CHECK_EXAMPLES: &str = "\
 Examples:
   avocet store check                               what a broker without configuration stores
