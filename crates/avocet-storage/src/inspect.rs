@@ -1,11 +1,11 @@
 //! What lies on a disk, for people to look at: nothing is changed, and no store has to be open.
 
-use std::{fmt, io};
+use std::io;
 
 use crate::{
     command::Command,
     disk::Disk,
-    log::{Loss, Replayed},
+    log::{Loss, Replayed, segment_name},
     store::{Amount, replayed},
 };
 
@@ -73,6 +73,14 @@ pub fn inspect(disk: &dyn Disk) -> io::Result<Report> {
     Ok(report)
 }
 
+impl SegmentReport {
+    /// What its file is called.
+    #[must_use]
+    pub fn name(&self) -> String {
+        segment_name(self.number)
+    }
+}
+
 impl Report {
     /// Bytes of all segments, and how many of them are still needed, about.
     #[must_use]
@@ -85,30 +93,5 @@ impl Report {
     #[must_use]
     pub fn is_sound(&self) -> bool {
         self.losses.is_empty() && self.unknown_records == 0
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (bytes, needed) = self.bytes();
-        let share = needed * 100 / bytes.max(1);
-        writeln!(formatter, "segments: {}", self.segments.len())?;
-        writeln!(formatter, "records: {}", self.records)?;
-        writeln!(formatter, "bytes: {bytes}, of which {share} % are needed")?;
-        writeln!(formatter, "sessions: {}", self.sessions)?;
-        let Amount { messages, bytes } = self.queued;
-        writeln!(formatter, "queued messages: {messages}, {bytes} bytes")?;
-        writeln!(formatter, "retained messages: {}", self.retained)?;
-        writeln!(formatter, "planned messages: {}", self.plans)?;
-        for loss in &self.losses {
-            writeln!(formatter, "damaged: {loss}")?;
-        }
-        if self.unknown_records > 0 {
-            writeln!(formatter, "damaged: {} records are not understood", self.unknown_records)?;
-        }
-        for name in &self.put_aside {
-            writeln!(formatter, "put aside: {name}")?;
-        }
-        Ok(())
     }
 }

@@ -26,6 +26,10 @@ use std::{collections::VecDeque, io, sync::Arc};
 
 use parking_lot::RwLock;
 
+pub(crate) use self::{
+    reader::read_lossy,
+    segment::{name as segment_name, names as segment_names},
+};
 pub use self::{
     reader::{Reader, Scanned},
     replay::{Loss, Replayed},

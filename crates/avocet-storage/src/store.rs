@@ -8,7 +8,7 @@ use std::{fmt, io};
 
 pub(crate) use self::embedded::replayed;
 pub use self::{
-    embedded::{Backup, EmbeddedStore, Options},
+    embedded::{EmbeddedStore, Options},
     memory::{Contents, MemoryStore, Stored},
 };
 use crate::command::{Claim, Command, Message, Place, Purpose, SessionNumber, Standing, Time};

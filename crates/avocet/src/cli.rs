@@ -7,14 +7,16 @@ use avocet_config::{Sources, load};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::{
+    backup::{self, BackupArgs, RestoreArgs},
     bench::{self, BenchCommand},
     client::{self, PubArgs, SubArgs},
     manual::{self, CompletedShell},
     start,
+    store::{self, StoreCommand},
 };
 
-/// Exit code for a mistake in the configuration.
-const MISTAKEN: u8 = 2;
+/// Exit code for a mistake in the configuration or on the command line.
+pub(crate) const MISTAKEN: u8 = 2;
 
 /// A distributed, massively scalable, extensible MQTT broker.
 #[derive(Debug, Parser)]
@@ -32,6 +34,8 @@ Examples:
   avocet check -c avocet.toml                      say what is wrong with a file, and no more
   avocet sub -t 'room/+/temperature'               print what is published there
   avocet pub -t room/1/temperature -m 21.5         publish a message
+  avocet store stats                               say how much is stored
+  avocet backup /backups/monday                    copy it, while the broker goes on
   avocet bench pair --pid $(pidof avocet)          measure the broker that runs
 
 Without a command, `avocet` is `avocet start`.";
@@ -49,6 +53,13 @@ enum Command {
     Pub(Box<PubArgs>),
     /// Subscribe and print messages.
     Sub(Box<SubArgs>),
+    /// Look at what is stored, while the broker runs or not.
+    #[command(subcommand, after_help = store::EXAMPLES)]
+    Store(StoreCommand),
+    /// Copy what is stored to an empty folder, while the broker runs or not.
+    Backup(BackupArgs),
+    /// Put a backup where the broker keeps what it stores; the broker is not running.
+    Restore(RestoreArgs),
     /// Measure a broker: what it delivers, how soon, at what cost, and whether it keeps its word.
     #[command(subcommand)]
     Bench(Box<BenchCommand>),
@@ -75,7 +86,7 @@ enum Command {
 }
 
 #[derive(Args, Debug, Default)]
-struct ConfigArgs {
+pub(crate) struct ConfigArgs {
     /// The configuration file, TOML.
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -102,14 +113,14 @@ pub(crate) fn run() -> ExitCode {
         },
         Command::Pub(args) => client::run_pub(&args),
         Command::Sub(args) => client::run_sub(&args),
+        Command::Store(command) => store::run(command),
+        Command::Backup(args) => backup::run_backup(args),
+        Command::Restore(args) => backup::run_restore(args),
         Command::Bench(command) => bench::run(*command),
         Command::Completions { shell } => print(&manual::completions(command(), shell)),
         Command::Manual { folder } => match manual::write_pages(command(), &folder) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                complain(&format_args!("avocet: {error:#}"));
-                ExitCode::FAILURE
-            }
+            Err(error) => fail(&error),
         },
         Command::Docs { page } => print(&match &*page {
             "example" => avocet_config::example::<Config>(),
@@ -119,7 +130,8 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
-fn read(args: ConfigArgs) -> Result<Config, ExitCode> {
+/// Reads the configuration, and tells of mistakes.
+pub(crate) fn read(args: ConfigArgs) -> Result<Config, ExitCode> {
     let mut sources = Sources::new().with_process_environment().with_set(args.set);
     if let Some(file) = args.config {
         sources = sources.with_file(file);
@@ -140,6 +152,12 @@ pub(crate) fn print(text: &str) -> ExitCode {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
+}
+
+/// Tells what has failed.
+pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
+    complain(&format_args!("avocet: {error:#}"));
+    ExitCode::FAILURE
 }
 
 /// Prints a line to standard error.

@@ -2,24 +2,21 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use anyhow::{Context, bail};
 
+/// The file that whoever has the directory holds.
+pub(crate) const LOCK: &str = "lock";
+
 /// The directory, held for as long as this value lives.
 #[derive(Debug)]
 pub(crate) struct DataDir {
-    path: PathBuf,
     _lock: File,
 }
 
 impl DataDir {
-    /// Where it is.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Makes the directory if it is not there, and takes it for this process.
     ///
     /// # Errors
@@ -29,7 +26,7 @@ impl DataDir {
         let shown = path.display();
         fs::create_dir_all(path)
             .with_context(|| format!("cannot make the data directory {shown} (node.data_dir)"))?;
-        let lock_path = path.join("lock");
+        let lock_path = path.join(LOCK);
         let lock = File::options()
             .create(true)
             .truncate(false)
@@ -39,7 +36,7 @@ impl DataDir {
                 format!("cannot write to the data directory {shown} (node.data_dir)")
             })?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self { _lock: lock }),
             Err(TryLockError::WouldBlock) => {
                 bail!("the data directory {shown} (node.data_dir) is in use by another process")
             }

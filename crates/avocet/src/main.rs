@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 good; 2 a mistake in the configuration or on the command line; 1 anything else.
 
+mod backup;
 mod bench;
 mod cli;
 mod client;
@@ -10,6 +11,7 @@ mod manual;
 mod notify;
 mod signals;
 mod start;
+mod store;
 
 use std::process::ExitCode;
 

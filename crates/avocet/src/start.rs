@@ -11,16 +11,17 @@ use avocet_broker::config::DurabilityChoice;
 use avocet_storage::{
     disk::Folder,
     log::Durability,
-    store::{self, EmbeddedStore, Store},
+    store::{EmbeddedStore, Options, Store},
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, level_filters::LevelFilter};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use crate::{
-    cli::{complain, print},
+    cli::{fail, print},
     data_dir::DataDir,
     notify::{self, notify},
+    store,
 };
 
 /// Threads for what is not a client's connection: accepting, timers, HTTP.
@@ -30,17 +31,14 @@ const CONTROL_THREADS: usize = 2;
 pub(crate) fn run(config: &Config) -> ExitCode {
     match open_log(&config.log).and_then(|()| serve(config)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&format_args!("avocet: {error:#}"));
-            ExitCode::FAILURE
-        }
+        Err(error) => fail(&error),
     }
 }
 
 fn serve(config: &Config) -> anyhow::Result<()> {
-    let data_dir = DataDir::open(&config.node.data_dir)?;
+    let _data_dir = DataDir::open(&config.node.data_dir)?;
     let mut options = config.options();
-    options.store = open_store(config, &data_dir)?;
+    options.store = open_store(config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
         .thread_name("control")
@@ -75,16 +73,16 @@ fn serve(config: &Config) -> anyhow::Result<()> {
 }
 
 /// What is to survive, if anything is.
-fn open_store(config: &Config, data_dir: &DataDir) -> anyhow::Result<Option<Arc<dyn Store>>> {
+fn open_store(config: &Config) -> anyhow::Result<Option<Arc<dyn Store>>> {
     if config.session.durability == DurabilityChoice::Memory {
         return Ok(None);
     }
-    let path = data_dir.path().join("store");
+    let path = store::path(config);
     let durability = match config.session.durability {
         DurabilityChoice::Os => Durability::Os,
         DurabilityChoice::Fsync | DurabilityChoice::Memory => Durability::Fsync,
     };
-    let options = store::Options { durability, ..store::Options::default() };
+    let options = Options { durability, ..Options::default() };
     let opened =
         Folder::open(&path).and_then(|folder| EmbeddedStore::open(Arc::new(folder), options));
     let (store, losses) =

@@ -33,6 +33,16 @@ impl Folder {
             let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
             fs::File::open(parent)?.sync_all()?;
         }
+        Self::existing(path)
+    }
+
+    /// A folder that is there; nothing is made.
+    ///
+    /// # Errors
+    /// `NotFound`, or what else the system says.
+    pub fn existing(path: &Path) -> io::Result<Self> {
+        // So that a file is told from a folder at once.
+        fs::read_dir(path)?;
         Ok(Self { path: path.to_owned(), handle: fs::File::open(path)? })
     }
 

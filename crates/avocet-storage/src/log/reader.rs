@@ -15,7 +15,7 @@ use parking_lot::RwLock;
 use super::{
     Position,
     record::{self, HEADER_BYTES, Key},
-    segment::{self, HEAD_BYTES},
+    segment::HEAD_BYTES,
 };
 use crate::disk::File;
 
@@ -128,31 +128,6 @@ impl Reader {
         Ok(Scanned { next, is_damaged })
     }
 
-    /// The segments there are, oldest first: number and committed bytes.
-    #[must_use]
-    pub fn segments(&self) -> Vec<(u32, u32)> {
-        self.segments.read().iter().map(|(number, shelf)| (*number, shelf.len())).collect()
-    }
-
-    /// What the file of a segment is called.
-    #[must_use]
-    pub fn name(&self, segment: u32) -> String {
-        segment::name(segment)
-    }
-
-    /// Bytes of a segment as they lie there, of which so many were committed.
-    ///
-    /// # Errors
-    /// `NotFound` if the segment was forgotten, `UnexpectedEof` if there are less, and what the
-    /// disk says.
-    pub fn copy(&self, segment: u32, offset: u32, out: &mut [u8]) -> io::Result<()> {
-        let read = self.shelf(segment)?.file.read_at(out, offset.into())?;
-        if read < out.len() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        Ok(())
-    }
-
     pub(super) fn shelf(&self, segment: u32) -> io::Result<Arc<Shelf>> {
         let shelf = self.segments.read().get(&segment).cloned();
         shelf.ok_or_else(|| io::ErrorKind::NotFound.into())
@@ -168,7 +143,7 @@ impl Shelf {
 }
 
 /// Bytes of a file; zeros where the disk does not give them.
-pub(super) fn read_lossy(file: &dyn File, offset: u64, len: usize) -> Vec<u8> {
+pub(crate) fn read_lossy(file: &dyn File, offset: u64, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     match file.read_at(&mut bytes, offset) {
         Ok(read) => bytes.truncate(read),

@@ -153,7 +153,7 @@ impl Found {
     }
 }
 
-pub(super) fn name(number: u32) -> String {
+pub(crate) fn name(number: u32) -> String {
     format!("{number:0DIGITS$}{SUFFIX}")
 }
 
@@ -163,11 +163,21 @@ fn number_of(name: &str) -> Option<u32> {
     is_ours.then(|| digits.parse().ok()).flatten()
 }
 
+/// The files of a disk's segments, oldest first.
+pub(crate) fn names(disk: &dyn Disk) -> io::Result<Vec<String>> {
+    Ok(numbers(disk.names()?.iter()).into_iter().map(name).collect())
+}
+
+fn numbers<'a>(names: impl Iterator<Item = &'a String>) -> Vec<u32> {
+    let mut numbers: Vec<u32> = names.filter_map(|name| number_of(name)).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
 /// The segments of a disk, oldest first. What was left by a salvage goes, if anything may.
 pub(super) fn found(disk: &dyn Disk, may_write: bool) -> io::Result<Vec<Found>> {
     let names = disk.names()?;
-    let mut numbers: Vec<u32> = names.iter().filter_map(|name| number_of(name)).collect();
-    numbers.sort_unstable();
+    let numbers = numbers(names.iter());
     for name in names.iter().filter(|name| may_write && name.ends_with(SALVAGING)) {
         // Of no use to anybody; if it cannot be removed, it is in nobody's way either.
         drop(disk.remove(name));

@@ -5,7 +5,6 @@
 //! more at the end of the log, and the segment is gone. Since always the oldest goes, nothing that
 //! is left speaks of something that lay in it.
 
-mod backup;
 mod cleaner;
 mod expiry;
 mod writer;
@@ -24,7 +23,6 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-pub use self::backup::Backup;
 use self::{expiry::Walk, writer::Writer};
 use super::{
     Amount, Batch, Done, Queued, Refusal, Store,
@@ -83,8 +81,6 @@ struct Shared {
     cleaning_failure: Mutex<Option<String>>,
     /// Records that were asked for and could not be read.
     unreadable: AtomicU64,
-    /// Whoever has it has all segments stay.
-    segments: Mutex<()>,
     walk: Mutex<Walk>,
     waiting_bytes_max: usize,
 }
@@ -150,7 +146,6 @@ impl EmbeddedStore {
             failure: Mutex::default(),
             cleaning_failure: Mutex::default(),
             unreadable: AtomicU64::new(0),
-            segments: Mutex::default(),
             walk: Mutex::default(),
             waiting_bytes_max: options.waiting_bytes_max,
         });

@@ -4,8 +4,9 @@
 //! A block that begins with ```` ```sh run ```` is run by bash; a ```` ```text ```` block right
 //! behind it is what it prints. ```` ```sh run terminal ```` stands for a terminal of its own: it
 //! goes on in the background, the next block waits until it has subscribed, and what it printed is
-//! compared at the end. The broker's port is `PORT`, the executable is on the path, and the files
-//! of a document lie in a folder of its own.
+//! compared at the end. The broker's port is `PORT`, its data directory is set for commands that
+//! read the configuration, the executable is on the path, and the files of a document lie in a
+//! folder of its own.
 
 use std::{env, fs, path::Path, process::Command};
 
@@ -103,6 +104,8 @@ fn bash(broker: &Broker, script: &str) -> Command {
     let mut bash = Command::new("bash");
     bash.args(["-e", "-c", script]).env("PATH", path.expect("folders without a colon"));
     bash.env("HOST", broker.address().ip().to_string());
+    // Commands that read a configuration find the broker's folder by it.
+    bash.env("AVOCET__NODE__DATA_DIR", broker.data_dir());
     bash.env("PORT", broker.address().port().to_string());
     bash
 }

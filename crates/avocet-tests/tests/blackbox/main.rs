@@ -8,6 +8,7 @@
 //! - [`store`]: what outlives the broker, killed or stopped;
 //! - [`listener`]: TLS, WebSocket, QUIC, Unix sockets, PROXY headers, and who is let in;
 //! - [`config`]: the executable as its operator sees it; [`http`]: what it tells over HTTP;
+//! - [`backup`]: `avocet backup`, `restore` and `store`;
 //! - [`command`]: `avocet sub` as a script sees it; [`bench`]: `avocet bench`;
 //! - [`guide`]: the commands that the documents for users show;
 //! - [`client`]: mosquitto_pub and mosquitto_sub, paho-mqtt, aiomqtt, gmqtt, MQTT.js, rumqttc.
@@ -15,6 +16,7 @@
 //! `AVOCET_TEST_BROKER=mosquitto` tries the tests themselves; `docs/internals/testing.md` says
 //! where that broker and the standard part.
 
+mod backup;
 mod bench;
 mod client;
 mod command;

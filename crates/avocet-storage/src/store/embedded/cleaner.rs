@@ -57,11 +57,6 @@ impl Cleaner {
             return failure.map_or(Ok(()), |failure| Err(io::Error::other(failure)));
         }
         self.retry_at = None;
-        // Whoever copies segments keeps them.
-        let Some(_segments) = shared.segments.try_lock() else {
-            self.retry_at = Some(Instant::now() + self.retry_after);
-            return Ok(());
-        };
         let at = self.at.or_else(|| self.begin(log, &shared.state.lock()));
         let Some(at) = at else { return Ok(()) };
         // Whatever fails is begun anew.

@@ -1,22 +1,27 @@
 //! Looking at a store and copying it, while it goes on.
 
 use std::{
-    io,
+    collections::VecDeque,
+    io::{self, ErrorKind},
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::{Duration, Instant},
 };
 
-use super::{OPTIONS, batch, bytes_on, message, open, open_with, publish, session};
+use parking_lot::Mutex;
+
+use super::{OPTIONS, batch, message, open, publish, session};
 use crate::{
+    backup,
     command::{Command, Place, SessionNumber},
     conformance::{dice::Dice, submit, told},
     disk::{Disk, Fault, File, Folder, Scratch, SimulatedDisk},
     inspect,
-    store::{Amount, Batch, EmbeddedStore, Options, Store},
+    log::segment_names,
+    store::{Amount, Batch, Contents, EmbeddedStore, Stored},
 };
 
 fn store_all(store: &EmbeddedStore, commands: &[Command<'_>]) -> Vec<Place> {
@@ -46,12 +51,11 @@ fn inspection_tells_what_there_is_and_changes_nothing() {
     let changes = disk.changes();
     let report = inspect(&disk).expect("the disk is well");
     assert_eq!(disk.changes(), changes);
-    assert!(report.is_sound(), "{report}");
+    assert!(report.is_sound(), "{report:?}");
     assert_eq!((report.records, report.sessions, report.retained, report.plans), (33, 2, 1, 0));
     assert_eq!(report.queued, Amount { messages: 60, bytes: 12_000 });
     let (bytes, needed) = report.bytes();
     assert!(needed > 30 * 200 && needed < bytes, "{needed} of {bytes}");
-    assert!(report.to_string().contains("queued messages: 60, 12000 bytes\n"), "{report}");
     drop(disk.create("0000000000.log.damaged"));
     disk.damage("0000000000.log", 1000);
     let changes = disk.changes();
@@ -60,7 +64,7 @@ fn inspection_tells_what_there_is_and_changes_nothing() {
     assert_eq!(report.losses.len(), 1);
     assert_eq!(report.put_aside, ["0000000000.log.damaged"]);
     assert!(!report.is_sound());
-    assert!(report.to_string().contains("damaged: 0000000000.log: 1 records"), "{report}");
+    assert_eq!(report.losses[0].to_string(), "0000000000.log: 1 records cannot be read");
 }
 
 #[test]
@@ -71,10 +75,12 @@ fn copy_of_a_store_has_what_it_has() {
         let store = open(&disk);
         fill(&store, seed, 300);
         let folder = Folder::open(&scratch.0.join(seed.to_string())).expect("it can be made");
-        let backup = store.backup(&folder).expect("the disk is well");
-        assert!(backup.segments > 1 && backup.bytes > 4096, "{backup:?}");
-        let again = store.backup(&folder).map_err(|error| error.kind());
-        assert_eq!(again, Err(io::ErrorKind::AlreadyExists));
+        let changes = disk.changes();
+        let report = backup(&disk, &folder).expect("the disk is well");
+        assert_eq!(disk.changes(), changes, "nothing is written where the store lies");
+        assert!(report.is_sound() && report.segments.len() > 1, "{report:?}");
+        assert_eq!(report, inspect(&disk).expect("the disk is well"));
+        assert_eq!(kind(backup(&disk, &folder)), Some(ErrorKind::AlreadyExists));
         let (copy, losses) = EmbeddedStore::open(Arc::new(folder), OPTIONS).expect("it opens");
         assert_eq!(losses, []);
         assert_eq!(told(&copy), told(&store));
@@ -84,107 +90,59 @@ fn copy_of_a_store_has_what_it_has() {
     }
 }
 
-/// What was stored before is in the copy, and of what is stored meanwhile whole batches, in order,
-/// although much is cleaned.
+/// The store goes on, and cleans, between whatever the copying does.
 #[test]
-fn copy_of_a_busy_store_is_as_it_was_at_some_time() {
+fn copy_of_a_busy_store_has_all_that_was_done_before() {
+    let mut cleaned = 0;
+    for seed in 0..200 {
+        let disk = SimulatedDisk::default();
+        let busy = Arc::new(Busy::new(&disk, seed));
+        (0..60).for_each(|_| busy.work());
+        let from = Beside { disk: disk.clone(), busy: Arc::clone(&busy) };
+        let oldest = segment_names(&disk).expect("the disk is well")[0].clone();
+        let before = busy.span();
+        let copy = SimulatedDisk::default();
+        let report = backup(&from, &copy).expect("the disks are well");
+        let after = busy.span();
+        assert!(report.is_sound(), "seed {seed}: {report:?}");
+        cleaned += u32::from(segment_names(&copy).expect("the disk is well")[0] != oldest);
+        let found = told(&open(&copy));
+        let [one, two] = [1, 2].map(|number| numbers(&found, number));
+        assert_eq!(one, two, "seed {seed}: half of a batch");
+        let (first, end) = (one[0], one[one.len() - 1] + 1);
+        assert_eq!(one, (first..end).collect::<Vec<u64>>(), "seed {seed}");
+        assert!(before.start <= first && first <= after.start, "seed {seed}: from {first}");
+        assert!(before.end <= end && end <= after.end, "seed {seed}: to {end}");
+        assert_eq!(number(&found.retained["kept"]), end - 1, "seed {seed}");
+    }
+    assert!(cleaned > 20, "only {cleaned} copies met the cleaner");
+}
+
+/// As above, with whatever order the system's threads take.
+#[test]
+fn copy_beside_another_thread_has_all_that_was_done_before() {
+    let scratch = Scratch::new();
     let disk = SimulatedDisk::default();
-    let store = open(&disk);
-    store_all(&store, &[session(1), session(2)]);
+    let busy = Busy::new(&disk, 1);
+    busy.work();
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            let mut places = Vec::new();
             while !is_over.load(Ordering::Relaxed) {
-                // A message for one and for the other, together.
-                let commands = [publish(&[1; 100], &[1]), publish(&[2; 100], &[2])];
-                places.extend(store_all(&store, &commands));
-                if let Some(to) = places.iter().rev().nth(40).copied() {
-                    let release = |number| Command::Release {
-                        session: SessionNumber(number),
-                        from: Place(0),
-                        to,
-                    };
-                    store_all(&store, &[release(1), release(2)]);
-                }
+                busy.work();
             }
         });
-        for _ in 0..30 {
-            let waits = |number| store.queued(SessionNumber(number)).messages;
-            let before = (waits(1), waits(2));
-            let copy = SimulatedDisk::default();
-            store.backup(&copy).expect("the disk is well");
-            let found = told(&open(&copy));
-            let [one, two] = [1, 2].map(|number| &found.queues[&SessionNumber(number)]);
-            assert!(one.len().abs_diff(two.len()) <= 1, "{before:?}");
-            let last = |queue: &std::collections::BTreeMap<Place, _>| {
-                queue.keys().next_back().map_or(0, |place| place.0)
-            };
-            assert!(last(one) == 0 || last(two) == last(one) + 1, "half of a batch");
+        let _over = Over(&is_over);
+        for round in 0..30 {
+            let before = busy.span();
+            let folder = Folder::open(&scratch.0.join(round.to_string())).expect("it can be made");
+            let report = backup(&disk, &folder).expect("the disk is well");
+            assert!(report.is_sound(), "{report:?}");
+            let (copy, _) = EmbeddedStore::open(Arc::new(folder), OPTIONS).expect("it opens");
+            let one = numbers(&told(&copy), 1);
+            assert!(before.start <= one[0] && before.end <= one[one.len() - 1] + 1, "{before:?}");
         }
-        is_over.store(true, Ordering::Relaxed);
     });
-}
-
-/// While a file is made on it, much is stored and released somewhere else.
-#[derive(Debug)]
-struct Slow<'a> {
-    disk: SimulatedDisk,
-    store: &'a EmbeddedStore,
-}
-
-impl Disk for Slow<'_> {
-    fn names(&self) -> io::Result<Vec<String>> {
-        self.disk.names()
-    }
-
-    fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        for _ in 0..100 {
-            store_all(
-                self.store,
-                &[Command::Retain { topic: "churn", message: message(&[0; 300]) }],
-            );
-        }
-        self.disk.create(name)
-    }
-
-    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        self.disk.open(name)
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.disk.remove(name)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.disk.sync()
-    }
-}
-
-/// The cleaner waits for it, and goes on behind it.
-#[test]
-fn segments_stay_while_they_are_copied() {
-    let disk = SimulatedDisk::default();
-    let store = open_with(&disk, Options { retry_after: Duration::from_millis(1), ..OPTIONS });
-    store_all(&store, &[session(1), publish(b"x", &[1])]);
-    for _ in 0..30 {
-        store_all(&store, &[Command::Retain { topic: "churn", message: message(&[0; 300]) }]);
-    }
-    let copy = SimulatedDisk::default();
-    let slow = Slow { disk: copy.clone(), store: &store };
-    store.backup(&slow).expect("the disk is well");
-    let found = told(&open(&copy));
-    assert_eq!(found.queues[&SessionNumber(1)].len(), 1);
-    assert_eq!(found.retained.len(), 1);
-    let start = Instant::now();
-    while bytes_on(&disk) > 2 * OPTIONS.cleaned_from_bytes {
-        assert!(start.elapsed() < Duration::from_secs(30), "nothing is cleaned any more");
-        store_all(&store, &[Command::Retain { topic: "churn", message: message(b"r") }]);
-    }
 }
 
 #[test]
@@ -192,14 +150,192 @@ fn copy_that_fails_leaves_nothing_and_the_store_as_it_was() {
     let disk = SimulatedDisk::default();
     let store = open(&disk);
     fill(&store, 1, 200);
-    let before = told(&store);
-    for failing in 0..6 {
+    for failing in 0..12 {
         let copy = SimulatedDisk::default();
         copy.fail(failing..failing + 1, Fault::Full);
-        assert!(store.backup(&copy).is_err());
+        assert!(backup(&disk, &copy).is_err(), "{failing}");
         assert_eq!(copy.names().expect("the disk is well"), Vec::<String>::new());
-        store.backup(&copy).expect("it fails once");
+        backup(&disk, &copy).expect("it fails once");
     }
-    fill(&store, 2, 0);
-    assert_eq!(told(&store), before);
+}
+
+/// The power goes while a copy is made, or right behind.
+#[test]
+fn copy_that_was_cut_off_is_known_by_it() {
+    let disk = SimulatedDisk::default();
+    let store = open(&disk);
+    fill(&store, 1, 100);
+    let whole = inspect(&disk).expect("the disk is well");
+    for failing in 0..20 {
+        let copy = SimulatedDisk::default();
+        copy.fail(failing..u64::MAX, Fault::Broken);
+        let made = backup(&disk, &copy).is_ok();
+        for seed in 0..10 {
+            let found = copy.after_power_cut(seed);
+            match backup(&found, &SimulatedDisk::default()) {
+                Ok(report) => assert_eq!(report, whole, "{failing}, seed {seed}"),
+                Err(_) => assert!(!made, "{failing}, seed {seed}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn copy_of_a_damaged_store_says_so() {
+    let disk = SimulatedDisk::default();
+    let store = open(&disk);
+    fill(&store, 1, 100);
+    let names = segment_names(&disk).expect("the disk is well");
+    disk.damage(&names[names.len() / 2], 1000);
+    let copy = SimulatedDisk::default();
+    let report = backup(&disk, &copy).expect("the disk is well");
+    assert_eq!(report.losses.len(), 1);
+    assert_eq!(report, inspect(&disk).expect("the disk is well"));
+}
+
+#[test]
+fn nothing_is_not_copied() {
+    let (disk, copy) = (SimulatedDisk::default(), SimulatedDisk::default());
+    assert_eq!(kind(backup(&disk, &copy)), Some(ErrorKind::NotFound));
+    assert_eq!(copy.changes(), 0);
+}
+
+/// Ends the other thread, also if the test fails.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn kind<T>(result: io::Result<T>) -> Option<ErrorKind> {
+    result.err().map(|error| error.kind())
+}
+
+fn number(stored: &Stored) -> u64 {
+    let (number, _) = stored.message().packet.split_first_chunk().expect("it begins with one");
+    u64::from_le_bytes(*number)
+}
+
+/// The numbers of the messages that wait for a session.
+fn numbers(contents: &Contents, session: u64) -> Vec<u64> {
+    contents.queues[&SessionNumber(session)].values().map(|(_, stored)| number(stored)).collect()
+}
+
+/// A store of two sessions that get each message, numbered one after the other, and release it.
+#[derive(Debug)]
+struct Busy {
+    store: EmbeddedStore,
+    work: Mutex<Work>,
+}
+
+#[derive(Debug)]
+struct Work {
+    dice: Dice,
+    /// Where the messages lie that were not released; never empty once there was one.
+    places: VecDeque<Place>,
+    /// What was published, and done.
+    published: u64,
+}
+
+impl Busy {
+    fn new(disk: &SimulatedDisk, seed: u64) -> Self {
+        let store = open(disk);
+        store_all(&store, &[session(1), session(2)]);
+        let work = Work { dice: Dice::new(seed), places: VecDeque::new(), published: 0 };
+        Self { store, work: Mutex::new(work) }
+    }
+
+    /// What was published and not released.
+    fn span(&self) -> Range<u64> {
+        let work = self.work.lock();
+        work.published - work.places.len() as u64..work.published
+    }
+
+    fn work(&self) {
+        let mut work = self.work.lock();
+        for _ in 0..work.dice.below(4) {
+            let mut packet = work.published.to_le_bytes().to_vec();
+            packet.resize(8 + work.dice.below(600) as usize, 0);
+            let retain = Command::Retain { topic: "kept", message: message(&packet) };
+            let commands = [publish(&packet, &[1, 2]), retain];
+            let placed = store_all(&self.store, &commands);
+            work.places.extend(placed);
+            work.published += 1;
+            let most = work.dice.below(60) as usize + 1;
+            let Some(gone) = work.places.len().checked_sub(most + 1) else { continue };
+            let to = work.places[gone];
+            let release = |number| {
+                let session = SessionNumber(number);
+                Command::Release { session, from: Place(0), to }
+            };
+            store_all(&self.store, &[release(1), release(2)]);
+            work.places.drain(..=gone);
+        }
+    }
+}
+
+/// A disk of a store that works whenever somebody looks.
+#[derive(Debug)]
+struct Beside {
+    disk: SimulatedDisk,
+    busy: Arc<Busy>,
+}
+
+#[derive(Debug)]
+struct FileBeside {
+    file: Arc<dyn File>,
+    busy: Arc<Busy>,
+}
+
+impl Disk for Beside {
+    fn names(&self) -> io::Result<Vec<String>> {
+        self.busy.work();
+        self.disk.names().inspect(|_| self.busy.work())
+    }
+
+    fn create(&self, _: &str) -> io::Result<Arc<dyn File>> {
+        Err(ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.busy.work();
+        Ok(Arc::new(FileBeside { file: self.disk.open(name)?, busy: Arc::clone(&self.busy) }))
+    }
+
+    fn rename(&self, _: &str, _: &str) -> io::Result<()> {
+        Err(ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn remove(&self, _: &str) -> io::Result<()> {
+        Err(ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Err(ErrorKind::ReadOnlyFilesystem.into())
+    }
+}
+
+impl File for FileBeside {
+    fn size(&self) -> io::Result<u64> {
+        self.file.size().inspect(|_| self.busy.work())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.busy.work();
+        self.file.read_at(buffer, offset)
+    }
+
+    fn write_at(&self, _: &[u8], _: u64) -> io::Result<()> {
+        Err(ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn truncate(&self, _: u64) -> io::Result<()> {
+        Err(ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Err(ErrorKind::ReadOnlyFilesystem.into())
+    }
 }
