@@ -42,12 +42,22 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is wrong")?;
-    let seed = options.seed.unwrap_or(now.as_secs());
     let profile = if options.release { "release" } else { "debug" };
     let release: &[&str] = if options.release { &["--release"] } else { &[] };
     let build = ["build", "--quiet", "--package", "avocet"];
     repository::succeed(&mut repository::cargo(&[&build[..], release].concat()))?;
+    play(options, profile)
+}
+
+/// The rounds that there is time for in a check of everything, with the executable that is there.
+pub(crate) fn check() -> Result<()> {
+    let (set, kills) = (Vec::new(), Kills::Kill);
+    play(&Options { rounds: ROUNDS, seed: None, kills, set, release: false }, "debug")
+}
+
+fn play(options: &Options, profile: &str) -> Result<()> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is wrong")?;
+    let seed = options.seed.unwrap_or(now.as_secs());
     let build = ["build", "--quiet", "--package", "avocet-tests", "--bin", "crash"];
     repository::succeed(&mut repository::cargo(&build))?;
     let kills = match options.kills {

@@ -192,8 +192,11 @@ fn restore_plan(
         Purpose::Will(session, delay) => sessions.get(&session).zip(Some(delay)),
     };
     let Some((mailbox, delay)) = its else {
-        // A will of a session that is over is due.
-        let at = if due_at == Time::NEVER { Instant::now() } else { clock.at(due_at) };
+        // A will of a session that is over is due. [MQTT5-3.1.2-8]
+        let at = match purpose {
+            Purpose::Delayed => clock.at(due_at),
+            Purpose::Will(..) => Instant::now(),
+        };
         if let Some(message) = kept::read(&message, clock) {
             shared.timers.set(at, Timer::Delayed(message, number));
         }

@@ -169,7 +169,7 @@ impl Session {
     #[must_use]
     pub fn would_refuse(&self, bytes: usize) -> bool {
         if self.stored.is_some() {
-            return self.limits.queue_full == QueueFull::Refuse && self.is_full(bytes);
+            return self.would_refuse_claim(bytes);
         }
         let at_once = self.outbox.is_empty()
             && self.connection.as_ref().is_some_and(|connection| {

@@ -238,9 +238,9 @@ impl Stored {
     }
 
     /// Whether more would wait than may, with so many more bytes. `in_flight` are those that do not
-    /// wait.
-    fn is_full(&self, in_flight: u64, bytes: usize, limits: &Limits) -> bool {
-        self.messages >= limits.stored_messages_max + in_flight
+    /// wait, `others` are not in the store.
+    fn is_full(&self, in_flight: u64, others: u64, bytes: usize, limits: &Limits) -> bool {
+        self.messages + others >= limits.stored_messages_max + in_flight
             || self.bytes + bytes as u64 > limits.stored_bytes_max
     }
 }
@@ -278,7 +278,8 @@ impl Session {
         (stored.messages, stored.bytes) = restored.waiting;
         stored.is_behind = stored.messages > 0;
         if restored.was_cut {
-            let unsent = stored.messages.saturating_sub(restored.sent.len() as u64);
+            let sent = restored.sent.iter().filter(|(_, place)| place.is_some());
+            let unsent = stored.messages.saturating_sub(sent.count() as u64);
             stored.uncertain = unsent.min(session.limits.inflight_max.get().into());
         }
         session.stored = Some(Box::new(stored));
@@ -312,7 +313,7 @@ impl Session {
         let in_flight = self.may_be_in_flight();
         let Some(stored) = &mut self.stored else { return Delivery::Dropped };
         let bytes = waiting.message.len();
-        if stored.is_full(in_flight, bytes, &self.limits) {
+        if stored.is_full(in_flight, 0, bytes, &self.limits) {
             if self.limits.queue_full == QueueFull::Refuse {
                 out.dropped(waiting.message.topic(), waiting.qos, DropReason::Refused);
                 return Delivery::Refused;
@@ -341,11 +342,17 @@ impl Session {
     /// too much.
     pub(crate) fn is_full(&self, bytes: usize) -> bool {
         let in_flight = self.may_be_in_flight();
-        let bytes = bytes + self.outbox.qos0_bytes();
-        self.stored.as_ref().is_some_and(|stored| {
-            let others = self.outbox.qos0_len() as u64;
-            stored.is_full(in_flight.saturating_sub(others), bytes, &self.limits)
-        })
+        let (others, more) = (self.outbox.qos0_len() as u64, self.outbox.qos0_bytes());
+        let stored = self.stored.as_ref();
+        stored.is_some_and(|it| it.is_full(in_flight, others, bytes + more, &self.limits))
+    }
+
+    /// Whether a claim to so many bytes would be refused. Messages of QoS 0 make room for it.
+    pub(crate) fn would_refuse_claim(&self, bytes: usize) -> bool {
+        let in_flight = self.may_be_in_flight();
+        let is_full = |stored: &Stored| stored.is_full(in_flight, 0, bytes, &self.limits);
+        self.limits.queue_full == QueueFull::Refuse
+            && self.stored.as_ref().is_some_and(|stored| is_full(stored))
     }
 
     /// Drops the oldest messages that wait while there are more than there may be.

@@ -19,4 +19,5 @@ mod outbound;
 mod queue;
 mod resume;
 mod run;
+mod stored;
 mod subscribe;

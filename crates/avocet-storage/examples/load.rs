@@ -65,6 +65,7 @@ fn main() -> Outcome<()> {
         store.queue(session, Place(0), most, &mut |_, _, _| {})?;
         Ok(())
     })?;
+    measure("all retained messages read", || Ok(store.retained(&mut |_, _| {})?))?;
     if sessions == 1 {
         release(&store, session)?;
     }

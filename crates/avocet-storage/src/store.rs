@@ -102,7 +102,8 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Messages that wait and whose time is over, about `most` of them: whose, where, and what.
     /// Tells whether there may be more, which the next call visits. Who visits one releases it,
-    /// since it may not be visited again; whoever delivers looks at the time all the same.
+    /// since it may not be visited again. It may be told a minute late, so whoever delivers looks
+    /// at the time all the same. A visitor must not ask for more of them.
     ///
     /// # Errors
     /// What keeps them from being read.

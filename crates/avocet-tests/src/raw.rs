@@ -4,8 +4,10 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "one packet is expected, all others fail")]
 
 use std::{
+    collections::BTreeSet,
     io::{ErrorKind, Read, Write},
     net::SocketAddr,
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -316,6 +318,63 @@ impl Raw {
                 self.send(&packet::pubcomp(message.packet_id()));
             }
         }
+    }
+
+    /// The next message, which is acknowledged at once; what is left of its handshake, and of
+    /// others, is answered when it comes.
+    #[track_caller]
+    pub fn take_message(&mut self) -> Message {
+        loop {
+            match self.receive().kind {
+                Kind::Publish(message) => return self.begin_to_acknowledge(message),
+                Kind::Pubrel(ack) => self.send(&packet::pubcomp(ack.id)),
+                other => panic!("expected PUBLISH or PUBREL, not {other:?}"),
+            }
+        }
+    }
+
+    /// Everything that waits for the client, acknowledged: all that comes before a message that
+    /// `publisher` sends to it now.
+    ///
+    /// A PINGRESP may come earlier, since what waits is read from the store, and a packet id of
+    /// QoS 2 is stored before it is used.
+    #[track_caller]
+    pub fn take_all(&mut self, publisher: &mut Self) -> Vec<Message> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let topic = format!("barrier/{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let (mut messages, mut open) = (Vec::new(), BTreeSet::new());
+        self.send(&packet::subscribe(self.version, 102, &[(&topic, 2)]));
+        loop {
+            match self.receive().kind {
+                Kind::Publish(message) => {
+                    open.extend(message.id.filter(|_| message.qos == 2));
+                    messages.push(self.begin_to_acknowledge(message));
+                }
+                Kind::Pubrel(ack) => {
+                    self.send(&packet::pubcomp(ack.id));
+                    open.remove(&ack.id);
+                }
+                Kind::Suback(codes) => {
+                    assert_eq!((codes.id, codes.codes), (102, vec![2]));
+                    publisher.publish(&Publish::new(&topic, "").qos(2, 103));
+                }
+                other => panic!("expected PUBLISH, PUBREL or SUBACK, not {other:?}"),
+            }
+            if open.is_empty() && messages.last().is_some_and(|message| message.topic == topic) {
+                messages.pop();
+                return messages;
+            }
+        }
+    }
+
+    #[track_caller]
+    fn begin_to_acknowledge(&mut self, message: Message) -> Message {
+        match message.qos {
+            0 => {}
+            1 => self.send(&packet::puback(message.packet_id())),
+            _ => self.send(&packet::pubrec(message.packet_id())),
+        }
+        message
     }
 
     /// For tests whose subject is time: how long a single read may wait.

@@ -7,14 +7,18 @@ use std::{
 };
 
 use avocet_mqtt::{
-    Connect, Packet, PacketId, ProtocolVersion, QoS, ReasonCode, Subscribe, Transit,
+    Codec, Connect, Packet, PacketId, ProtocolVersion, Publish, QoS, ReasonCode, Subscribe,
+    Transit, codec,
 };
 
 use super::{
     message::Message,
     wire::{Wire, action_lines, close_line},
 };
-use crate::{Actions, Delivery, Detached, Limits, MountpointTemplate, Session, Terms, handshake};
+use crate::{
+    Actions, Claim, Delivery, Detached, Limits, MountpointTemplate, Place, Restored, Session,
+    StoredId, Terms, handshake,
+};
 
 /// A session, its client and a clock.
 #[derive(Debug)]
@@ -26,6 +30,8 @@ pub(super) struct Script {
     mountpoint: Option<MountpointTemplate>,
     session: Option<Session>,
     wire: Wire,
+    /// If a store keeps the session: the last place it has given.
+    place: Option<u64>,
 }
 
 impl Script {
@@ -60,6 +66,7 @@ impl Script {
             mountpoint: None,
             session: None,
             wire,
+            place: None,
         };
         play(&mut script);
         script.gives(&[]);
@@ -111,7 +118,14 @@ impl Script {
         };
         let present = self.session.is_some();
         let (client_id, limits) = (Arc::clone(&admission.client_id), Arc::clone(&self.limits));
-        let session = self.session.get_or_insert_with(|| Session::new(client_id, limits));
+        let is_stored = self.place.is_some();
+        let session = self.session.get_or_insert_with(|| {
+            let mut session = Session::new(client_id, limits);
+            if is_stored {
+                session.store_as(StoredId(1));
+            }
+            session
+        });
         session.attach(admission, present, self.now, &mut self.wire);
         self
     }
@@ -122,6 +136,113 @@ impl Script {
         self.connects();
         assert!(self.wire.lines[0].starts_with("CONNACK"), "{:?}", self.wire.lines);
         self.wire.lines.remove(0);
+        self
+    }
+
+    /// A store keeps the session; before the first connection.
+    pub(super) fn stored(&mut self) -> &mut Self {
+        assert!(self.session.is_none());
+        self.place = Some(0);
+        self
+    }
+
+    /// The store had this of a session; before the first connection.
+    pub(super) fn restored(&mut self, restored: &Restored<'_>) -> &mut Self {
+        self.stored();
+        let limits = Arc::clone(&self.limits);
+        self.session = Some(Session::restore("c".into(), limits, StoredId(1), restored));
+        self
+    }
+
+    /// What the client has a right to is stored, and the session hears of it.
+    pub(super) fn commits(&mut self) -> &mut Self {
+        for claim in std::mem::take(&mut self.wire.claims) {
+            let place = self.place.as_mut().expect("a store");
+            *place += 1;
+            let session = self.session.as_mut().expect("a session");
+            session.handle_stored(Place(*place), claim, self.now, &mut self.wire);
+        }
+        self
+    }
+
+    /// Some of the session's changes are stored: these, counted from the oldest.
+    pub(super) fn records(&mut self, which: &[usize]) -> &mut Self {
+        let thens = std::mem::take(&mut self.wire.thens);
+        let session = self.session.as_mut().expect("a session");
+        for index in which {
+            session.handle_recorded(thens[*index], self.now, &mut self.wire);
+        }
+        let left = thens.into_iter().enumerate().filter(|(index, _)| !which.contains(index));
+        self.wire.thens.splice(..0, left.map(|(_, then)| then));
+        self
+    }
+
+    /// What waits in the store is read, from where the session says.
+    pub(super) fn loads(&mut self, places: &[u64], qos: QoS, has_more: bool) -> &mut Self {
+        let session = self.session.as_mut().expect("a session");
+        let (_, from, room) = session.load_from().expect("a stored session");
+        assert!(places.len() <= room && places.first().is_none_or(|first| *first >= from.0));
+        let now = self.now;
+        let claims = places.iter().map(|place| (Place(*place), read(*place, qos, now)));
+        let claims: Vec<_> = claims.collect();
+        session.handle_loaded(from, claims, has_more, self.now, &mut self.wire);
+        self
+    }
+
+    /// What was asked for at another time is read.
+    pub(super) fn loads_from(
+        &mut self,
+        asked: Option<(StoredId, Place, usize)>,
+        places: &[u64],
+        has_more: bool,
+    ) -> &mut Self {
+        let (_, from, _) = asked.expect("a stored session");
+        let now = self.now;
+        let claims =
+            places.iter().map(|place| (Place(*place), read(*place, QoS::AtLeastOnce, now)));
+        let claims: Vec<_> = claims.collect();
+        let session = self.session.as_mut().expect("a session");
+        session.handle_loaded(from, claims, has_more, now, &mut self.wire);
+        self
+    }
+
+    /// [`commits`](Self::commits) from this place on.
+    pub(super) fn commits_at(&mut self, place: u64) -> &mut Self {
+        self.place = Some(place - 1);
+        self.commits()
+    }
+
+    /// What came out is of no matter.
+    pub(super) fn forget_lines(&mut self) -> &mut Self {
+        self.wire.lines.clear();
+        self
+    }
+
+    /// All that came out since the last time.
+    pub(super) fn take_lines(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.wire.lines)
+    }
+
+    /// The client sends packets in one write.
+    pub(super) fn sends_bytes(&mut self, packets: &[Packet<'static>]) -> &mut Self {
+        let mut bytes = Vec::new();
+        for packet in packets {
+            codec::encode(self.version, packet, &mut bytes);
+        }
+        let mut codec = Codec::with_version(self.version, u32::MAX);
+        let session = self.session.as_mut().expect("a session");
+        let mut actions = Actions::default();
+        let (now, wire) = (self.now, &mut self.wire);
+        let handled = session.handle_bytes(&mut codec, &bytes, now, &mut actions, wire, |_, _| {});
+        assert_eq!(handled.used, bytes.len());
+        self
+    }
+
+    /// The broker has done with a PUBLISH that came on an earlier connection.
+    pub(super) fn routed_late(&mut self, number: u16, reason: ReasonCode) -> &mut Self {
+        let session = self.session.as_mut().expect("a session");
+        let id = PacketId::new(number).expect("not zero");
+        session.handle_published_late([id], QoS::ExactlyOnce, reason, &mut self.wire);
         self
     }
 
@@ -276,6 +397,15 @@ impl Script {
     pub(super) fn budget_used(&self) -> u64 {
         self.limits.budget.used()
     }
+}
+
+/// What the store has at a place.
+fn read(place: u64, qos: QoS, now: Instant) -> Claim {
+    let payload = place.to_string();
+    let mut publish = Publish::new("a", payload.as_bytes());
+    publish.qos = qos;
+    let message = Arc::clone(Transit::new(&publish, now).share());
+    Claim::new(message, qos, false, &[], None)
 }
 
 #[expect(clippy::disallowed_methods, reason = "some instant to count from; it is nowhere shown")]

@@ -8,7 +8,7 @@ use avocet_mqtt::{
     Publish, QoS, ReasonCode, codec,
 };
 
-use crate::{Action, Actions, CloseReason, DropReason, Outlet};
+use crate::{Action, Actions, Change, Claim, CloseReason, DropReason, Outlet, StoredId, Then};
 
 /// The client's end of the connection.
 #[derive(Debug)]
@@ -21,13 +21,24 @@ pub(super) struct Wire {
     pub(super) lines: Vec<String>,
     /// The bytes of the latest packet.
     pub(super) latest: Vec<u8>,
+    /// Rights that are not stored yet.
+    pub(super) claims: Vec<Claim>,
+    /// What waits for changes to be stored.
+    pub(super) thens: Vec<Then>,
 }
 
 impl Wire {
     /// Of a client that takes packets of any size, and so many PUBLISHes.
     pub(super) fn new(version: ProtocolVersion, room: usize) -> Self {
-        let (lines, latest) = (Vec::new(), Vec::new());
-        Self { version, packet_bytes_max: usize::MAX, room, lines, latest }
+        Self {
+            version,
+            packet_bytes_max: usize::MAX,
+            room,
+            lines: Vec::new(),
+            latest: Vec::new(),
+            claims: Vec::new(),
+            thens: Vec::new(),
+        }
     }
 
     fn write(&mut self, packet: &Packet<'_>) {
@@ -86,6 +97,27 @@ impl Outlet for Wire {
 
     fn dropped(&mut self, topic: &str, _: QoS, reason: DropReason) {
         self.lines.push(format!("drop {reason} t={topic}"));
+    }
+
+    fn record(&mut self, _: StoredId, change: Change, then: Option<Then>) {
+        self.lines.push(match change {
+            Change::Release { from, to } => format!("store release {}-{}", from.0, to.0),
+            Change::Send { packet_id, place } => format!("store send {packet_id} of {}", place.0),
+            Change::Acknowledge { packet_id, place } => {
+                format!("store acknowledge {packet_id} of {}", place.0)
+            }
+            Change::Complete(packet_id) => format!("store complete {packet_id}"),
+            Change::Forget(packet_id) => format!("store forget {packet_id}"),
+        });
+        self.thens.extend(then);
+    }
+
+    fn claim(&mut self, _: StoredId, claim: Claim) {
+        self.claims.push(claim);
+    }
+
+    fn load(&mut self) {
+        self.lines.push("load".to_owned());
     }
 }
 

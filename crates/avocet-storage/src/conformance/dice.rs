@@ -64,7 +64,7 @@ impl Dice {
         let keeps = self.hoards && self.below(16) > 0;
         let kind = if keeps && (12..=14).contains(&kind) { 5 } else { kind };
         let filter = FILTERS[self.below(4) as usize];
-        let time = Time(self.below(1000));
+        let time = Time(1000 * (1 + self.below(1000)));
         let more = self.below(4);
         let expires_at = (more == 0).then_some(time);
         let packet = &self.packet[..];
@@ -94,7 +94,8 @@ impl Dice {
                 let begun = self.begun.iter().rev().take(more as usize + 1);
                 let claims = begun.map(|number| {
                     let (session, flags) = (SessionNumber(*number), more as u8);
-                    Claim { session, flags, identifiers: vec![more as u32], shared: None }
+                    let shared = (more == 2).then(|| "g".to_owned());
+                    Claim { session, flags, identifiers: vec![more as u32], shared }
                 });
                 let from = (more == 1).then_some((session, packet_id));
                 Command::Publish { message, claims: claims.collect(), from }
@@ -110,7 +111,8 @@ impl Dice {
                 let message = Message { received_at: time, expires_at, flags: more as u8, packet };
                 Command::Retain { topic: filter, message }
             }
-            22 if more < 2 => Command::Clear { topic: filter },
+            22 if more == 0 => Command::Clear { topic: filter },
+            22 if more == 1 => Command::Expire { topic: filter, by: time },
             22 => {
                 let message = Message { received_at: time, expires_at, flags: more as u8, packet };
                 Command::Plan {

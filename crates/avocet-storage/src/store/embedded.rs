@@ -106,11 +106,25 @@ impl EmbeddedStore {
     /// # Errors
     /// What the disk says when it is read; that no thread can be started.
     pub fn open(disk: Arc<dyn Disk>, options: Options) -> io::Result<(Self, Vec<Loss>)> {
+        let key = RandomState::new().hash_one(options.segment_bytes);
+        let (mut store, mut writer, losses) = Self::begin(disk, options, key)?;
+        let thread = thread::Builder::new().name("store".to_owned()).spawn(move || writer.run())?;
+        store.thread = Some(thread);
+        Ok((store, losses))
+    }
+
+    /// As [`Self::open`], but nothing is done before the writer has its turn. The key is what the
+    /// log's records are mixed with.
+    pub(super) fn begin(
+        disk: Arc<dyn Disk>,
+        options: Options,
+        key: u64,
+    ) -> io::Result<(Self, Writer, Vec<Loss>)> {
         let mut replay = Replay { state: State::new(Some(Arc::clone(&disk))) };
         let log_options = LogOptions {
             segment_bytes: options.segment_bytes,
             durability: options.durability,
-            key: RandomState::new().hash_one(options.segment_bytes),
+            key,
         };
         let mut unknown = 0;
         let (log, mut losses) =
@@ -135,9 +149,8 @@ impl EmbeddedStore {
             walk: Mutex::default(),
             waiting_bytes_max: options.waiting_bytes_max,
         });
-        let mut writer = Writer::new(Arc::clone(&shared), log, &options);
-        let thread = thread::Builder::new().name("store".to_owned()).spawn(move || writer.run())?;
-        Ok((Self { shared, reader, thread: Some(thread) }, losses))
+        let writer = Writer::new(Arc::clone(&shared), log, &options);
+        Ok((Self { shared, reader, thread: None }, writer, losses))
     }
 
     /// Reads a record whose place is known, which the cleaner may change meanwhile. False if it
@@ -282,8 +295,13 @@ impl Store for EmbeddedStore {
     }
 
     fn retained(&self, visit: &mut dyn FnMut(&str, Message<'_>)) -> io::Result<()> {
-        let topics: Vec<Box<str>> = self.shared.state.lock().retained.keys().cloned().collect();
-        for topic in topics {
+        let mut topics: Vec<(Position, Box<str>)> = {
+            let state = self.shared.state.lock();
+            state.retained.iter().map(|(topic, kept)| (kept.at, topic.clone())).collect()
+        };
+        // As they lie on the disk, which is read from its beginning to its end.
+        topics.sort_unstable_by_key(|(at, _)| *at);
+        for (_, topic) in topics {
             let locate = |state: &mut State| state.retained.get(&topic).map(|kept| kept.at);
             self.read(locate, &mut |command| {
                 if let Command::Retain { topic, message } = command {

@@ -102,15 +102,7 @@ impl Contents {
                 }
             }
             Command::Keep { place, message, claims } => self.enqueue(*place, message, claims),
-            Command::Release { session, from, to } => {
-                if let Some(queue) = self.queues.get_mut(session) {
-                    queue.retain(|place, _| place < from || place > to);
-                }
-                let is_released = |place: &Place| from <= place && place <= to;
-                self.change(*session, |it| {
-                    it.sent.retain(|_, place| !place.as_ref().is_some_and(is_released));
-                });
-            }
+            Command::Release { session, from, to } => self.release(*session, *from, *to),
             Command::Send { session, packet_id, places } => self.change(*session, |it| {
                 let mut packet_id = *packet_id;
                 for place in places {
@@ -122,8 +114,7 @@ impl Contents {
                 self.change(*session, |it| {
                     it.sent.insert(*packet_id, None);
                 });
-                let (session, from, to) = (*session, *place, *place);
-                self.apply(*place, &Command::Release { session, from, to });
+                self.release(*session, *place, *place);
             }
             Command::Complete { session, packet_id } => self.change(*session, |it| {
                 it.sent.remove(packet_id);
@@ -138,12 +129,7 @@ impl Contents {
                 self.retained.insert((*topic).to_owned(), Stored::from(message));
             }
             Command::Clear { topic } => drop(self.retained.remove(*topic)),
-            Command::Expire { topic, by } => {
-                let expires_at = self.retained.get(*topic).and_then(|it| it.expires_at);
-                if expires_at.is_some_and(|at| at <= *by) {
-                    self.retained.remove(*topic);
-                }
-            }
+            Command::Expire { topic, by } => self.expire(topic, *by),
             Command::Plan { plan, due_at, purpose, message } => {
                 self.plans.insert(*plan, (*due_at, *purpose, Stored::from(message)));
             }
@@ -157,6 +143,21 @@ impl Contents {
             if let Some(queue) = self.queues.get_mut(&claim.session) {
                 queue.insert(place, (claim.clone(), stored.clone()));
             }
+        }
+    }
+
+    fn release(&mut self, session: SessionNumber, from: Place, to: Place) {
+        let is_released = |place: Place| from <= place && place <= to;
+        if let Some(queue) = self.queues.get_mut(&session) {
+            queue.retain(|place, _| !is_released(*place));
+        }
+        self.change(session, |it| it.sent.retain(|_, place| !place.is_some_and(is_released)));
+    }
+
+    fn expire(&mut self, topic: &str, by: Time) {
+        let expires_at = self.retained.get(topic).and_then(|it| it.expires_at);
+        if expires_at.is_some_and(|at| at <= by) {
+            self.retained.remove(topic);
         }
     }
 

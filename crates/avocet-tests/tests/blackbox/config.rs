@@ -103,7 +103,6 @@ fn section_of_what_is_not_built_in_says_so() {
         ("auth", "[[auth.authenticators]]\n"),
         ("rpc", "rpc.tcp_server_port = 5369\n"),
         ("session.store", "[session]\nstore = \"embedded\"\n"),
-        ("session.durability", "[session]\ndurability = \"fsync\"\n"),
     ];
     for (key, text) in sections {
         let file = folder.write("avocet.toml", text);

@@ -8,7 +8,7 @@ use std::{
 
 use avocet_tests::{
     Broker, Connect, Kind, Properties, Publish, Raw, Version, Will, deadline, each_version,
-    packet::subscribe,
+    packet::subscribe, received::Message,
 };
 
 const V5: Version = Version::V5;
@@ -36,39 +36,51 @@ fn leave_subscribed(broker: &Broker, version: Version, client_id: &str, filter: 
     raw.disconnect();
 }
 
-/// What waits for a client that comes back.
+/// What waits for a client that comes back, by its QoS: between those there is no order.
 #[track_caller]
 fn collect(broker: &Broker, version: Version, client_id: &str) -> Vec<String> {
-    drain(&mut broker.connect(&Connect::resume(version, client_id)))
+    let mut raw = broker.connect(&Connect::resume(version, client_id));
+    let mut messages = raw.take_all(&mut broker.client(version, "barrier"));
+    messages.sort_by_key(|message| message.qos);
+    messages.iter().map(Message::text).collect()
+}
+
+/// Queues have the same bounds on disk and in memory.
+fn each_durability(scenario: impl Fn(&str)) {
+    ["session.durability=fsync", "session.durability=memory"].into_iter().for_each(scenario);
 }
 
 #[test]
 fn full_queue_drops_the_oldest_and_keeps_the_newest() {
-    each_version(|version| {
-        let broker = Broker::start(&["session.max_queue_messages=3"]);
-        leave_subscribed(&broker, version, "alice", "a");
-        let mut bob = broker.client(version, "bob");
-        for id in 1..=5 {
-            bob.publish(&Publish::new("a", id.to_string()).qos(1 + (id % 2) as u8, id));
-        }
-        assert_eq!(collect(&broker, version, "alice"), ["3", "4", "5"]);
-        bob.publish(&Publish::new("a", "room again").qos(1, 6));
-        assert_eq!(collect(&broker, version, "alice"), ["room again"]);
+    each_durability(|durability| {
+        each_version(|version| {
+            let broker = Broker::start(&[durability, "session.max_queue_messages=3"]);
+            leave_subscribed(&broker, version, "alice", "a");
+            let mut bob = broker.client(version, "bob");
+            for id in 1..=5 {
+                bob.publish(&Publish::new("a", id.to_string()).qos(1 + (id % 2) as u8, id));
+            }
+            assert_eq!(collect(&broker, version, "alice"), ["4", "3", "5"]);
+            bob.publish(&Publish::new("a", "room again").qos(1, 6));
+            assert_eq!(collect(&broker, version, "alice"), ["room again"]);
+        });
     });
 }
 
 #[test]
 fn full_queue_drops_qos_0_first() {
-    each_version(|version| {
-        let broker = Broker::start(&["session.max_queue_messages=3"]);
-        leave_subscribed(&broker, version, "alice", "a");
-        let mut bob = broker.client(version, "bob");
-        bob.publish(&Publish::new("a", "1").qos(1, 1));
-        bob.publish(&Publish::new("a", "2, at 0"));
-        bob.publish(&Publish::new("a", "3").qos(1, 3));
-        bob.publish(&Publish::new("a", "4").qos(2, 4));
-        bob.publish(&Publish::new("a", "5, at 0"));
-        assert_eq!(collect(&broker, version, "alice"), ["1", "3", "4"]);
+    each_durability(|durability| {
+        each_version(|version| {
+            let broker = Broker::start(&[durability, "session.max_queue_messages=3"]);
+            leave_subscribed(&broker, version, "alice", "a");
+            let mut bob = broker.client(version, "bob");
+            bob.publish(&Publish::new("a", "1").qos(1, 1));
+            bob.publish(&Publish::new("a", "2, at 0"));
+            bob.publish(&Publish::new("a", "3").qos(1, 3));
+            bob.publish(&Publish::new("a", "4").qos(2, 4));
+            bob.publish(&Publish::new("a", "5, at 0"));
+            assert_eq!(collect(&broker, version, "alice"), ["1", "3", "4"]);
+        });
     });
 }
 
@@ -89,146 +101,182 @@ fn full_window_and_queue_of_a_connected_client_drop_the_oldest_that_waits() {
 
 #[test]
 fn full_queue_that_refuses_tells_the_publisher_of_5() {
-    for qos in 1..=2 {
-        let broker = Broker::start(&["session.max_queue_messages=3", "session.queue_full=refuse"]);
-        leave_subscribed(&broker, V5, "alice", "a");
-        let mut bob = broker.client(V5, "bob");
-        for id in 1..=3 {
-            bob.publish(&Publish::new("a", id.to_string()).qos(qos, id));
+    each_durability(|durability| {
+        for qos in 1..=2 {
+            let broker = Broker::start(&[
+                durability,
+                "session.max_queue_messages=3",
+                "session.queue_full=refuse",
+            ]);
+            leave_subscribed(&broker, V5, "alice", "a");
+            let mut bob = broker.client(V5, "bob");
+            for id in 1..=3 {
+                bob.publish(&Publish::new("a", id.to_string()).qos(qos, id));
+            }
+            for id in 4..=6 {
+                bob.send(&Publish::new("a", id.to_string()).qos(qos, id).bytes(V5));
+                let ack = if qos == 1 { bob.expect_puback(id) } else { bob.expect_pubrec(id) };
+                assert_eq!(ack.code, 0x97, "{ack:?}");
+            }
+            // QoS 0 has no acknowledgement to be refused with.
+            bob.publish(&Publish::new("a", "7, at 0"));
+            assert_eq!(collect(&broker, V5, "alice"), ["1", "2", "3"]);
+            bob.publish(&Publish::new("a", "room again").qos(qos, 4));
+            assert_eq!(collect(&broker, V5, "alice"), ["room again"]);
         }
-        for id in 4..=6 {
-            bob.send(&Publish::new("a", id.to_string()).qos(qos, id).bytes(V5));
-            let ack = if qos == 1 { bob.expect_puback(id) } else { bob.expect_pubrec(id) };
-            assert_eq!(ack.code, 0x97, "{ack:?}");
-        }
-        // QoS 0 has no acknowledgement to be refused with.
-        bob.publish(&Publish::new("a", "7, at 0"));
-        assert_eq!(collect(&broker, V5, "alice"), ["1", "2", "3"]);
-        bob.publish(&Publish::new("a", "room again").qos(qos, 4));
-        assert_eq!(collect(&broker, V5, "alice"), ["room again"]);
-    }
+    });
 }
 
 /// QoS 0 goes before a message is refused.
 #[test]
 fn full_queue_that_refuses_drops_qos_0_first() {
-    let broker = Broker::start(&["session.max_queue_messages=2", "session.queue_full=refuse"]);
-    leave_subscribed(&broker, V5, "alice", "a");
-    let mut bob = broker.client(V5, "bob");
-    bob.publish(&Publish::new("a", "1, at 0"));
-    bob.publish(&Publish::new("a", "2").qos(1, 2));
-    bob.publish(&Publish::new("a", "3").qos(1, 3));
-    bob.send(&Publish::new("a", "4").qos(1, 4).bytes(V5));
-    assert_eq!(bob.expect_puback(4).code, 0x97);
-    assert_eq!(collect(&broker, V5, "alice"), ["2", "3"]);
+    each_durability(|durability| {
+        let broker = Broker::start(&[
+            durability,
+            "session.max_queue_messages=2",
+            "session.queue_full=refuse",
+        ]);
+        leave_subscribed(&broker, V5, "alice", "a");
+        let mut bob = broker.client(V5, "bob");
+        bob.publish(&Publish::new("a", "1, at 0"));
+        bob.publish(&Publish::new("a", "2").qos(1, 2));
+        bob.publish(&Publish::new("a", "3").qos(1, 3));
+        bob.send(&Publish::new("a", "4").qos(1, 4).bytes(V5));
+        assert_eq!(bob.expect_puback(4).code, 0x97);
+        assert_eq!(collect(&broker, V5, "alice"), ["2", "3"]);
+    });
 }
 
 #[test]
 fn full_queue_that_refuses_closes_the_publisher_before_5() {
-    for version in [Version::V31, Version::V311] {
-        for qos in 1..=2 {
-            let broker =
-                Broker::start(&["session.max_queue_messages=3", "session.queue_full=refuse"]);
-            leave_subscribed(&broker, version, "alice", "a");
-            let mut bob = broker.client(version, "bob");
-            for id in 1..=3 {
-                bob.publish(&Publish::new("a", id.to_string()).qos(qos, id));
+    each_durability(|durability| {
+        for version in [Version::V31, Version::V311] {
+            for qos in 1..=2 {
+                let broker = Broker::start(&[
+                    durability,
+                    "session.max_queue_messages=3",
+                    "session.queue_full=refuse",
+                ]);
+                leave_subscribed(&broker, version, "alice", "a");
+                let mut bob = broker.client(version, "bob");
+                for id in 1..=3 {
+                    bob.publish(&Publish::new("a", id.to_string()).qos(qos, id));
+                }
+                bob.send(&Publish::new("a", "4").qos(qos, 4).bytes(version));
+                bob.expect_close();
+                assert_eq!(collect(&broker, version, "alice"), ["1", "2", "3"]);
             }
-            bob.send(&Publish::new("a", "4").qos(qos, 4).bytes(version));
-            bob.expect_close();
-            assert_eq!(collect(&broker, version, "alice"), ["1", "2", "3"]);
         }
-    }
+    });
 }
 
 /// As many as there is room for are taken, whatever comes with them in one write; a group of one
 /// is no different.
 #[test]
 fn full_queue_refuses_the_rest_of_messages_sent_together() {
-    for filter in ["a", "$share/g/a", "$queue/a"] {
-        each_version(|version| {
-            let broker =
-                Broker::start(&["session.max_queue_messages=3", "session.queue_full=refuse"]);
-            leave_subscribed(&broker, version, "alice", filter);
-            let mut bob = broker.client(version, "bob");
-            let publish = |id: u16| Publish::new("a", id.to_string()).qos(1, id).bytes(version);
-            bob.send(&(1..=6).flat_map(publish).collect::<Vec<u8>>());
-            for id in 1..=3 {
-                assert_eq!(bob.expect_puback(id).code, 0, "{filter}");
-            }
-            if version == V5 {
-                for id in 4..=6 {
-                    assert_eq!(bob.expect_puback(id).code, 0x97, "{filter}");
+    each_durability(|durability| {
+        for filter in ["a", "$share/g/a", "$queue/a"] {
+            each_version(|version| {
+                let broker = Broker::start(&[
+                    durability,
+                    "session.max_queue_messages=3",
+                    "session.queue_full=refuse",
+                ]);
+                leave_subscribed(&broker, version, "alice", filter);
+                let mut bob = broker.client(version, "bob");
+                let publish = |id: u16| Publish::new("a", id.to_string()).qos(1, id).bytes(version);
+                bob.send(&(1..=6).flat_map(publish).collect::<Vec<u8>>());
+                for id in 1..=3 {
+                    assert_eq!(bob.expect_puback(id).code, 0, "{filter}");
                 }
-                bob.expect_nothing_before_pong();
-            } else {
-                bob.expect_close();
-            }
-            assert_eq!(collect(&broker, version, "alice"), ["1", "2", "3"], "{filter}");
-        });
-    }
+                if version == V5 {
+                    for id in 4..=6 {
+                        assert_eq!(bob.expect_puback(id).code, 0x97, "{filter}");
+                    }
+                    bob.expect_nothing_before_pong();
+                } else {
+                    bob.expect_close();
+                }
+                assert_eq!(collect(&broker, version, "alice"), ["1", "2", "3"], "{filter}");
+            });
+        }
+    });
 }
 
 /// What was acknowledged arrives, what was refused does not.
 #[test]
 fn full_group_refuses_and_keeps_what_it_took() {
-    let broker = Broker::start(&["session.max_queue_messages=3", "session.queue_full=refuse"]);
-    leave_subscribed(&broker, V5, "alice", "$share/g/a");
-    leave_subscribed(&broker, V5, "carol", "$share/g/a");
-    let mut bob = broker.client(V5, "bob");
-    let mut taken = Vec::new();
-    for id in 1..=9 {
-        bob.send(&Publish::new("a", id.to_string()).qos(1, id).bytes(V5));
-        match bob.expect_puback(id).code {
-            0 => taken.push(id.to_string()),
-            code => assert_eq!(code, 0x97),
+    each_durability(|durability| {
+        let broker = Broker::start(&[
+            durability,
+            "session.max_queue_messages=3",
+            "session.queue_full=refuse",
+        ]);
+        leave_subscribed(&broker, V5, "alice", "$share/g/a");
+        leave_subscribed(&broker, V5, "carol", "$share/g/a");
+        let mut bob = broker.client(V5, "bob");
+        let mut taken = Vec::new();
+        for id in 1..=9 {
+            bob.send(&Publish::new("a", id.to_string()).qos(1, id).bytes(V5));
+            match bob.expect_puback(id).code {
+                0 => taken.push(id.to_string()),
+                code => assert_eq!(code, 0x97),
+            }
         }
-    }
-    assert!((3..=6).contains(&taken.len()), "{taken:?}");
-    let mut alice = broker.connect(&Connect::resume(V5, "alice"));
-    let mut texts = Vec::new();
-    while texts.len() < taken.len() {
-        let message = alice.expect_publish();
-        alice.acknowledge(&message);
-        texts.push(message.text());
-    }
-    texts.sort();
-    assert_eq!(texts, taken);
-    alice.expect_nothing_before_pong();
-    assert_eq!(collect(&broker, V5, "carol"), [""; 0]);
+        assert!((3..=6).contains(&taken.len()), "{taken:?}");
+        let mut alice = broker.connect(&Connect::resume(V5, "alice"));
+        let mut texts = Vec::new();
+        while texts.len() < taken.len() {
+            let message = alice.expect_publish();
+            alice.acknowledge(&message);
+            texts.push(message.text());
+        }
+        texts.sort();
+        assert_eq!(texts, taken);
+        alice.expect_nothing_before_pong();
+        assert_eq!(collect(&broker, V5, "carol"), [""; 0]);
+    });
 }
 
 #[test]
 fn queue_is_bounded_in_bytes() {
-    let broker = Broker::start(&["session.max_queue_bytes=4000"]);
-    leave_subscribed(&broker, V5, "alice", "a");
-    let mut bob = broker.client(V5, "bob");
-    for id in 1..=9 {
-        bob.publish(&Publish::new("a", format!("{id:01000}")).qos(1, id));
-    }
-    let texts = collect(&broker, V5, "alice");
-    let kept: Vec<&str> = texts.iter().map(|text| text.trim_start_matches('0')).collect();
-    assert_eq!(kept, ["7", "8", "9"]);
+    each_durability(|durability| {
+        let broker = Broker::start(&[durability, "session.max_queue_bytes=4000"]);
+        leave_subscribed(&broker, V5, "alice", "a");
+        let mut bob = broker.client(V5, "bob");
+        for id in 1..=9 {
+            bob.publish(&Publish::new("a", format!("{id:01000}")).qos(1, id));
+        }
+        let texts = collect(&broker, V5, "alice");
+        let kept: Vec<&str> = texts.iter().map(|text| text.trim_start_matches('0')).collect();
+        assert_eq!(kept, ["7", "8", "9"]);
+    });
 }
 
 #[test]
 fn queue_bounded_in_bytes_refuses() {
-    let broker = Broker::start(&["session.max_queue_bytes=4000", "session.queue_full=refuse"]);
-    leave_subscribed(&broker, V5, "alice", "a");
-    let mut bob = broker.client(V5, "bob");
-    let codes: Vec<u8> = (1..=5)
-        .map(|id| {
-            bob.send(&Publish::new("a", format!("{id:01000}")).qos(1, id).bytes(V5));
-            bob.expect_puback(id).code
-        })
-        .collect();
-    assert_eq!(codes, [0, 0, 0, 0x97, 0x97]);
-    assert_eq!(collect(&broker, V5, "alice").len(), 3);
+    each_durability(|durability| {
+        let broker = Broker::start(&[
+            durability,
+            "session.max_queue_bytes=4000",
+            "session.queue_full=refuse",
+        ]);
+        leave_subscribed(&broker, V5, "alice", "a");
+        let mut bob = broker.client(V5, "bob");
+        let codes: Vec<u8> = (1..=5)
+            .map(|id| {
+                bob.send(&Publish::new("a", format!("{id:01000}")).qos(1, id).bytes(V5));
+                bob.expect_puback(id).code
+            })
+            .collect();
+        assert_eq!(codes, [0, 0, 0, 0x97, 0x97]);
+        assert_eq!(collect(&broker, V5, "alice").len(), 3);
+    });
 }
 
 #[test]
 fn all_queues_of_the_node_are_bounded_together() {
-    let broker = Broker::start(&["session.max_node_queue_bytes=8000"]);
+    let broker = Broker::start(&["session.durability=memory", "session.max_node_queue_bytes=8000"]);
     let names = ["alice", "carol", "dave"];
     for name in names {
         leave_subscribed(&broker, V5, name, &format!("to/{name}"));
@@ -250,19 +298,21 @@ fn all_queues_of_the_node_are_bounded_together() {
 
 #[test]
 fn qos_0_does_not_wait_for_who_is_away_if_it_is_not_to() {
-    each_version(|version| {
-        for (setting, expected) in [("false", vec!["1"]), ("true", vec!["0", "1"])] {
-            let broker = Broker::start(&[&format!("session.queue_qos0={setting}")]);
-            let mut alice = broker.connect(&Connect::resume(version, "alice"));
-            alice.subscribe("a", 1);
-            let mut bob = broker.client(version, "bob");
-            bob.publish(&Publish::new("a", "here"));
-            assert_eq!(drain(&mut alice), ["here"]);
-            alice.disconnect();
-            bob.publish(&Publish::new("a", "0"));
-            bob.publish(&Publish::new("a", "1").qos(1, 1));
-            assert_eq!(collect(&broker, version, "alice"), expected);
-        }
+    each_durability(|durability| {
+        each_version(|version| {
+            for (setting, expected) in [("false", vec!["1"]), ("true", vec!["0", "1"])] {
+                let broker = Broker::start(&[durability, &format!("session.queue_qos0={setting}")]);
+                let mut alice = broker.connect(&Connect::resume(version, "alice"));
+                alice.subscribe("a", 1);
+                let mut bob = broker.client(version, "bob");
+                bob.publish(&Publish::new("a", "here"));
+                assert_eq!(drain(&mut alice), ["here"]);
+                alice.disconnect();
+                bob.publish(&Publish::new("a", "0"));
+                bob.publish(&Publish::new("a", "1").qos(1, 1));
+                assert_eq!(collect(&broker, version, "alice"), expected);
+            }
+        });
     });
 }
 
@@ -510,24 +560,30 @@ fn drops_are_counted_in_sys() {
 /// refuses is asked last.
 #[test]
 fn queue_that_refuses_does_so_message_by_message_however_many_receivers_there_are() {
-    for count in [70, 300] {
-        let broker = Broker::start(&["session.max_queue_messages=5", "session.queue_full=refuse"]);
-        let mut online: Vec<Raw> = (0..count)
-            .map(|number| {
-                let mut raw = broker.client(V5, &format!("online {number}"));
-                raw.subscribe("a", 1);
-                raw
-            })
-            .collect();
-        leave_subscribed(&broker, V5, "alice", "a");
-        let mut bob = broker.client(V5, "bob");
-        let publish = |id: u16| Publish::new("a", id.to_string()).qos(1, id).bytes(V5);
-        bob.send(&(1..=8).flat_map(publish).collect::<Vec<u8>>());
-        let codes: Vec<u8> = (1..=8).map(|id| bob.expect_puback(id).code).collect();
-        assert_eq!(codes, [0, 0, 0, 0, 0, 0x97, 0x97, 0x97]);
-        for raw in &mut online {
-            assert_eq!(drain(raw), ["1", "2", "3", "4", "5"]);
+    each_durability(|durability| {
+        for count in [70, 300] {
+            let broker = Broker::start(&[
+                durability,
+                "session.max_queue_messages=5",
+                "session.queue_full=refuse",
+            ]);
+            let mut online: Vec<Raw> = (0..count)
+                .map(|number| {
+                    let mut raw = broker.client(V5, &format!("online {number}"));
+                    raw.subscribe("a", 1);
+                    raw
+                })
+                .collect();
+            leave_subscribed(&broker, V5, "alice", "a");
+            let mut bob = broker.client(V5, "bob");
+            let publish = |id: u16| Publish::new("a", id.to_string()).qos(1, id).bytes(V5);
+            bob.send(&(1..=8).flat_map(publish).collect::<Vec<u8>>());
+            let codes: Vec<u8> = (1..=8).map(|id| bob.expect_puback(id).code).collect();
+            assert_eq!(codes, [0, 0, 0, 0, 0, 0x97, 0x97, 0x97]);
+            for raw in &mut online {
+                assert_eq!(drain(raw), ["1", "2", "3", "4", "5"]);
+            }
+            assert_eq!(collect(&broker, V5, "alice"), ["1", "2", "3", "4", "5"]);
         }
-        assert_eq!(collect(&broker, V5, "alice"), ["1", "2", "3", "4", "5"]);
-    }
+    });
 }

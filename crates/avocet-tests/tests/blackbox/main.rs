@@ -5,6 +5,7 @@
 //!   with the marks of the statements it would catch broken;
 //! - [`prefix`], [`mountpoint`], [`sys`], [`limit`], [`slow`], [`feed`], [`setting`]: what Avocet
 //!   adds, its bounds, and what its settings change for a client;
+//! - [`store`]: what outlives the broker, killed or stopped;
 //! - [`listener`]: TLS, WebSocket, QUIC, Unix sockets, PROXY headers, and who is let in;
 //! - [`config`]: the executable as its operator sees it; [`http`]: what it tells over HTTP;
 //! - [`backup`]: `avocet backup`, `restore` and `store`;
@@ -39,6 +40,7 @@ mod session;
 mod setting;
 mod shared;
 mod slow;
+mod store;
 mod subscribe;
 mod sys;
 mod will;

@@ -19,7 +19,7 @@ const GROUP_BYTES_MAX: usize = 8 << 20;
 /// Pages of queues that are looked at before others have their turn.
 const PAGES_AT_ONCE: usize = 1024;
 
-pub(super) struct Writer {
+pub(in crate::store) struct Writer {
     shared: Arc<Shared>,
     log: Log,
     cleaner: Cleaner,
@@ -50,15 +50,26 @@ impl Writer {
 
     pub(super) fn run(&mut self) {
         while self.wait() {
-            self.store();
-            self.has_leaving = self.shared.state.lock().let_leave(PAGES_AT_ONCE);
-            if !self.has_leaving {
-                let outcome = self.cleaner.step(&mut self.log, &self.shared);
-                *self.shared.cleaning_failure.lock() =
-                    outcome.err().map(|error| format!("space cannot be given back: {error}"));
-            }
+            self.turn();
         }
-        // Whatever waits has its last chance.
+        self.end();
+    }
+
+    /// Stores what has been submitted, and does a little of what there is to do beside.
+    pub(in crate::store) fn turn(&mut self) {
+        self.waiting.extend(self.shared.inbound.lock().batches.drain(..));
+        self.store();
+        self.has_leaving = self.shared.state.lock().let_leave(PAGES_AT_ONCE);
+        if !self.has_leaving {
+            let outcome = self.cleaner.step(&mut self.log, &self.shared);
+            *self.shared.cleaning_failure.lock() =
+                outcome.err().map(|error| format!("space cannot be given back: {error}"));
+        }
+    }
+
+    /// Whatever waits has its last chance.
+    pub(in crate::store) fn end(&mut self) {
+        self.waiting.extend(self.shared.inbound.lock().batches.drain(..));
         self.retry_at = None;
         self.store();
         for (batch, done) in std::mem::take(&mut self.waiting) {
@@ -71,13 +82,12 @@ impl Writer {
     fn wait(&mut self) -> bool {
         let mut inbound = self.shared.inbound.lock();
         loop {
-            let has_arrived = !inbound.batches.is_empty();
-            self.waiting.extend(inbound.batches.drain(..));
             if inbound.is_over {
                 return false;
             }
             let now = Instant::now();
             let is_due = self.retry_at.is_some_and(|at| at <= now);
+            let has_arrived = !inbound.batches.is_empty();
             if has_arrived || is_due || self.has_leaving || self.cleaner.is_due(now) {
                 return true;
             }

@@ -1,13 +1,13 @@
 //! Disks that fail, bytes that cannot be read, and what is stored meanwhile.
 
 use std::{
-    sync::mpsc,
+    sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
 
 use super::{OPTIONS, batch, bytes_on, message, open, open_with, publish, session};
 use crate::{
-    command::{Command, Place, SessionNumber, Standing},
+    command::{Command, Message, Place, SessionNumber, Standing, Time},
     conformance::{apply, dice::Dice, submit, told},
     disk::{Disk, Fault, SimulatedDisk},
     store::{Amount, Batch, EmbeddedStore, Options, Queued, Refusal, Store},
@@ -136,6 +136,38 @@ fn disk_that_is_mended_takes_what_waits_when_the_store_ends() {
     assert_eq!(sessions, [SessionNumber(8)]);
 }
 
+/// What has gathered while the disk failed is not one write, and all is told in order.
+#[test]
+fn much_that_waits_is_stored_in_several_groups() {
+    let disk = SimulatedDisk::default();
+    let opened = EmbeddedStore::begin(Arc::new(disk.clone()), OPTIONS, 1);
+    let (store, mut writer, _) = opened.expect("it opens");
+    let (sender, receiver) = mpsc::sync_channel(20);
+    for number in 0..20 {
+        let mut batch = Batch::default();
+        let topic = format!("large/{number}");
+        batch.push(&Command::Retain { topic: &topic, message: message(&vec![1; 1 << 20]) });
+        let sender = sender.clone();
+        let done = Box::new(move |outcome| drop(sender.send((number, outcome))));
+        store.submit(batch, done).expect("it is not refused");
+    }
+    disk.fail(FOREVER, Fault::Full);
+    writer.turn();
+    assert!(receiver.try_recv().is_err());
+    disk.mend();
+    writer.end();
+    for number in 0..20 {
+        assert_eq!(receiver.try_recv(), Ok((number, Ok(Vec::new()))));
+    }
+    let names = disk.names().expect("the disk is well");
+    let logs = names.iter().filter(|name| name.ends_with(".log"));
+    // A group does not begin in a segment that is full.
+    let sizes: Vec<u64> = logs
+        .map(|name| disk.open(name).and_then(|file| file.size()).expect("it is there"))
+        .collect();
+    assert!(sizes.len() == 3 && sizes.iter().all(|size| *size < 9 << 20), "{sizes:?}");
+}
+
 /// Stores, with nothing but what does not matter, until something holds.
 fn churn_until(store: &EmbeddedStore, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
@@ -165,7 +197,7 @@ fn what_cannot_be_read_is_told_and_does_not_stop_the_cleaner() {
     }
     let read = || {
         let mut found = Vec::new();
-        let visit = &mut |place, _: &_, _: crate::command::Message<'_>| found.push(place);
+        let visit = &mut |place, _: &_, _: Message<'_>| found.push(place);
         let queued = store.queue(SessionNumber(1), Place(0), Amount::ALL, visit);
         (found, queued.expect("it can be read"))
     };
@@ -187,6 +219,33 @@ fn what_cannot_be_read_is_told_and_does_not_stop_the_cleaner() {
     let found = told(&open(&disk));
     assert_eq!(found.sessions[&SessionNumber(1)], standing);
     assert_eq!(found.queues[&SessionNumber(1)].len(), 2);
+}
+
+/// The cleaner has moved them, and the log was opened again.
+#[test]
+fn messages_that_expire_are_found_wherever_they_lie() {
+    let disk = SimulatedDisk::default();
+    let store = open(&disk);
+    store_all(&store, &[session(1)]);
+    let Command::Publish { message: kept, claims, from } = publish(b"x", &[1]) else {
+        unreachable!("it publishes");
+    };
+    let expires_at = Some(Time(1000));
+    let message = Message { expires_at, ..kept };
+    let place = store_all(&store, &[Command::Publish { message, claims, from }]);
+    churn_until(&store, || {
+        !disk.names().expect("the disk is well").contains(&"0000000000.log".to_owned())
+    });
+    let expired = |store: &EmbeddedStore, now| {
+        let mut found = Vec::new();
+        let visit = &mut |_, place, _: &_, _: Message<'_>| found.push(place);
+        while store.expired(Time(now), 1, visit).expect("it can be read") {}
+        found
+    };
+    assert_eq!(expired(&store, 999), []);
+    assert_eq!(expired(&store, 100_000), place);
+    drop(store);
+    assert_eq!(expired(&open(&disk), 1000), place);
 }
 
 /// A session with much ends, or much is released at once: nobody waits for it.

@@ -1,0 +1,265 @@
+//! A session that a store keeps: what it has stored, what waits for that, and its window on what
+//! waits there.
+
+use avocet_mqtt::{Packet, ReasonCode};
+
+use super::{
+    message::{Q0, Q1, Q2, id, message, puback, pubcomp, publish, pubrec, pubrel},
+    script::Script,
+};
+use crate::{Place, QueueFull, Restored, stored::WINDOW_MESSAGES};
+
+#[test]
+fn message_is_sent_once_it_is_stored() {
+    Script::each(|s| {
+        s.stored().open().brings(message(Q1, "a", "1")).gives(&["queued"]);
+        s.commits().gives(&["PUBLISH q1 id=1 t=a p=1", "store send 1 of 1"]);
+        s.sends(puback(1)).gives(&["store release 1-1"]);
+        // QoS 0 is not stored.
+        s.brings(message(Q0, "a", "0")).gives(&["PUBLISH q0 t=a p=0"]);
+    });
+}
+
+#[test]
+fn exactly_once_message_is_sent_once_its_identifier_is_stored_and_released_once_pubrec_is() {
+    Script::each(|s| {
+        s.stored().open().brings(message(Q2, "a", "1")).commits();
+        s.gives(&["queued", "store send 1 of 1"]);
+        s.records(&[0]).gives(&["PUBLISH q2 id=1 t=a p=1"]);
+        s.sends(pubrec(1)).gives(&["store acknowledge 1 of 1"]);
+        s.sends(pubrec(1)).gives(&[]);
+        s.records(&[0]).gives(&["PUBREL 1"]);
+        s.sends(pubrec(1)).gives(&["PUBREL 1"]);
+        s.sends(pubcomp(1)).gives(&["store complete 1"]);
+    });
+}
+
+/// [MQTT3-4.6.0-6] [MQTT5-4.6.0-6]
+#[test]
+fn message_whose_identifier_is_not_stored_keeps_those_behind_it_back() {
+    Script::each(|s| {
+        s.stored().open();
+        for payload in ["1", "2", "3"] {
+            s.brings(message(Q2, "a", payload));
+        }
+        s.commits().records(&[1]);
+        s.gives(&[
+            "queued",
+            "queued",
+            "queued",
+            "store send 1 of 1",
+            "store send 2 of 2",
+            "store send 3 of 3",
+        ]);
+        s.records(&[0]).gives(&["PUBLISH q2 id=1 t=a p=1", "PUBLISH q2 id=2 t=a p=2"]);
+        s.records(&[0]).gives(&["PUBLISH q2 id=3 t=a p=3"]);
+    });
+}
+
+/// [MQTT3-4.4.0-1] [MQTT5-4.4.0-1] [MQTT3-3.3.1-1] [MQTT5-3.3.1-1]
+#[test]
+fn what_was_not_stored_when_the_connection_ended_is_sent_on_the_next_once_it_is() {
+    Script::each(|s| {
+        s.stored().open().brings(message(Q2, "a", "1")).brings(message(Q2, "a", "2")).commits();
+        s.records(&[0]).sends(pubrec(1)).cut();
+        s.gives(&[
+            "queued",
+            "queued",
+            "store send 1 of 1",
+            "store send 2 of 2",
+            "PUBLISH q2 id=1 t=a p=1",
+            "store acknowledge 1 of 1",
+        ]);
+        s.open().gives(&[]);
+        s.records(&[0]).gives(&[]);
+        s.records(&[0]).gives(&["PUBREL 1", "PUBLISH q2 id=2 t=a p=2"]);
+    });
+}
+
+#[test]
+fn acknowledgements_in_a_row_are_stored_as_one() {
+    Script::each(|s| {
+        s.stored().open();
+        for payload in ["1", "2", "3", "4"] {
+            s.brings(message(Q1, "a", payload));
+        }
+        s.commits().forget_lines();
+        let acks = [2, 1, 3, 4].map(puback);
+        s.sends_bytes(&acks);
+        s.gives(&["store release 2-2", "store release 1-4"]);
+    });
+}
+
+/// [MQTT5-4.3.3-12]: the client may use the identifier again once it has PUBCOMP.
+#[test]
+fn pubcomp_waits_until_it_is_stored_that_the_identifier_is_free() {
+    Script::each(|s| {
+        s.stored().open().sends(Packet::Publish(publish(Q2, 7, "a"))).routed(
+            Q2,
+            7,
+            ReasonCode::Success,
+        );
+        s.gives(&["route q2 id=7 t=a p=x", "PUBREC 7"]);
+        s.sends(pubrel(7)).sends(pubrel(7)).gives(&["store forget 7"]);
+        s.cut().open().sends(pubrel(7)).gives(&[]);
+        s.records(&[0]).gives(&["PUBCOMP 7"]);
+        s.sends(Packet::Publish(publish(Q2, 7, "a"))).gives(&["route q2 id=7 t=a p=x"]);
+    });
+}
+
+/// [MQTT3-4.6.0-3] [MQTT5-4.6.0-3]
+#[test]
+fn answers_to_what_came_on_an_earlier_connection_keep_their_place() {
+    Script::each(|s| {
+        s.stored().open();
+        for number in [1, 2, 3] {
+            s.sends(Packet::Publish(publish(Q2, number, "a")));
+        }
+        s.routed(Q2, 1, ReasonCode::Success).cut().forget_lines().open();
+        s.sends(Packet::Publish(publish(Q1, 9, "a"))).forget_lines();
+        for number in [1, 2, 3] {
+            s.sends(Packet::Publish(publish(Q2, number, "a"))).gives(&[]);
+        }
+        s.routed_late(2, ReasonCode::Success).routed_late(3, ReasonCode::Success).gives(&[]);
+        s.routed(Q1, 9, ReasonCode::Success);
+        s.gives(&["PUBACK 9", "PUBREC 1", "PUBREC 2", "PUBREC 3"]);
+    });
+}
+
+#[test]
+fn what_does_not_fit_the_window_is_loaded_as_the_client_takes_it() {
+    Script::v5(|s| {
+        s.limits(|limits| limits.inflight_max = 1.try_into().unwrap()).stored().open();
+        for _ in 0..=WINDOW_MESSAGES + 1 {
+            s.brings(message(Q1, "a", "x"));
+        }
+        s.commits().forget_lines();
+        // One is in flight, and all but the last in the window: asked for when half is gone.
+        let last = WINDOW_MESSAGES as u64 + 2;
+        for number in 1..=WINDOW_MESSAGES as u16 / 2 + 1 {
+            s.forget_lines().sends(puback(number));
+        }
+        assert_eq!(s.take_lines().last().map(String::as_str), Some("load"));
+        // One is stored meanwhile, and not in what is read.
+        s.brings(message(Q1, "a", "y")).commits().gives(&["queued"]);
+        s.loads(&[last], Q1, false).gives(&[]);
+        let number = WINDOW_MESSAGES as u16 / 2 + 2;
+        s.sends(puback(number));
+        assert_eq!(s.take_lines().last().map(String::as_str), Some("load"));
+        s.loads(&[last + 1], Q1, false).gives(&[]);
+        s.brings(message(Q1, "a", "z")).commits().gives(&["queued"]);
+        for number in number + 1..=last as u16 + 2 {
+            s.forget_lines().sends(puback(number));
+        }
+        let end = last + 2;
+        s.gives(&[&format!("store release {end}-{end}")]);
+    });
+}
+
+#[test]
+fn client_that_comes_back_while_the_store_is_read_misses_nothing() {
+    Script::v5(|s| {
+        let waiting = (1000, 1000);
+        s.limits(|limits| limits.inflight_max = 2.try_into().unwrap());
+        s.restored(&Restored { expiry_interval: 3600, waiting, ..Restored::default() });
+        s.open().gives(&["load"]);
+        s.loads(&(1..=200).collect::<Vec<_>>(), Q1, true).forget_lines();
+        for number in 1..=80 {
+            s.sends(puback(number));
+        }
+        assert!(s.take_lines().contains(&"load".to_owned()));
+        let asked = s.session().load_from();
+        s.cut().forget_lines().open().forget_lines();
+        assert_ne!(s.session().load_from(), asked, "most of the window was given up");
+        s.loads_from(asked, &[201, 202], true).gives(&["load"]);
+        let (_, from, _) = s.session().load_from().unwrap();
+        s.loads(&(from.0..from.0 + 10).collect::<Vec<_>>(), Q1, true).forget_lines();
+        // In order, none left out.
+        for number in 81..=130 {
+            s.sends(puback(number));
+            let lines = s.take_lines();
+            let next = u64::from(number) + 2;
+            let expected = format!("PUBLISH q1 id={next} t=a p={next}");
+            if !lines.contains(&expected) {
+                assert!(next >= from.0 + 10, "{next} is missing: {lines:?}");
+                break;
+            }
+        }
+    });
+}
+
+/// [MQTT3-4.4.0-1] [MQTT5-4.4.0-1]
+#[test]
+fn what_was_in_flight_before_the_start_comes_again_with_its_identifiers() {
+    Script::each(|s| {
+        let sent = [
+            (id(65_534), Some(Place(3))),
+            (id(65_535), None),
+            (id(1), Some(Place(5))),
+            (id(2), Some(Place(6))),
+        ];
+        let waiting = (4, 4);
+        let received = [id(7)];
+        s.restored(&Restored {
+            expiry_interval: 3600,
+            received: &received,
+            sent: &sent,
+            waiting,
+            was_cut: true,
+        });
+        s.open().gives(&["load"]);
+        s.loads(&[3, 5, 6, 8], Q1, false).gives(&[
+            "PUBLISH q1 id=65534 dup t=a p=3",
+            "PUBREL 65535",
+            "PUBLISH q1 id=1 dup t=a p=5",
+            "PUBLISH q1 id=2 dup t=a p=6",
+            // It may have been sent without its identifier being stored.
+            "PUBLISH q1 id=3 dup t=a p=8",
+            "store send 3 of 8",
+        ]);
+        s.brings(message(Q1, "a", "9")).commits_at(9);
+        s.gives(&["queued", "PUBLISH q1 id=4 t=a p=9", "store send 4 of 9"]);
+        // Received before, and not to be routed again.
+        s.sends(Packet::Publish(publish(Q2, 7, "a"))).gives(&["PUBREC 7"]);
+    });
+}
+
+/// What was in flight and cannot be read any more keeps nobody waiting.
+#[test]
+fn message_that_is_lost_to_the_store_leaves_no_hole() {
+    Script::v5(|s| {
+        let sent = [(id(1), Some(Place(3))), (id(2), Some(Place(4)))];
+        let waiting = (2, 2);
+        s.restored(&Restored {
+            expiry_interval: 3600,
+            sent: &sent,
+            waiting,
+            ..Restored::default()
+        });
+        s.open().loads(&[4], Q2, false);
+        s.gives(&["load", "store release 3-3", "PUBLISH q2 id=2 dup t=a p=4"]);
+    });
+}
+
+#[test]
+fn full_queue_drops_the_oldest_or_refuses() {
+    Script::each(|s| {
+        s.limits(|limits| limits.stored_messages_max = 2).stored().open().cut();
+        for payload in ["1", "2", "3"] {
+            s.brings(message(Q1, "a", payload)).gives(&["queued"]);
+        }
+        s.commits().gives(&["drop queue_full t=a", "store release 1-1"]);
+        s.brings(message(Q0, "a", "0")).gives(&["drop queue_full t=a"]);
+    });
+    Script::each(|s| {
+        s.limits(|limits| {
+            limits.stored_messages_max = 2;
+            limits.queue_full = QueueFull::Refuse;
+        });
+        s.stored().open().cut();
+        s.brings(message(Q1, "a", "1")).brings(message(Q0, "a", "0")).brings(message(Q1, "a", "2"));
+        s.gives(&["queued", "queued", "drop queue_full t=a", "queued"]);
+        assert!(s.session().would_refuse(1));
+        s.brings(message(Q1, "a", "3")).gives(&["drop refused t=a", "refused"]);
+    });
+}

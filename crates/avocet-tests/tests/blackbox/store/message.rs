@@ -1,0 +1,232 @@
+//! Messages that wait, are retained or delayed, and handshakes that are open.
+
+use std::time::{Duration, Instant};
+
+use avocet_tests::{
+    Connect, Properties, Publish, Version, deadline,
+    packet::{pubcomp, pubrec, pubrel},
+};
+
+use super::{End, Node, each_end, texts};
+
+const V5: Version = Version::V5;
+
+#[test]
+fn messages_for_a_client_that_is_away_outlive_the_broker() {
+    each_end(|version, end| {
+        let mut node = Node::start(&[]);
+        node.leave_subscribed(version, "alice", "a");
+        let mut bob = node.client(version, "bob");
+        for id in 1..=10 {
+            bob.publish(&Publish::new("a", id.to_string()).qos(1 + (id % 2) as u8, id));
+        }
+        node.restart(end);
+        let mut alice = node.resume(version, "alice");
+        let mut messages = alice.take_all(&mut node.client(version, "bob"));
+        assert!(messages.iter().all(|message| !message.dup), "never sent before: {messages:?}");
+        messages.sort_by_key(|message| message.qos);
+        assert_eq!(texts(&messages), ["2", "4", "6", "8", "10", "1", "3", "5", "7", "9"]);
+        // What is acknowledged is gone for good, as long as that was stored.
+        alice.disconnect();
+        node.restart(End::Stop);
+        assert_eq!(node.take_texts(&mut node.resume(version, "alice")), [""; 0]);
+    });
+}
+
+#[test]
+fn message_has_all_of_its_properties_after_a_kill() {
+    let mut node = Node::start(&[]);
+    node.leave_subscribed(V5, "alice", "a");
+    let properties = Properties::new().byte(0x01, 1).counted(0x03, "text/plain");
+    let properties = properties.counted(0x08, "answer").counted(0x09, [0, 1, 255]);
+    let properties = properties.user("b", "1").user("a", "2").user("b", "0");
+    let publish = Publish::new("a", "x").properties(properties);
+    node.client(V5, "bob").publish(&publish.qos(2, 1).retain());
+    node.restart(End::Kill);
+    let waited = node.resume(V5, "alice").take_message();
+    let mut carol = node.client(V5, "carol");
+    carol.subscribe("a", 2);
+    let retained = carol.take_message();
+    assert_eq!((waited.retain, retained.retain), (false, true));
+    for message in [waited, retained] {
+        let properties = &message.properties;
+        assert_eq!(properties.number(0x01), Some(1));
+        assert_eq!(properties.text(0x03), Some("text/plain"));
+        assert_eq!(properties.text(0x08), Some("answer"));
+        assert_eq!(properties.binary(0x09), Some(&[0, 1, 255][..]));
+        assert_eq!(properties.user(), [("b", "1"), ("a", "2"), ("b", "0")]);
+    }
+}
+
+#[test]
+fn retained_messages_are_set_replaced_and_cleared_for_good() {
+    each_end(|version, end| {
+        let mut node = Node::start(&[]);
+        let mut bob = node.client(version, "bob");
+        for (topic, text) in
+            [("kept/a", "a"), ("kept/b", "old"), ("kept/c", "c"), ("kept/b", "new"), ("kept/c", "")]
+        {
+            bob.publish(&Publish::new(topic, text).qos(1, 1).retain());
+        }
+        node.restart(end);
+        let mut alice = node.client(version, "alice");
+        alice.subscribe("kept/#", 1);
+        let mut seen = [alice.take_message(), alice.take_message()];
+        assert!(seen.iter().all(|message| message.retain), "{seen:?}");
+        seen.sort_by(|one, other| one.topic.cmp(&other.topic));
+        assert_eq!(
+            seen.map(|it| (it.topic.clone(), it.text())),
+            [("kept/a".to_owned(), "a".to_owned()), ("kept/b".to_owned(), "new".to_owned())]
+        );
+        assert_eq!(node.take_texts(&mut alice), [""; 0]);
+        // What was read from the store can be cleared as well.
+        node.client(version, "bob").publish(&Publish::new("kept/a", "").qos(1, 1).retain());
+        node.restart(end);
+        let mut alice = node.client(version, "alice");
+        alice.subscribe("kept/#", 1);
+        alice.expect_message("kept/b", "new", 1);
+    });
+}
+
+#[test]
+fn delayed_messages_are_published_after_the_restart_and_once() {
+    each_end(|version, end| {
+        let mut node = Node::start(&[]);
+        node.leave_subscribed(version, "alice", "a");
+        let mut bob = node.client(version, "bob");
+        let begun = Instant::now();
+        bob.publish(&Publish::new("$delayed/3/a", "due behind it").qos(1, 1));
+        bob.publish(&Publish::new("$delayed/1/a", "due meanwhile").qos(2, 2));
+        bob.publish(&Publish::new("a", "at once").qos(1, 3));
+        node.end(end);
+        deadline::let_pass(Duration::from_millis(1_200));
+        node.begin();
+        let mut alice = node.resume(version, "alice");
+        let mut first = [alice.take_message().text(), alice.take_message().text()];
+        first.sort();
+        assert_eq!(first, ["at once", "due meanwhile"]);
+        assert_eq!(alice.take_message().text(), "due behind it");
+        assert!(begun.elapsed() >= Duration::from_millis(2_990), "{:?}", begun.elapsed());
+        alice.disconnect();
+        node.restart(End::Stop);
+        assert_eq!(node.take_texts(&mut node.resume(version, "alice")), [""; 0]);
+    });
+}
+
+#[test]
+fn expiry_of_a_message_is_counted_while_the_broker_is_down() {
+    for end in [End::Kill, End::Stop] {
+        let mut node = Node::start(&[]);
+        node.leave_subscribed(V5, "alice", "a");
+        let mut bob = node.client(V5, "bob");
+        for (id, text, seconds) in [(1, "short", 1), (2, "long", 100)] {
+            let properties = Properties::new().four(0x02, seconds);
+            bob.publish(&Publish::new("a", text).qos(1, id).properties(properties.clone()));
+            let kept = Publish::new(format!("kept/{text}"), text).properties(properties);
+            bob.publish(&kept.qos(1, id).retain());
+        }
+        node.end(end);
+        deadline::let_pass(Duration::from_millis(2_100));
+        node.begin();
+        let mut bob = node.client(V5, "bob");
+        let mut carol = node.client(V5, "carol");
+        carol.subscribe("kept/#", 1);
+        let retained = carol.take_message();
+        assert_eq!(texts(&carol.take_all(&mut bob)), [""; 0]);
+        let messages = node.resume(V5, "alice").take_all(&mut bob);
+        assert_eq!(messages.len(), 1, "{messages:?}");
+        for message in messages.iter().chain([&retained]) {
+            let left = message.properties.number(0x02);
+            assert!(left.is_some_and(|left| (60..=98).contains(&left)), "{message:?}");
+            assert_eq!(message.text(), "long");
+        }
+    }
+}
+
+/// [MQTT3-4.3.3-2] [MQTT5-4.3.3-10]
+#[test]
+fn qos_2_of_a_publisher_is_routed_once_over_a_restart() {
+    each_end(|version, end| {
+        let mut node = Node::start(&[]);
+        node.leave_subscribed(version, "alice", "a");
+        let mut bob = node.connect(&Connect::resume(version, "bob"));
+        // One that somebody gets, one that nobody does, and one whose handshake is over.
+        let publish = Publish::new("a", "once").qos(2, 5);
+        let nobodys = Publish::new("b", "nobody's").qos(2, 6);
+        for publish in [&publish, &nobodys] {
+            bob.send(&publish.bytes(version));
+            bob.expect_pubrec(publish.id);
+        }
+        bob.publish(&Publish::new("a", "over").qos(2, 7));
+        node.restart(end);
+        let mut bob = node.resume(version, "bob");
+        node.leave_subscribed(version, "carol", "b");
+        for publish in [&publish, &nobodys] {
+            bob.send(&publish.clone().dup().bytes(version));
+            assert_eq!(bob.expect_pubrec(publish.id).code, 0);
+            bob.send(&pubrel(publish.id));
+            assert_eq!(bob.expect_pubcomp(publish.id).code, 0);
+        }
+        for id in 5..=7 {
+            bob.publish(&Publish::new("a", format!("new {id}")).qos(2, id));
+        }
+        assert_eq!(
+            node.take_texts(&mut node.resume(version, "alice")),
+            ["once", "over", "new 5", "new 6", "new 7"]
+        );
+        assert_eq!(node.take_texts(&mut node.resume(version, "carol")), [""; 0]);
+    });
+}
+
+/// [MQTT3-4.4.0-1] [MQTT5-4.4.0-1] [MQTT3-3.3.1-1] [MQTT5-3.3.1-1]
+#[test]
+fn unacknowledged_messages_come_again_with_their_ids_and_dup_after_a_restart() {
+    each_end(|version, end| {
+        for qos in 1..=2 {
+            let mut node = Node::start(&[]);
+            let mut alice = node.connect(&Connect::resume(version, "alice"));
+            alice.subscribe("a", qos);
+            let mut bob = node.client(version, "bob");
+            let before = ["1", "2", "3"].map(|text| {
+                bob.publish(&Publish::new("a", text).qos(qos, 1));
+                alice.expect_message("a", text, qos)
+            });
+            // What is stored behind them tells that their ids are.
+            bob.publish(&Publish::new("a", "4").qos(qos, 1));
+            let last = alice.expect_message("a", "4", qos);
+            assert!(before.iter().chain([&last]).all(|message| !message.dup));
+            node.restart(end);
+            let mut alice = node.resume(version, "alice");
+            for message in &before {
+                let again = alice.expect_publish();
+                assert_eq!((again.text(), again.dup), (message.text(), true));
+                if qos == 2 || end == End::Stop {
+                    assert_eq!(again.id, message.id);
+                }
+            }
+            assert_eq!(alice.expect_publish().text(), "4");
+        }
+    });
+}
+
+/// [MQTT3-4.3.3-1] [MQTT5-4.3.3-6]
+#[test]
+fn after_pubrel_only_pubrel_comes_again_after_a_restart() {
+    each_end(|version, end| {
+        let mut node = Node::start(&[]);
+        let mut alice = node.connect(&Connect::resume(version, "alice"));
+        alice.subscribe("a", 2);
+        node.client(version, "bob").publish(&Publish::new("a", "x").qos(2, 1));
+        let id = alice.expect_message("a", "x", 2).packet_id();
+        alice.send(&pubrec(id));
+        alice.expect_pubrel(id);
+        node.restart(end);
+        let mut alice = node.resume(version, "alice");
+        alice.expect_pubrel(id);
+        alice.send(&pubcomp(id));
+        assert_eq!(node.take_texts(&mut alice), [""; 0]);
+        alice.disconnect();
+        node.restart(End::Stop);
+        assert_eq!(node.take_texts(&mut node.resume(version, "alice")), [""; 0]);
+    });
+}

@@ -1,0 +1,242 @@
+//! Sessions, their subscriptions and their wills.
+
+use std::time::{Duration, Instant};
+
+use avocet_tests::{
+    Connect, Properties, Publish, Raw, Version, Will, deadline,
+    packet::{disconnect_with, subscribe},
+};
+
+use super::{End, Node, each_end, texts};
+
+const V5: Version = Version::V5;
+const EXCLUSIVE: &str = "$exclusive/x";
+
+/// [MQTT3-4.1.0-1] [MQTT5-4.1.0-1]
+#[test]
+fn session_and_its_subscriptions_outlive_the_broker() {
+    each_end(|version, end| {
+        let mut node = Node::start(&[]);
+        let (mut alice, connack) = node.connect_with(&Connect::resume(version, "alice"));
+        assert!(!connack.session_present);
+        alice.subscribe("one/+", 1);
+        alice.subscribe("two/#", 2);
+        // She is there when the broker ends.
+        node.restart(end);
+        let mut alice = node.resume(version, "alice");
+        let mut bob = node.client(version, "bob");
+        for topic in ["one/a", "two/a/b", "three"] {
+            bob.publish(&Publish::new(topic, "x").qos(2, 1));
+        }
+        let mut messages = alice.take_all(&mut bob);
+        messages.sort_by_key(|message| message.qos);
+        let seen: Vec<_> = messages.iter().map(|it| (&*it.topic, it.qos)).collect();
+        assert_eq!(seen, [("one/a", 1), ("two/a/b", 2)]);
+    });
+}
+
+#[test]
+fn unsubscription_outlives_the_broker() {
+    each_end(|version, end| {
+        let mut node = Node::start(&[]);
+        let mut alice = node.connect(&Connect::resume(version, "alice"));
+        alice.subscribe("a", 1);
+        alice.subscribe("b", 1);
+        alice.unsubscribe("a");
+        node.restart(end);
+        let mut alice = node.resume(version, "alice");
+        let mut bob = node.client(version, "bob");
+        bob.publish(&Publish::new("a", "a").qos(1, 1));
+        bob.publish(&Publish::new("b", "b").qos(1, 2));
+        assert_eq!(texts(&alice.take_all(&mut bob)), ["b"]);
+    });
+}
+
+#[test]
+fn subscription_options_and_identifier_outlive_the_broker() {
+    const NO_LOCAL: u8 = 0x04;
+    const RETAIN_AS_PUBLISHED: u8 = 0x08;
+    for end in [End::Kill, End::Stop] {
+        let mut node = Node::start(&[]);
+        let mut alice = node.connect(&Connect::resume(V5, "alice"));
+        alice.subscribe("others", 1 | NO_LOCAL);
+        alice.subscribe("own", 1);
+        let identifier = |number| Properties::new().variable(0x0b, number);
+        alice.subscribe_with("kept", 1 | RETAIN_AS_PUBLISHED, &identifier(7));
+        // The later one replaces the earlier.
+        alice.subscribe_with("plain", 1 | RETAIN_AS_PUBLISHED, &identifier(300));
+        alice.subscribe_with("plain", 2, &identifier(100_000));
+        node.restart(end);
+        let mut alice = node.resume(V5, "alice");
+        let mut bob = node.client(V5, "bob");
+        for publisher in ["alice", "bob"] {
+            for topic in ["others", "own"] {
+                let publish = Publish::new(topic, publisher).qos(1, 1);
+                if publisher == "bob" {
+                    bob.publish(&publish);
+                } else {
+                    alice.send(&publish.bytes(V5));
+                    if topic == "own" {
+                        alice.take_message();
+                    }
+                    alice.expect_puback(1);
+                }
+            }
+        }
+        for topic in ["kept", "plain"] {
+            bob.publish(&Publish::new(topic, "x").qos(1, 1).retain());
+        }
+        let messages = alice.take_all(&mut bob);
+        let seen: Vec<_> = messages
+            .iter()
+            .map(|it| (&*it.topic, it.text(), it.retain, it.properties.numbers(0x0b)))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ("others", "bob".to_owned(), false, vec![]),
+                ("own", "bob".to_owned(), false, vec![]),
+                ("kept", "x".to_owned(), true, vec![7]),
+                ("plain", "x".to_owned(), false, vec![100_000]),
+            ]
+        );
+    }
+}
+
+#[test]
+fn share_and_exclusive_claim_outlive_the_broker() {
+    each_end(|version, end| {
+        let mut node = Node::start(&[]);
+        let mut alice = node.connect(&Connect::resume(version, "alice"));
+        alice.subscribe("$share/g/s", 1);
+        alice.subscribe(EXCLUSIVE, 1);
+        node.restart(end);
+        let mut carol = node.client(version, "carol");
+        assert!(carol.try_subscribe(EXCLUSIVE, 1) >= 0x80, "alice holds it");
+        let mut alice = node.resume(version, "alice");
+        carol.subscribe("$share/g/s", 1);
+        let mut bob = node.client(version, "bob");
+        for id in 1..=10 {
+            bob.publish(&Publish::new("s", id.to_string()).qos(1, id));
+        }
+        let shares = [texts(&alice.take_all(&mut bob)), texts(&carol.take_all(&mut bob))];
+        assert!(shares.iter().all(|share| !share.is_empty()), "{shares:?}");
+        let mut all: Vec<u32> = shares.concat().iter().filter_map(|it| it.parse().ok()).collect();
+        all.sort_unstable();
+        assert_eq!(all, (1..=10).collect::<Vec<_>>());
+        // With her session the claim ends.
+        node.client(version, "alice").disconnect();
+        node.settle(version);
+        node.restart(end);
+        assert_eq!(node.client(version, "carol").try_subscribe(EXCLUSIVE, 1), 1);
+    });
+}
+
+#[test]
+fn mountpoint_of_a_sessions_subscriptions_and_messages_outlives_the_broker() {
+    each_end(|version, end| {
+        let mounted =
+            ["listeners.tcp.mounted.bind=127.0.0.1:0", "listeners.tcp.mounted.mountpoint=m/"];
+        let mut node = Node::start(&mounted);
+        let inside = |node: &Node| {
+            let mut raw = Raw::open(node.listener("tcp.mounted"), version);
+            raw.send(&Connect::resume(version, "alice").bytes());
+            assert_eq!(raw.expect_connack().code, 0);
+            raw
+        };
+        let mut alice = inside(&node);
+        alice.subscribe("a", 1);
+        alice.disconnect();
+        node.client(version, "bob").publish(&Publish::new("m/a", "before").qos(1, 1));
+        node.restart(end);
+        let mut bob = node.client(version, "bob");
+        bob.publish(&Publish::new("a", "elsewhere").qos(1, 1));
+        bob.publish(&Publish::new("m/a", "behind").qos(1, 1));
+        let mut alice = inside(&node);
+        for text in ["before", "behind"] {
+            let message = alice.expect_message("a", text, 1);
+            alice.acknowledge(&message);
+        }
+    });
+}
+
+/// One message that a stored session waits for; a SUBSCRIBE is stored with its SUBACK.
+fn watch(node: &Node, version: Version) {
+    node.leave_subscribed(version, "watcher", "gone/#");
+}
+
+#[test]
+fn session_expires_while_the_broker_is_down_and_its_will_is_published() {
+    for end in [End::Kill, End::Stop] {
+        let mut node = Node::start(&[]);
+        watch(&node, V5);
+        let will = Will::new("gone/alice", "lost").qos(1);
+        let will = will.properties(Properties::new().four(0x18, 1_000));
+        let mut short = Connect::resume(V5, "alice").will(will);
+        short.properties = Properties::new().four(0x11, 2);
+        let mut alice = node.connect(&short);
+        alice.subscribe("a", 1);
+        let mut long = Connect::resume(V5, "carol");
+        long.properties = Properties::new().four(0x11, 1_000);
+        node.connect(&long).subscribe("a", 1);
+        // With her will.
+        alice.send(&disconnect_with(4, &Properties::new()));
+        alice.expect_close();
+        node.client(V5, "bob").publish(&Publish::new("a", "x").qos(1, 1));
+        node.end(end);
+        deadline::let_pass(Duration::from_millis(2_100));
+        node.begin();
+        // At once, not two seconds after the start.
+        let (mut alice, connack) = node.connect_with(&Connect::resume(V5, "alice"));
+        assert!(!connack.session_present);
+        assert_eq!(node.take_texts(&mut alice), [""; 0]);
+        let message = node.resume(V5, "watcher").take_message();
+        assert_eq!((&*message.topic, &*message.text()), ("gone/alice", "lost"));
+        assert_eq!(node.take_texts(&mut node.resume(V5, "carol")), ["x"]);
+    }
+}
+
+#[test]
+fn delayed_will_is_published_after_the_restart() {
+    for end in [End::Kill, End::Stop] {
+        let mut node = Node::start(&[]);
+        watch(&node, V5);
+        let begun = Instant::now();
+        for name in ["alice", "carol"] {
+            let will = Will::new(format!("gone/{name}"), "late").qos(1);
+            let will = will.properties(Properties::new().four(0x18, 2));
+            node.connect(&Connect::resume(V5, name).will(will)).cut();
+        }
+        node.client(V5, "bob").publish(&Publish::new("gone/both", "x").qos(1, 1));
+        node.restart(end);
+        // Who comes back in time takes it back.
+        node.resume(V5, "carol").disconnect();
+        let mut watcher = node.resume(V5, "watcher");
+        assert_eq!(watcher.take_message().topic, "gone/both");
+        let message = watcher.take_message();
+        assert_eq!((&*message.topic, &*message.text()), ("gone/alice", "late"));
+        assert!(begun.elapsed() >= Duration::from_secs(2), "after {:?}", begun.elapsed());
+        assert_eq!(node.take_texts(&mut watcher), [""; 0]);
+        // It was published, once and for all.
+        node.restart(end);
+        assert_eq!(node.take_texts(&mut node.resume(V5, "watcher")), [""; 0]);
+    }
+}
+
+#[test]
+fn will_of_a_client_that_was_there_when_the_broker_ended_is_published() {
+    each_end(|version, end| {
+        let mut node = Node::start(&[]);
+        watch(&node, version);
+        let will = Will::new("gone/alice", "lost").qos(2);
+        let mut alice = node.connect(&Connect::resume(version, "alice").will(will));
+        alice.send(&subscribe(version, 1, &[("a", 0)]));
+        alice.expect_suback(1);
+        node.restart(end);
+        let message = node.resume(version, "watcher").take_message();
+        assert_eq!((&*message.topic, &*message.text(), message.qos), ("gone/alice", "lost", 2));
+        node.restart(end);
+        let mut alice = node.resume(version, "alice");
+        assert_eq!(node.take_texts(&mut alice), [""; 0]);
+    });
+}
