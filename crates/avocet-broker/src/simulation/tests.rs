@@ -67,7 +67,7 @@ fn last_word_of_a_connection_that_is_closed_is_disconnect() {
         let threads = world.publish_and_look(MESSAGES, 2);
         let closing = world.spawn(|shared, mailbox| {
             let reason = ReasonCode::ServerShuttingDown;
-            mailbox.lock().close(shared, mailbox.client_id(), reason, "");
+            mailbox.lock().close(shared, mailbox, reason, "");
         });
         let mut arrived = Arrived::default();
         while !arrived.take(client.next()) {}
