@@ -106,15 +106,13 @@ impl Work<'_> {
             return None;
         }
         let drops = &self.shard.shared.drops;
-        if self.shard.shared.keeper.is_some() {
+        if self.has_to_wait(answered, list.records.mark() > mark) {
             let receipts: Vec<Receipts> = answered.iter().map(Receipts::of).collect();
             let taken = answered.iter().zip(&receipts).filter(|(it, _)| !it.reason.is_error());
             let taken = taken.map(|(it, receipts)| (&it.messages, &receipts.packet_ids[..]));
             let is_stored = self.note_received(taken, mark, list);
-            if self.must_wait(&receipts, is_stored) {
-                receipts.iter().for_each(|it| self.answer_later(it, is_stored, list));
-                return None;
-            }
+            receipts.iter().for_each(|it| self.answer_later(it, is_stored, list));
+            return None;
         }
         let close = self.mailbox.with_link(self.wire, drops, list, |session, exit| {
             answered.iter().fold(None, |close: Option<CloseReason>, inbound| {
@@ -124,6 +122,26 @@ impl Work<'_> {
             })
         });
         close.flatten()
+    }
+
+    /// Whether the answers to these messages have to wait for the store: `is_recorded` says that it
+    /// is to take something of them.
+    fn has_to_wait(&self, inbound: &[Inbound<'_>], is_recorded: bool) -> bool {
+        if self.shard.shared.keeper.is_none() {
+            return false;
+        }
+        if is_recorded {
+            return true;
+        }
+        let answered = inbound.iter().filter(|it| it.messages.qos() > QoS::AtMostOnce);
+        let (mut count, mut is_exact) = (0, false);
+        for it in answered {
+            count += it.messages.len() as u64;
+            is_exact |= it.messages.qos() == QoS::ExactlyOnce && !it.reason.is_error();
+        }
+        let inner = self.mailbox.lock();
+        let is_stored = is_exact && inner.session.stored_id().is_some();
+        is_stored || inner.session.unanswered() > count
     }
 
     /// Has the store know which of these messages of QoS 2 have come, if the session is stored.
