@@ -49,12 +49,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     play(options, profile)
 }
 
-/// The rounds that there is time for in a check of everything, with the executable that is there.
-pub(crate) fn check() -> Result<()> {
-    let (set, kills) = (Vec::new(), Kills::Kill);
-    play(&Options { rounds: ROUNDS, seed: None, kills, set, release: false }, "debug")
-}
-
 fn play(options: &Options, profile: &str) -> Result<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is wrong")?;
     let seed = options.seed.unwrap_or(now.as_secs());

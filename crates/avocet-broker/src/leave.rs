@@ -105,7 +105,8 @@ fn record(list: &mut FlushList, inner: &mut Inner, waiting: Option<&Will>, is_du
     let Some(stored) = inner.session.stored_id() else { return };
     let (session, clock) = (SessionNumber(stored.0), Clock::read());
     let (expiry, left_at) = (inner.session.expiry_interval(), Some(clock.wall()));
-    list.records.note(&Command::Leave { session, expiry, left_at, was_cut: false });
+    let was_cut = inner.session.is_uncertain();
+    list.records.note(&Command::Leave { session, expiry, left_at, was_cut });
     match (waiting, inner.will_plan) {
         (Some(will), Some(plan)) => {
             let delay = will.delay_interval;

@@ -258,6 +258,13 @@ impl Session {
         self.stored.as_ref().map(|stored| stored.id)
     }
 
+    /// Whether the client may have been sent messages of QoS 1 of which the store does not know it:
+    /// what is in flight may have been sent before the store has taken that.
+    #[must_use]
+    pub fn is_uncertain(&self) -> bool {
+        self.inflight.len() > 0 || self.stored.as_ref().is_some_and(|stored| stored.uncertain > 0)
+    }
+
     /// Messages and bytes that wait in the store.
     #[must_use]
     pub fn stored_amount(&self) -> (u64, u64) {

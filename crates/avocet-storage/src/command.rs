@@ -80,7 +80,8 @@ pub struct Standing {
     pub expiry: u32,
     /// When the connection ended, if there is none.
     pub left_at: Option<Time>,
-    /// It ended because the process did: what was sent last may not be known here.
+    /// What was sent last may not be known here: the process ended before, or there was something
+    /// in flight when the connection did.
     pub was_cut: bool,
     /// By filter, as it was subscribed to.
     pub subscriptions: BTreeMap<String, Terms>,
@@ -124,7 +125,7 @@ pub enum Command<'a> {
         expiry: u32,
         /// When it went; nothing if it is there.
         left_at: Option<Time>,
-        /// Whether it went because the process ended.
+        /// Whether what was sent to it last may not be known here.
         was_cut: bool,
     },
     /// A subscription is made, or made anew.
