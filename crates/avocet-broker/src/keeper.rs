@@ -22,11 +22,17 @@ use parking_lot::{Condvar, Mutex};
 use crate::{
     broker::Shared,
     kept::Clock,
-    load,
+    leave, load,
     mailbox::{FlushList, Mailbox},
     metrics::Metrics,
-    records::{Answer, Group, Load, Outcome, Published, Records, Step, Subscribed, Unsubscribed},
-    wire::CALL,
+    records::{
+        Answer, Content, Group, Load, Outcome, Plan, Published, Records, Step, Subscribed,
+        Unsubscribed,
+    },
+    retained,
+    subscribe::{self, Feed},
+    timers,
+    wire::{CALL, CHANGED},
 };
 
 /// Threads that read the store for clients that have waited.
@@ -123,11 +129,6 @@ impl Keeper {
         self.sessions.lock().get(&session).cloned()
     }
 
-    /// Has messages dropped whose time is over.
-    pub(crate) fn expire(&self) {
-        self.loads.push(Load::Expired);
-    }
-
     pub(crate) fn store(&self) -> &dyn Store {
         &*self.store
     }
@@ -167,9 +168,14 @@ impl Keeper {
         for wanted in mem::take(&mut records.loads) {
             self.loads.push(wanted);
         }
-        for group in records.groups(&Clock::read()).into_iter().filter(|group| !group.is_empty()) {
+        for group in records.groups(&Clock::read()) {
             self.submit_group(group);
         }
+    }
+
+    /// Has something read.
+    pub(crate) fn load(&self, wanted: Load) {
+        self.loads.push(wanted);
     }
 
     fn submit_group(&self, group: Group) {
@@ -228,19 +234,24 @@ fn finish(
         match step {
             Step::Publish(published) => match places.next() {
                 Some(place) => deliver(shared, list, published, Place(place.0), now),
-                None => refuse(shared, published),
+                None => refuse(shared, list, published),
             },
+            Step::Retain(message, from) => {
+                retained::settle(shared, &message, from.as_ref(), is_stored);
+            }
+            Step::Plan(Plan { number, content: Content::Message(message, at), .. }) => {
+                timers::settle(shared, message, number, at, is_stored);
+            }
             Step::Answer(answer) => self::answer(shared, list, answer, is_stored),
             Step::Changed(mailbox, then) => change(shared, list, &mailbox, then, now),
-            Step::Loaded(mailbox) => {
-                mailbox.with(&shared.drops, list, |session, exit| session.end_loading(now, exit));
-            }
+            Step::Loaded(mailbox) => load::finish(shared, list, &mailbox, now),
             Step::Subscribed(subscribed) => finish_subscribe(shared, list, *subscribed, is_stored),
             Step::Unsubscribed(it) => finish_unsubscribe(shared, list, *it),
+            Step::Ended(wire) => wire.signal(CHANGED),
             Step::Receive(..)
-            | Step::Retain(_)
-            | Step::Plan(_)
+            | Step::Plan(Plan { content: Content::Will(_), .. })
             | Step::Unplan(_)
+            | Step::End(_)
             | Step::Release(..) => {}
         }
     }
@@ -254,15 +265,40 @@ fn deliver(
     now: Instant,
 ) {
     for (mailbox, _, claim) in published.claims {
-        mailbox.with(&shared.drops, list, |session, exit| {
+        let mut inner = mailbox.lock();
+        if inner.ended {
+            inner.session.handle_stored_late();
+            let is_left = leave::leave_rest(&mut inner, list);
+            drop(inner);
+            if !is_left {
+                let (topic, why) = (published.message.topic(), DropReason::SessionEnded);
+                shared.drops.note(mailbox.client_id(), topic, claim.qos(), why);
+            }
+            continue;
+        }
+        let group = claim.shared().filter(|_| inner.link.is_none()).cloned();
+        inner.with_exit(&shared.drops, &mailbox, list, |session, exit| {
             session.handle_stored(place, claim, now, exit);
         });
+        // Its client has gone since it was chosen, or another's has come.
+        if group.is_some_and(|group| subscribe::has_other(shared, &group, &mailbox))
+            && inner.session.share()
+        {
+            list.records.loads.push(Load::Shared(mailbox.clone()));
+        }
+        mailbox.enlist(&mut inner, list);
     }
 }
 
-fn refuse(shared: &Shared, published: Published) {
+fn refuse(shared: &Shared, list: &mut FlushList, published: Published) {
     for (mailbox, _, claim) in published.claims {
-        mailbox.lock().session.handle_refused(&claim);
+        {
+            let mut inner = mailbox.lock();
+            inner.session.handle_refused(&claim);
+            if inner.ended {
+                leave::leave_rest(&mut inner, list);
+            }
+        }
         let (topic, why) = (published.message.topic(), DropReason::StoreFailed);
         shared.drops.note(mailbox.client_id(), topic, claim.qos(), why);
     }
@@ -325,9 +361,11 @@ fn finish_subscribe(
     });
     if told.is_some() && is_stored {
         let mut inner = mailbox.lock();
-        inner.feeds.add(feeds);
-        if let Some(link) = &inner.link {
-            link.wire.signal(CALL);
+        if inner.link.as_ref().is_some_and(|link| link.is(&wire)) {
+            let is_wanted = |feed: &Feed| feed.is_wanted(&inner.session);
+            let feeds = feeds.into_iter().filter(is_wanted).collect();
+            inner.feeds.add(feeds);
+            wire.signal(CALL);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use avocet_mqtt::{ApplicationMessage, Publish, QoS, Transit, Will};
 use avocet_router::{Filter, Subscriber};
-use avocet_session::{DropReason, Undelivered};
+use avocet_session::{DropReason, Place, StoredId, Undelivered};
 use avocet_storage::command::{Command, Purpose, SessionNumber, Time};
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     kept::Clock,
     mailbox::{FlushList, Inner, Mailbox},
     publish,
-    records::{Content, Load, Plan, Step},
+    records::{Content, Load, Plan, Rest, Step},
     subscribe::Feeds,
     sys,
     timers::{self, Timer, TimerKey},
@@ -52,6 +52,8 @@ struct Left {
     /// `None` = for ever.
     expires_after: Option<Duration>,
     undelivered: Vec<Undelivered>,
+    /// What the store has for shared subscriptions may be for others.
+    is_to_share: bool,
     /// Set if the session ended with its connection.
     ended: Option<Ended>,
 }
@@ -61,6 +63,8 @@ pub(crate) struct Ended {
     filters: Vec<String>,
     undelivered: Vec<Undelivered>,
     timers: Vec<TimerKey>,
+    /// Nothing of it is to stay in the store.
+    forgotten: Option<StoredId>,
 }
 
 /// Takes the connection off. A session without expiry ends under the same lock: a client that comes
@@ -89,8 +93,11 @@ fn unlink(
         record(list, &mut inner, waiting.as_deref(), will.is_some());
     }
     inner.will = waiting;
+    let has_shared = !ends_now && inner.session.filters().any(is_shared);
+    let is_to_share = has_shared && inner.session.share();
     let ended = ends_now.then(|| end(shared, list, mailbox, &mut inner));
     Some(Left {
+        is_to_share,
         epoch: inner.epoch,
         will,
         will_delay,
@@ -113,7 +120,7 @@ fn record(list: &mut FlushList, inner: &mut Inner, waiting: Option<&Will>, is_du
             let due_at = Time(clock.wall().0.saturating_add(u64::from(delay) * 1000));
             let (number, purpose) = (plan.get(), Purpose::Will(session, delay));
             let content = Content::Will(Box::new(will.clone()));
-            list.records.plan(Plan { number, due_at, purpose, content });
+            list.records.push_sure(Step::Plan(Plan { number, due_at, purpose, content }));
         }
         (None, Some(plan)) if !is_due => {
             inner.will_plan = None;
@@ -125,6 +132,9 @@ fn record(list: &mut FlushList, inner: &mut Inner, waiting: Option<&Will>, is_du
 
 fn settle(shared: &Arc<Shared>, list: &mut FlushList, mailbox: &Mailbox, left: Left, now: Instant) {
     redeliver(shared, list, left.undelivered, now);
+    if left.is_to_share {
+        list.records.loads.push(Load::Shared(mailbox.clone()));
+    }
     // [MQTT3-3.1.2-12]
     if let Some(will) = left.will {
         publish_this_will(shared, list, mailbox, &will, now); // [MQTT3-3.1.2-8] [MQTT5-3.1.2-8]
@@ -172,7 +182,8 @@ pub(crate) fn publish_will(shared: &Shared, list: &mut FlushList, mailbox: &Mail
 fn forget_will(list: &mut FlushList, mailbox: &Mailbox) {
     let plan = mailbox.lock().will_plan.take();
     if let Some(plan) = plan {
-        list.records.note(&Command::Unplan { plan: plan.get() });
+        // Behind the message itself.
+        list.records.push_sure(Step::Unplan(plan.get()));
     }
 }
 
@@ -241,23 +252,55 @@ pub(crate) fn end(
     }
     shared.metrics.note_subscriber(inner.session.has_subscriptions(), false);
     let filters: Vec<String> = inner.session.filters().map(str::to_owned).collect();
+    let in_store = inner.session.left_in_store();
     let undelivered =
         inner.with_exit(&shared.drops, mailbox, list, |session, exit| session.end(exit));
+    let mut forgotten = None;
     if let Some(stored) = inner.session.stored_id() {
         shared.keeper.iter().for_each(|keeper| keeper.leave(stored));
         let (left, _) = inner.session.stored_amount();
-        let (qos, why) = (QoS::AtLeastOnce, DropReason::SessionEnded);
         if left > 0 && filters.iter().any(|filter| is_shared(filter)) {
-            list.records.loads.push(Load::End(mailbox.clone(), stored));
+            keep_rest(list, inner, stored, in_store);
         } else {
+            let (qos, why) = (QoS::AtLeastOnce, DropReason::SessionEnded);
+            // What is about to be stored is dropped when it is.
+            let left = left.saturating_sub(inner.session.claimed());
             shared.drops.note_all(mailbox.client_id(), "", qos, why, left);
-            list.records.note(&Command::End { session: SessionNumber(stored.0) });
+            forgotten = Some(stored);
         }
     }
-    Ended { filters, undelivered, timers: inner.timers.take().map_or_else(Vec::new, |it| *it) }
+    let timers = inner.timers.take().map_or_else(Vec::new, |it| *it);
+    Ended { filters, undelivered, timers, forgotten }
 }
 
-fn is_shared(filter: &str) -> bool {
+/// What shared subscriptions have brought to a session that is over is for others. Until they have
+/// it, it stays in the store, where nobody finds the session as one that goes on.
+fn keep_rest(
+    list: &mut FlushList,
+    inner: &mut Inner,
+    stored: StoredId,
+    (from, in_flight): (Place, Vec<Place>),
+) {
+    let (session, left_at) = (SessionNumber(stored.0), Some(Clock::read().wall()));
+    list.records.note(&Command::Leave { session, expiry: 0, left_at, was_cut: false });
+    let client_id = Arc::clone(inner.session.client_id());
+    inner.rest = Some(Box::new(Rest { client_id, session: stored, from, in_flight }));
+    leave_rest(inner, list);
+}
+
+/// Gives what a session that is over has in the store to others, once all it had a right to is
+/// there and nobody reads it. False if it leaves nothing.
+pub(crate) fn leave_rest(inner: &mut Inner, list: &mut FlushList) -> bool {
+    let is_left = inner.rest.is_some();
+    if inner.session.is_settled()
+        && let Some(rest) = inner.rest.take()
+    {
+        list.records.loads.push(Load::End(rest));
+    }
+    is_left
+}
+
+pub(crate) fn is_shared(filter: &str) -> bool {
     Filter::parse(filter).is_ok_and(|filter| filter.group().is_some())
 }
 
@@ -280,6 +323,7 @@ pub(crate) fn bury(
     }
     publish_will(shared, list, mailbox, now);
     redeliver(shared, list, ended.undelivered, now);
+    ended.forgotten.into_iter().for_each(|it| list.records.push_sure(Step::End(it)));
     mailbox.lock().call_heir();
 }
 

@@ -1,12 +1,16 @@
 //! What waits in the store, read for those who get it.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use avocet_mqtt::SubscriptionIdentifier;
-use avocet_session::{Claim, Place, StoredId, Undelivered};
+use avocet_mqtt::{QoS, SubscriptionIdentifier};
+use avocet_session::{Claim, DropReason, Place, Session, StoredId, Undelivered};
 use avocet_storage::{
-    command::{self, Command, Message, SessionNumber},
-    store::{Amount, Queued},
+    command::{self, Message, SessionNumber},
+    store::Amount,
 };
 use tracing::error;
 
@@ -14,14 +18,18 @@ use crate::{
     broker::Shared,
     kept::{self, Clock},
     leave,
-    mailbox::{FlushList, Mailbox},
-    records::{Load, Step},
+    mailbox::{FlushList, Inner, Mailbox},
+    records::{Load, Rest, Step},
+    subscribe,
+    timers::Timer,
 };
 
 /// Bytes that are read at once, and one message.
 const PAGE_BYTES: u64 = 1 << 20;
 /// Messages that are read at once to be given to others.
 const PAGE_MESSAGES: usize = 256;
+/// How long a store is left alone that could not be read.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Some of what waits for a session.
 #[derive(Default)]
@@ -36,7 +44,7 @@ impl Page {
     /// Where the next one begins, if there is one.
     fn next(&self) -> Option<Place> {
         let found = self.found.last().map(|(place, _)| *place);
-        let last = found.max(self.lost.last().copied());
+        let last = found.max(self.lost.iter().max().copied());
         last.filter(|_| self.has_more).map(|last| Place(last.0 + 1))
     }
 }
@@ -45,8 +53,8 @@ pub(crate) fn load(shared: &Arc<Shared>, wanted: &Load) {
     let mut list = FlushList::default();
     match wanted {
         Load::Queue(mailbox) => fill(shared, &mut list, mailbox),
-        Load::Shared(mailbox, subscription) => share(shared, &mut list, mailbox, subscription),
-        Load::End(mailbox, session) => end(shared, &mut list, mailbox, *session),
+        Load::Shared(mailbox) => share(shared, &mut list, mailbox),
+        Load::End(rest) => end(shared, &mut list, rest),
         Load::Expired => expire(shared, &mut list),
     }
     list.flush(shared, Instant::now());
@@ -56,51 +64,129 @@ pub(crate) fn load(shared: &Arc<Shared>, wanted: &Load) {
 fn fill(shared: &Shared, list: &mut FlushList, mailbox: &Mailbox) {
     let wanted = mailbox.lock().session.load_from();
     let Some((session, from, messages)) = wanted else { return };
-    let Page { found, lost, has_more } = read(shared, mailbox, session, from, messages);
-    mailbox.with(&shared.drops, list, |session, exit| {
+    let page = read(shared, mailbox.client_id(), session, from, messages);
+    let now = Instant::now();
+    let mut inner = mailbox.lock();
+    if inner.ended {
+        inner.session.give_up_loading();
+        leave::leave_rest(&mut inner, list);
+        return;
+    }
+    let Ok(Page { found, lost, has_more }) = page else {
+        shared.timers.set(now + RETRY_AFTER, Timer::Load(mailbox.clone()));
+        return;
+    };
+    inner.with_exit(&shared.drops, mailbox, list, |session, exit| {
         session.handle_lost(&lost, exit);
-        session.handle_loaded(from, found, has_more, Instant::now(), exit);
+        session.handle_loaded(from, found, has_more, now, exit);
     });
+    share_now(&inner, list, mailbox);
+    mailbox.enlist(&mut inner, list);
 }
 
-/// Gives what a shared subscription has brought to a session without a connection to the others.
-fn share(shared: &Arc<Shared>, list: &mut FlushList, mailbox: &Mailbox, subscription: &str) {
-    let Some(session) = mailbox.lock().session.begin_loading() else { return };
-    let mut next = Some(Place(0));
+/// What was to be shared while the store was read is to be now.
+fn share_now(inner: &Inner, list: &mut FlushList, mailbox: &Mailbox) {
+    if inner.session.is_to_share() {
+        list.records.loads.push(Load::Shared(mailbox.clone()));
+    }
+}
+
+/// Gives what shared subscriptions have brought to a session without a connection to members that
+/// have one.
+fn share(shared: &Arc<Shared>, list: &mut FlushList, mailbox: &Mailbox) {
+    let Some((session, filters)) = begin_sharing(mailbox) else { return };
+    let has_other = |filter: &&String| subscribe::has_other(shared, filter, mailbox);
+    let wanted: Vec<String> = filters.iter().filter(has_other).cloned().collect();
+    let is_wanted = |its: &str| wanted.iter().any(|wanted| wanted == its);
+    let take = |session: &mut Session| {
+        wanted.iter().flat_map(|filter| session.take_shared_of(filter)).collect()
+    };
+    give(shared, list, mailbox, take);
+    let mut next = Some(Place(0)).filter(|_| !wanted.is_empty());
     while let Some(from) = next {
-        let page = read(shared, mailbox, session, from, PAGE_MESSAGES);
-        next = page.next();
-        let is_its = |claim: &Claim| claim.shared().is_some_and(|it| **it == *subscription);
-        let its = page.found.into_iter().filter(|(_, claim)| is_its(claim));
-        let undelivered = {
-            let mut inner = mailbox.lock();
-            if inner.link.is_some() || inner.ended {
-                break;
-            }
-            its.filter_map(|(place, claim)| inner.session.give_away(place, claim)).collect()
+        let Ok(page) = read(shared, mailbox.client_id(), session, from, PAGE_MESSAGES) else {
+            break;
         };
-        leave::redeliver(shared, list, undelivered, Instant::now());
+        next = page.next();
+        let its = |(_, claim): &(Place, Claim)| claim.shared().is_some_and(|it| is_wanted(it));
+        let its = page.found.into_iter().filter(its);
+        let is_given = give(shared, list, mailbox, |session| {
+            its.filter_map(|(place, claim)| session.give_away(place, claim)).collect()
+        });
+        if !is_given {
+            break;
+        }
     }
     // Only then: what was given away must not be read again.
     list.records.push_sure(Step::Loaded(mailbox.clone()));
 }
 
-/// Gives what shared subscriptions have brought to a session that is over to others.
-fn end(shared: &Arc<Shared>, list: &mut FlushList, mailbox: &Mailbox, session: StoredId) {
-    let mut next = Some(Place(0));
+fn begin_sharing(mailbox: &Mailbox) -> Option<(StoredId, Vec<String>)> {
+    let mut inner = mailbox.lock();
+    if inner.ended {
+        return None;
+    }
+    let session = inner.session.begin_sharing()?;
+    let filters = inner.session.filters().filter(|filter| leave::is_shared(filter));
+    Some((session, filters.map(str::to_owned).collect()))
+}
+
+/// Gives what a session gives away to others. False if its client is back, or it is over.
+fn give(
+    shared: &Arc<Shared>,
+    list: &mut FlushList,
+    mailbox: &Mailbox,
+    take: impl FnOnce(&mut Session) -> Vec<Undelivered>,
+) -> bool {
+    let undelivered = {
+        let mut inner = mailbox.lock();
+        if inner.link.is_some() || inner.ended {
+            return false;
+        }
+        take(&mut inner.session)
+    };
+    leave::redeliver(shared, list, undelivered, Instant::now());
+    true
+}
+
+/// A session was read, and what was given away of it is stored with others.
+pub(crate) fn finish(shared: &Shared, list: &mut FlushList, mailbox: &Mailbox, now: Instant) {
+    let mut inner = mailbox.lock();
+    if inner.ended {
+        inner.session.give_up_loading();
+        leave::leave_rest(&mut inner, list);
+        return;
+    }
+    inner.with_exit(&shared.drops, mailbox, list, |session, exit| session.end_loading(now, exit));
+    share_now(&inner, list, mailbox);
+    mailbox.enlist(&mut inner, list);
+}
+
+/// Gives what shared subscriptions have brought to a session that is over to others; all else is
+/// dropped.
+fn end(shared: &Arc<Shared>, list: &mut FlushList, rest: &Rest) {
+    let Rest { client_id, session, from, in_flight } = rest;
+    let mut next = Some(*from);
     while let Some(from) = next {
-        let page = read(shared, mailbox, session, from, PAGE_MESSAGES);
+        // What cannot be read now is read at the next start.
+        let Ok(page) = read(shared, client_id, *session, from, PAGE_MESSAGES) else { return };
         next = page.next();
         let undelivered = |(place, claim): (Place, Claim)| {
-            let (subscription, message) =
-                (Arc::clone(claim.shared()?), Arc::clone(claim.message()));
-            Some(Undelivered { subscription, message, stored: Some((session, place)) })
+            let message = Arc::clone(claim.message());
+            // [MQTT5-4.8.2-5]
+            let is_its = claim.qos() == QoS::ExactlyOnce && in_flight.contains(&place);
+            if let Some(subscription) = claim.shared().filter(|_| !is_its).cloned() {
+                let stored = Some((*session, place));
+                return Some(Undelivered { subscription, message, stored });
+            }
+            shared.drops.note(client_id, message.topic(), claim.qos(), DropReason::SessionEnded);
+            None
         };
         let undelivered = page.found.into_iter().filter_map(undelivered).collect();
         leave::redeliver(shared, list, undelivered, Instant::now());
+        list.submit(shared);
     }
-    list.submit(shared);
-    list.records.note(&Command::End { session: SessionNumber(session.0) });
+    list.records.push_sure(Step::End(*session));
 }
 
 /// Drops messages whose time is over and that are not in memory: those are looked at when they are
@@ -134,38 +220,33 @@ fn expire(shared: &Shared, list: &mut FlushList) {
     }
 }
 
+/// # Errors
+/// The store does not give it now; that was told.
 fn read(
     shared: &Shared,
-    mailbox: &Mailbox,
+    client_id: &str,
     session: StoredId,
     from: Place,
     messages: usize,
-) -> Page {
-    let mut page = Page::default();
-    let Some(keeper) = &shared.keeper else { return page };
+) -> io::Result<Page> {
+    let Some(keeper) = &shared.keeper else { return Ok(Page::default()) };
+    let (mut found, mut lost) = (Vec::new(), Vec::new());
     let clock = Clock::read();
-    let found = &mut page.found;
     let visit = &mut |place: command::Place, claim: &command::Claim, message: Message<'_>| {
-        if let Some(message) = kept::read(&message, &clock) {
-            let (qos, retain) = kept::of_flags(claim.flags);
-            let identifiers = claim.identifiers.iter();
-            let identifiers: Vec<_> =
-                identifiers.filter_map(|it| SubscriptionIdentifier::new(*it)).collect();
-            let shared = claim.shared.as_deref().map(Arc::from);
-            let claim = Claim::new(message, qos, retain, &identifiers, shared.as_ref());
-            found.push((Place(place.0), claim));
-        }
+        let place = Place(place.0);
+        let Some(message) = kept::read(&message, &clock) else { return lost.push(place) };
+        let (qos, retain) = kept::of_flags(claim.flags);
+        let identifiers = claim.identifiers.iter();
+        let identifiers: Vec<_> =
+            identifiers.filter_map(|it| SubscriptionIdentifier::new(*it)).collect();
+        let shared = claim.shared.as_deref().map(Arc::from);
+        found.push((place, Claim::new(message, qos, retain, &identifiers, shared.as_ref())));
     };
     let (number, start) = (SessionNumber(session.0), command::Place(from.0));
     let most = Amount { messages, bytes: PAGE_BYTES };
-    match keeper.store().queue(number, start, most, visit) {
-        Ok(Queued { has_more, unreadable }) => {
-            page.has_more = has_more;
-            page.lost = unreadable.iter().map(|place| Place(place.0)).collect();
-        }
-        Err(error) => {
-            error!(client_id = %mailbox.client_id(), %error, "Cannot read what waits for a client.");
-        }
-    }
-    page
+    let queued = keeper.store().queue(number, start, most, visit).inspect_err(|error| {
+        error!(client_id, %error, "Cannot read what waits for a client.");
+    })?;
+    lost.extend(queued.unreadable.iter().map(|place| Place(place.0)));
+    Ok(Page { found, lost, has_more: queued.has_more })
 }

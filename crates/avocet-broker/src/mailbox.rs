@@ -23,7 +23,7 @@ use crate::{
     drops::Drops,
     metrics::Tally,
     output::{Exit, Flushed, Output},
-    records::Records,
+    records::{Records, Rest},
     subscribe::Feeds,
     sync::{Mutex, MutexGuard},
     timers::TimerKey,
@@ -92,6 +92,8 @@ pub(crate) struct Inner {
     pub(crate) will: Option<Box<Will>>,
     /// By which the store has the will of the connection that is there, or of the last one.
     pub(crate) will_plan: Option<NonZeroU64>,
+    /// What a session that is over has left in the store, until others may have it.
+    pub(crate) rest: Option<Box<Rest>>,
     /// Counts comings and goings, so that a timer set in between knows it is stale.
     pub(crate) epoch: u64,
     /// Timers set when the last connection ended; void once the client is back.
@@ -157,6 +159,7 @@ impl Mailbox {
             feeds: Feeds::default(),
             will: None,
             will_plan: None,
+            rest: None,
             epoch: 0,
             timers: None,
             heir: None,

@@ -24,7 +24,7 @@ use crate::{
     metrics::Metrics,
     output::Output,
     publish,
-    records::{Content, Plan},
+    records::{Content, Plan, Step},
     subscribe,
     sync::MutexGuard,
     sys,
@@ -52,7 +52,8 @@ pub(crate) enum Opening {
         /// How long it may be silent.
         silence_max: Option<Duration>,
     },
-    /// Its older connection has been told to go; to ask again when the wire has `CHANGED`.
+    /// Its older connection has been told to go, or what it began anew is not over for good; to
+    /// ask again when the wire has `CHANGED`.
     Wait(Admission),
     /// It has been outrun: a newer connection has the session, or waits for it.
     Outrun,
@@ -91,13 +92,18 @@ pub(crate) fn admit(
     }
     // What is promised to a session has to be stored first.
     if admission.expiry_interval > 0
-        && shared.keeper.as_ref().is_some_and(|keeper| keeper.store().failure().is_some())
+        && is_failing(shared)
         && shared.registry.get(&admission.client_id).is_none()
     {
         let detail = "a session that outlives its connection cannot be stored now";
         return Err(Refusal::new(ReasonCode::ServerUnavailable, detail).to(&admission.connect));
     }
     Ok(admission)
+}
+
+/// Whether nothing can be stored now.
+fn is_failing(shared: &Shared) -> bool {
+    shared.keeper.as_ref().is_some_and(|keeper| keeper.store().failure().is_some())
 }
 
 impl Entrance<'_> {
@@ -130,8 +136,14 @@ impl Entrance<'_> {
                 // [MQTT3-3.1.4-3] [MQTT5-3.1.4-4]
                 // [MQTT3-3.1.2-6] [MQTT5-3.1.2-4]
                 let ended = leave::end(self.shared, self.list, &mailbox, &mut inner);
+                let was_stored = inner.session.stored_id().is_some();
                 drop(inner);
                 leave::bury(self.shared, self.list, &mailbox, ended, self.now);
+                // Its client is not to find it again, whatever happens from CONNACK on.
+                if was_stored && !is_failing(self.shared) {
+                    self.list.records.push_sure(Step::Ended(Arc::clone(self.wire)));
+                    return Opening::Wait(admission);
+                }
             } else {
                 // [MQTT3-3.1.2-4] [MQTT5-3.1.2-5] [MQTT5-3.1.2-6]
                 return self.resume(admission, &mailbox, inner);
@@ -252,8 +264,10 @@ impl Entrance<'_> {
                 purpose: Purpose::Will(session, will.delay_interval),
                 content: Content::Will(Box::new(will.clone())),
             };
-            records.plan(plan);
+            records.push_sure(Step::Plan(plan));
             inner.will_plan = NonZeroU64::new(number);
         }
+        // Before anybody may have something for it.
+        self.list.submit(self.shared);
     }
 }

@@ -22,11 +22,18 @@ use crate::{
     broker::Shared,
     deliver::{Refused, Way},
     mailbox::{FlushList, Mailbox},
-    records::{self, Answer, Step},
+    records::{self, Answer, Mark, Step},
     retained,
     shard::SLICE,
     timers,
 };
+
+/// So many messages were published, and their publisher is told this.
+struct Receipt {
+    messages: usize,
+    qos: QoS,
+    reason: ReasonCode,
+}
 
 /// PUBLISHes of QoS 1 or 2 that have to be answered.
 #[derive(Debug)]
@@ -105,16 +112,17 @@ impl Work<'_> {
         if answered.iter().all(|inbound| inbound.messages.qos() == QoS::AtMostOnce) {
             return None;
         }
-        let drops = &self.shard.shared.drops;
-        if self.has_to_wait(answered, list.records.mark() > mark) {
+        let shared = &*self.shard.shared;
+        let is_recorded = list.records.mark() > mark;
+        if self.has_to_wait(is_recorded, answered.iter().map(Receipt::of)) {
             let receipts: Vec<Receipts> = answered.iter().map(Receipts::of).collect();
-            let taken = answered.iter().zip(&receipts).filter(|(it, _)| !it.reason.is_error());
-            let taken = taken.map(|(it, receipts)| (&it.messages, &receipts.packet_ids[..]));
-            let is_stored = self.note_received(taken, mark, list);
+            let messages = answered.iter().map(|inbound| Some(&inbound.messages));
+            self.note_received(receipts.iter().zip(messages), mark, list);
+            let is_stored = list.records.mark() > mark;
             receipts.iter().for_each(|it| self.answer_later(it, is_stored, list));
             return None;
         }
-        let close = self.mailbox.with_link(self.wire, drops, list, |session, exit| {
+        let close = self.mailbox.with_link(self.wire, &shared.drops, list, |session, exit| {
             answered.iter().fold(None, |close: Option<CloseReason>, inbound| {
                 let Inbound { messages, reason } = inbound;
                 let ids = messages.packet_ids();
@@ -124,56 +132,44 @@ impl Work<'_> {
         close.flatten()
     }
 
-    /// Whether the answers to these messages have to wait for the store: `is_recorded` says that it
-    /// is to take something of them.
-    fn has_to_wait(&self, inbound: &[Inbound<'_>], is_recorded: bool) -> bool {
+    /// Whether answers have to wait for the store: for what it has to take of these messages, as
+    /// `is_recorded` says and who has sent it messages of QoS 2, or of others that came before.
+    fn has_to_wait(&self, is_recorded: bool, receipts: impl Iterator<Item = Receipt>) -> bool {
         if self.shard.shared.keeper.is_none() {
             return false;
         }
         if is_recorded {
             return true;
         }
-        let answered = inbound.iter().filter(|it| it.messages.qos() > QoS::AtMostOnce);
         let (mut count, mut is_exact) = (0, false);
-        for it in answered {
-            count += it.messages.len() as u64;
-            is_exact |= it.messages.qos() == QoS::ExactlyOnce && !it.reason.is_error();
+        for Receipt { messages, qos, reason } in receipts.filter(|it| it.qos > QoS::AtMostOnce) {
+            count += messages as u64;
+            is_exact |= qos == QoS::ExactlyOnce && !reason.is_error();
         }
         let inner = self.mailbox.lock();
-        let is_stored = is_exact && inner.session.stored_id().is_some();
-        is_stored || inner.session.unanswered() > count
+        (is_exact && inner.session.stored_id().is_some()) || inner.session.unanswered() > count
     }
 
-    /// Has the store know which of these messages of QoS 2 have come, if the session is stored.
-    /// Tells whether it has to take anything of them; their steps are there from the mark on.
+    /// Has the store know which of these messages of QoS 2 have come, if the session is stored:
+    /// with the rights to them, if some were entered since.
     fn note_received<'m, 'a: 'm>(
         &self,
-        messages: impl Iterator<Item = (&'m Messages<'a>, &'m [PacketId])>,
-        mark: usize,
+        received: impl Iterator<Item = (&'m Receipts, Option<&'m Messages<'a>>)>,
+        since: Mark,
         list: &mut FlushList,
-    ) -> bool {
-        if self.shard.shared.keeper.is_none() {
-            return false;
-        }
-        let mut exact = messages.filter(|(it, _)| it.qos() == QoS::ExactlyOnce).peekable();
+    ) {
+        let is_exact =
+            |(it, _): &(&Receipts, _)| it.qos == QoS::ExactlyOnce && !it.reason.is_error();
+        let mut exact = received.filter(is_exact).peekable();
         let stored = exact.peek().and_then(|_| self.mailbox.lock().session.stored_id());
-        if let Some(stored) = stored {
-            for (messages, ids) in exact {
-                for (transit, id) in messages.transits().iter().zip(ids) {
-                    records::receive(&mut list.records, mark, transit, (stored, *id));
-                }
+        let Some(stored) = stored else { return };
+        for (receipts, messages) in exact {
+            let transits = messages.map_or(&[][..], |messages| messages.transits());
+            for (turn, id) in receipts.packet_ids.iter().enumerate() {
+                let message = transits.get(turn).map(|transit| transit.share());
+                records::receive(&mut list.records, since, message, (stored, *id));
             }
         }
-        list.records.mark() > mark
-    }
-
-    /// Whether answers have to wait for the store: for what it has to take of these messages, or of
-    /// others that came before.
-    fn must_wait(&self, receipts: &[Receipts], is_stored: bool) -> bool {
-        let count: usize = receipts.iter().map(|it| it.packet_ids.len()).sum();
-        let is_behind = || self.mailbox.lock().session.unanswered() > count as u64;
-        // Without a store there is nothing to wait for: what is unanswered is yet to be published.
-        is_stored || (self.shard.shared.keeper.is_some() && is_behind())
     }
 
     fn answer_later(&self, receipts: &Receipts, is_stored: bool, list: &mut FlushList) {
@@ -261,7 +257,7 @@ impl Work<'_> {
         if !transit.retain() {
             return ReasonCode::Success;
         }
-        if retain(shared, transit, list) {
+        if retained::keep(shared, list, transit, Some(self.mailbox)).is_ok() {
             return ReasonCode::Success;
         }
         let why = DropReason::QuotaExceeded;
@@ -349,7 +345,18 @@ impl Work<'_> {
     }
 }
 
+impl Receipt {
+    fn of(inbound: &Inbound<'_>) -> Self {
+        let Inbound { messages, reason } = inbound;
+        Self { messages: messages.len(), qos: messages.qos(), reason: *reason }
+    }
+}
+
 impl Receipts {
+    fn sum(&self) -> Receipt {
+        Receipt { messages: self.packet_ids.len(), qos: self.qos, reason: self.reason }
+    }
+
     fn of(inbound: &Inbound<'_>) -> Self {
         let Inbound { messages, reason } = inbound;
         let packet_ids = messages.packet_ids().collect();
@@ -378,13 +385,13 @@ impl WideRun {
         }
         let way = Way { shared, from: Some(&self.from), now };
         // Rights are gathered until all have theirs: a message is stored once.
-        let others = list.records.put_aside(std::mem::take(&mut self.steps));
+        list.records.gather(std::mem::take(&mut self.steps));
         self.refused |= way.deliver(messages.iter(), &slice, list).0;
         if slice.next.is_none() {
             let groups = &self.destinations.groups;
             self.refused |= way.deliver_shared(messages.iter(), groups, self.dice, list).0;
         }
-        self.steps = list.records.put_aside(others);
+        self.steps = list.records.take_gathered();
         self.next = slice.next.unwrap_or(self.next);
         slice.next.is_none()
     }
@@ -400,12 +407,14 @@ impl WideRun {
                 receipts.reason = ReasonCode::QuotaExceeded;
             }
         }
-        let messages: Vec<_> = self.messages.iter().map(OwnedMessages::borrow).collect();
-        let taken = self.receipts.iter().filter(|it| !it.reason.is_error());
-        let taken = messages.iter().zip(taken.map(|it| &it.packet_ids[..]));
-        let is_stored = self.is_stored | work.note_received(taken, mark, list);
-        drop(messages);
-        if work.must_wait(&self.receipts, is_stored) {
+        let is_recorded = self.is_stored || list.records.mark() > mark;
+        if work.has_to_wait(is_recorded, self.receipts.iter().map(Receipts::sum)) {
+            let messages: Vec<_> = self.messages.iter().map(OwnedMessages::borrow).collect();
+            let taken = self.receipts.iter().filter(|it| !it.reason.is_error());
+            // What is to be published later is not among the messages.
+            let messages = messages.iter().map(Some).chain(std::iter::repeat(None));
+            work.note_received(taken.zip(messages), mark, list);
+            let is_stored = self.is_stored || list.records.mark() > mark;
             self.receipts.iter().for_each(|it| work.answer_later(it, is_stored, list));
             return None;
         }
@@ -451,15 +460,6 @@ fn would_refuse(
     refused
 }
 
-/// Keeps a message as the retained one of its topic. False: there are too many.
-fn retain(shared: &Shared, transit: &Transit<'_>, list: &mut FlushList) -> bool {
-    let is_kept = shared.retained.store(transit).is_ok();
-    if is_kept && shared.keeper.is_some() && !retained::is_own(transit.topic()) {
-        list.records.push(Step::Retain(Arc::clone(transit.share())));
-    }
-    is_kept
-}
-
 /// Publishes a message that no connection brings now: a will, a delayed one, one of the broker's
 /// own. `from` is the client it comes from, if any.
 pub(crate) fn publish_message(
@@ -471,7 +471,7 @@ pub(crate) fn publish_message(
 ) {
     list.records.begin();
     let transit = Transit::from_shared(message);
-    if transit.retain() && !retain(shared, &transit, list) {
+    if transit.retain() && retained::keep(shared, list, &transit, from).is_err() {
         let client_id = from.map_or("", |mailbox| mailbox.client_id());
         shared.drops.note(client_id, transit.topic(), transit.qos(), DropReason::QuotaExceeded);
     }

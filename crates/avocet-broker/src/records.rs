@@ -6,11 +6,13 @@
 //! all - is done by [`crate::keeper`] when the store has them.
 //!
 //! There are two kinds. What somebody is told of may be refused, and then they are told that.
-//! Everything else is stored sooner or later.
+//! Everything else is stored sooner or later. What follows each other and is of one kind is a
+//! stretch: all of it is stored, or nothing. Only changes of sessions' queues go before all else of
+//! their turn, since they speak of what was stored before it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
-use avocet_mqtt::{ApplicationMessage, PacketId, QoS, ReasonCode, Subscribe, Transit, Will};
+use avocet_mqtt::{ApplicationMessage, PacketId, QoS, ReasonCode, Subscribe, Will};
 use avocet_router::{Filter, Inserted};
 use avocet_session::{Change, Claim, StoredId, Then};
 use avocet_storage::{
@@ -29,10 +31,11 @@ pub(crate) struct Records {
     changed: Vec<Step>,
     /// A `Send` that may still become longer.
     sends: Option<Sends>,
-    sure: Vec<Step>,
-    refusable: Vec<Step>,
-    /// Where the steps of what is being published begin.
-    begin: usize,
+    stretches: Vec<Stretch>,
+    /// Rights to messages that are gathered over several turns, while they are.
+    gathered: Option<Vec<Step>>,
+    /// Where what is being published begins.
+    begin: Mark,
     /// Where the last claim was entered: the next one is often for the message behind it.
     last: usize,
     /// Whether what is published now may not be refused: nobody would be told.
@@ -41,19 +44,44 @@ pub(crate) struct Records {
     pub(crate) loads: Vec<Load>,
 }
 
+/// Steps of one kind.
+#[derive(Debug)]
+struct Stretch {
+    is_sure: bool,
+    steps: Vec<Step>,
+}
+
+/// How far a turn's records have come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Mark {
+    stretch: usize,
+    step: usize,
+}
+
 /// What is to be read from the store.
 #[derive(Debug)]
 pub(crate) enum Load {
     /// A session has room for what waits for it.
     Queue(Mailbox),
-    /// What a shared subscription has brought to a session whose client is away is for another
-    /// member.
-    Shared(Mailbox, Arc<str>),
+    /// What shared subscriptions have brought to a session whose client is away is for members
+    /// whose clients are there.
+    Shared(Mailbox),
     /// Messages whose time is over, whoever they wait for.
     Expired,
     /// What shared subscriptions have brought to a session that is over is for others; then the
     /// store may forget it.
-    End(Mailbox, StoredId),
+    End(Box<Rest>),
+}
+
+/// What the store has of a session that is over.
+#[derive(Debug)]
+pub(crate) struct Rest {
+    pub(crate) client_id: Arc<str>,
+    pub(crate) session: StoredId,
+    /// What lies before was in memory.
+    pub(crate) from: avocet_session::Place,
+    /// What was in flight: of QoS 2 that is for nobody else.
+    pub(crate) in_flight: Vec<avocet_session::Place>,
 }
 
 #[derive(Debug)]
@@ -71,12 +99,16 @@ pub(crate) enum Step {
     Publish(Published),
     /// A message of QoS 2 that waits for nobody has come.
     Receive(StoredId, PacketId),
-    /// A topic has a retained message, or none any more if it is empty.
-    Retain(Arc<ApplicationMessage>),
+    /// A topic has a retained message, or none any more if it is empty; from whom it comes.
+    Retain(Arc<ApplicationMessage>, Option<Mailbox>),
+    /// A session is over of which this connection's client is not to hear again.
+    Ended(Arc<Wire>),
     /// A message is to be published later.
     Plan(Plan),
     /// It was, or is not to be.
     Unplan(u64),
+    /// A session is over.
+    End(StoredId),
     /// Another member of a shared subscription has got what this one had.
     Release(StoredId, avocet_session::Place),
     /// Publishers are answered.
@@ -112,7 +144,8 @@ pub(crate) struct Plan {
 /// What is published later.
 #[derive(Debug)]
 pub(crate) enum Content {
-    Message(Arc<ApplicationMessage>),
+    /// From a client, at this time.
+    Message(Arc<ApplicationMessage>, Instant),
     /// Its expiry interval begins when it is published.
     Will(Box<Will>),
 }
@@ -166,34 +199,66 @@ impl Records {
     pub(crate) fn is_empty(&self) -> bool {
         self.changes.is_empty()
             && self.sends.is_none()
-            && self.sure.is_empty()
-            && self.refusable.is_empty()
+            && self.stretches.iter().all(|stretch| stretch.steps.is_empty())
             && self.loads.is_empty()
     }
 
-    /// How far the steps that may be refused have come.
-    pub(crate) fn mark(&self) -> usize {
-        self.refusable.len()
+    /// Where the next step comes.
+    pub(crate) fn mark(&self) -> Mark {
+        match self.stretches.last() {
+            Some(last) if last.is_sure == self.is_sure => {
+                Mark { stretch: self.stretches.len() - 1, step: last.steps.len() }
+            }
+            _ => Mark { stretch: self.stretches.len(), step: 0 },
+        }
+    }
+
+    /// What was entered since.
+    fn since(&mut self, mark: Mark) -> impl Iterator<Item = &mut Step> {
+        let stretches = self.stretches.iter_mut().skip(mark.stretch).enumerate();
+        stretches.flat_map(move |(index, stretch)| {
+            let from = if index == 0 { mark.step } else { 0 };
+            stretch.steps.iter_mut().skip(from)
+        })
+    }
+
+    /// The steps of the stretch that is being written.
+    fn steps(&mut self) -> &mut Vec<Step> {
+        self.stretch(self.is_sure)
+    }
+
+    fn stretch(&mut self, is_sure: bool) -> &mut Vec<Step> {
+        if self.stretches.last().is_none_or(|last| last.is_sure != is_sure) {
+            self.stretches.push(Stretch { is_sure, steps: Vec::new() });
+        }
+        let last = self.stretches.len() - 1;
+        &mut self.stretches[last].steps
     }
 
     pub(crate) fn push(&mut self, step: Step) {
-        if self.is_sure { &mut self.sure } else { &mut self.refusable }.push(step);
+        self.steps().push(step);
     }
 
     /// Something is about to be published.
     pub(crate) fn begin(&mut self) {
-        self.begin = if self.is_sure { self.sure.len() } else { self.refusable.len() };
+        self.begin = self.mark();
         self.last = 0;
     }
 
-    /// Puts other steps in the place of those that may be refused, which it answers.
-    pub(crate) fn put_aside(&mut self, others: Vec<Step>) -> Vec<Step> {
-        (self.begin, self.last) = (0, 0);
-        std::mem::replace(&mut self.refusable, others)
+    /// Has rights to messages gathered with others of earlier turns, until they are taken.
+    pub(crate) fn gather(&mut self, steps: Vec<Step>) {
+        self.gathered = Some(steps);
+        self.last = 0;
+    }
+
+    /// What was gathered.
+    pub(crate) fn take_gathered(&mut self) -> Vec<Step> {
+        self.last = 0;
+        self.gathered.take().unwrap_or_default()
     }
 
     pub(crate) fn extend(&mut self, steps: Vec<Step>) {
-        if self.is_sure { &mut self.sure } else { &mut self.refusable }.extend(steps);
+        self.steps().extend(steps);
     }
 
     /// Something that nobody waits for.
@@ -202,22 +267,25 @@ impl Records {
         self.changes.push(command);
     }
 
-    /// A message is published later, whatever happens.
-    pub(crate) fn plan(&mut self, plan: Plan) {
-        self.push_sure(Step::Plan(plan));
-    }
-
     /// What may not be refused.
     pub(crate) fn push_sure(&mut self, step: Step) {
-        self.sure.push(step);
+        self.stretch(true).push(step);
     }
 
     /// A session has a right to a message that is being published.
     pub(crate) fn claim(&mut self, mailbox: &Mailbox, session: StoredId, claim: Claim) {
-        let steps = if self.is_sure { &mut self.sure } else { &mut self.refusable };
         let claim = (mailbox.clone(), session, claim);
-        let begin = self.begin.min(steps.len());
-        let Some(claim) = enter(&mut steps[begin..], &mut self.last, claim) else { return };
+        let (is_sure, begin) = (self.is_sure, self.begin);
+        if self.gathered.is_none() {
+            self.stretch(is_sure);
+        }
+        let is_here = begin.stretch + 1 == self.stretches.len();
+        let (steps, from) = match (&mut self.gathered, self.stretches.last_mut()) {
+            (Some(steps), _) => (steps, 0),
+            (None, Some(last)) => (&mut last.steps, if is_here { begin.step } else { 0 }),
+            (None, None) => return,
+        };
+        let Some(claim) = enter(&mut steps[from..], &mut self.last, claim) else { return };
         let message = Arc::clone(claim.2.message());
         steps.push(Step::Publish(Published { message, claims: vec![claim], from: None }));
     }
@@ -276,20 +344,27 @@ impl Records {
         }
     }
 
-    /// All of it, in the order in which it is to be submitted: what is sure, and what may be
-    /// refused.
-    pub(crate) fn groups(&mut self, clock: &kept::Clock) -> [Group; 2] {
+    /// All of it, in the order in which it is to be submitted.
+    pub(crate) fn groups(&mut self, clock: &kept::Clock) -> Vec<Group> {
         self.end_sends();
-        (self.begin, self.last) = (0, 0);
-        let mut batch = std::mem::take(&mut self.changes);
-        let mut steps = std::mem::take(&mut self.sure);
-        write(&steps, clock, &mut batch);
-        steps.append(&mut self.changed);
-        let sure = Group { batch, steps };
-        let mut batch = Batch::refusable();
-        let steps = std::mem::take(&mut self.refusable);
-        write(&steps, clock, &mut batch);
-        [sure, Group { batch, steps }]
+        (self.begin, self.last) = (Mark::default(), 0);
+        let changes = Group {
+            batch: std::mem::take(&mut self.changes),
+            steps: std::mem::take(&mut self.changed),
+        };
+        let mut groups = vec![changes];
+        for Stretch { is_sure, mut steps } in std::mem::take(&mut self.stretches) {
+            if is_sure && let [changes] = &mut groups[..] {
+                write(&steps, clock, &mut changes.batch);
+                changes.steps.append(&mut steps);
+                continue;
+            }
+            let mut batch = if is_sure { Batch::default() } else { Batch::refusable() };
+            write(&steps, clock, &mut batch);
+            groups.push(Group { batch, steps });
+        }
+        groups.retain(|group| !group.is_empty());
+        groups
     }
 }
 
@@ -299,38 +374,24 @@ impl Group {
     }
 }
 
-/// A message of QoS 2 has come: with the rights to it, if there are any from the mark on.
+/// A message of QoS 2 has come: with the rights to it, if some were entered since.
 pub(crate) fn receive(
     records: &mut Records,
-    mark: usize,
-    transit: &Transit<'_>,
+    mark: Mark,
+    message: Option<&Arc<ApplicationMessage>>,
     from: (StoredId, PacketId),
 ) {
-    let steps = &mut records.refusable[mark..];
-    let is_claimed = !steps.is_empty();
-    let its = steps.iter_mut().find_map(|step| match step {
-        Step::Publish(published)
-            if published.from.is_none()
-                && is_claimed
-                && Arc::ptr_eq(&published.message, transit.share()) =>
+    let its = records.since(mark).find_map(|step| match (step, message) {
+        (Step::Publish(published), Some(message))
+            if published.from.is_none() && Arc::ptr_eq(&published.message, message) =>
         {
             Some(published)
         }
-        Step::Publish(_)
-        | Step::Receive(..)
-        | Step::Retain(_)
-        | Step::Plan(_)
-        | Step::Unplan(_)
-        | Step::Release(..)
-        | Step::Answer(_)
-        | Step::Subscribed(_)
-        | Step::Unsubscribed(_)
-        | Step::Changed(..)
-        | Step::Loaded(_) => None,
+        _ => None,
     });
     match its {
         Some(published) => published.from = Some(from),
-        None => records.refusable.push(Step::Receive(from.0, from.1)),
+        None => records.push(Step::Receive(from.0, from.1)),
     }
 }
 
@@ -339,18 +400,21 @@ fn following(id: PacketId) -> u16 {
 }
 
 /// Enters a claim with its message, if that is there. A session that has a right to the message
-/// already has another to another copy.
+/// already, as a member of a shared subscription may, has another to another copy.
 fn enter(
     steps: &mut [Step],
     last: &mut usize,
     claim: (Mailbox, StoredId, Claim),
 ) -> Option<(Mailbox, StoredId, Claim)> {
+    let has_one = |claims: &[(Mailbox, StoredId, Claim)]| {
+        claim.2.shared().is_some() && claims.iter().any(|(_, session, _)| *session == claim.1)
+    };
     let count = steps.len();
     for turn in 0..count {
         let index = (*last + turn) % count;
         if let Step::Publish(published) = &mut steps[index]
             && Arc::ptr_eq(&published.message, claim.2.message())
-            && published.claims.last().is_none_or(|(_, session, _)| *session != claim.1)
+            && !has_one(&published.claims)
         {
             published.claims.push(claim);
             *last = index + 1;
@@ -381,23 +445,26 @@ fn write(steps: &[Step], clock: &kept::Clock, batch: &mut Batch) {
                 let (session, packet_id) = (SessionNumber(session.0), packet_id.get());
                 batch.push(&Command::Receive { session, packet_id });
             }
-            Step::Retain(message) if message.payload().is_empty() => {
+            Step::Retain(message, _) if message.payload().is_empty() => {
                 batch.push(&Command::Clear { topic: message.topic() });
             }
-            Step::Retain(message) => {
+            Step::Retain(message, _) => {
                 let topic = message.topic();
                 let message = kept::message(message, clock, &mut packet);
                 batch.push(&Command::Retain { topic, message });
             }
             Step::Plan(Plan { number, due_at, purpose, content }) => {
                 let message = match content {
-                    Content::Message(message) => kept::message(message, clock, &mut packet),
+                    Content::Message(message, _) => kept::message(message, clock, &mut packet),
                     Content::Will(will) => kept::will(will, clock, &mut packet),
                 };
                 let (plan, due_at, purpose) = (*number, *due_at, *purpose);
                 batch.push(&Command::Plan { plan, due_at, purpose, message });
             }
             Step::Unplan(plan) => batch.push(&Command::Unplan { plan: *plan }),
+            Step::End(session) => {
+                batch.push(&Command::End { session: SessionNumber(session.0) });
+            }
             Step::Release(session, place) => {
                 let (session, place) = (SessionNumber(session.0), Place(place.0));
                 batch.push(&Command::Release { session, from: place, to: place });
@@ -419,7 +486,7 @@ fn write(steps: &[Step], clock: &kept::Clock, batch: &mut Batch) {
                     batch.push(&Command::Unsubscribe { session, filter });
                 }
             }
-            Step::Answer(_) | Step::Changed(..) | Step::Loaded(_) => {}
+            Step::Answer(_) | Step::Ended(_) | Step::Changed(..) | Step::Loaded(_) => {}
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::{
     kept::{self, Clock},
     leave,
     mailbox::{FlushList, Mailbox},
+    records::{Load, Rest, Step},
     timers::Timer,
 };
 
@@ -63,6 +64,7 @@ pub(crate) fn restore(shared: &Arc<Shared>, store: &dyn Store) {
             "Read what was stored."
         );
     }
+    // What is to be read is read once clients may come.
     list.flush(shared, Instant::now());
 }
 
@@ -97,7 +99,7 @@ fn restore_session(
 ) -> Option<Mailbox> {
     let left = left(standing, clock);
     if left.is_some_and(|left| left.is_zero()) {
-        list.records.note(&Command::End { session: number });
+        end_session(store, list, number, standing);
         return None;
     }
     if standing.left_at.is_none() {
@@ -123,7 +125,7 @@ fn restore_session(
     let mailbox = Mailbox::new(SubscriberId(shared.next_number()), session);
     if shared.registry.insert_new(mailbox.clone()).is_err() {
         error!(client_id = standing.client_id, "Stored twice; the second session is dropped.");
-        list.records.note(&Command::End { session: number });
+        list.records.push_sure(Step::End(StoredId(number.0)));
         return None;
     }
     shared.metrics.sessions.fetch_add(1, Ordering::Relaxed);
@@ -150,6 +152,25 @@ fn restore_session(
         leave::set_timer(shared, &mailbox, 0, at, Timer::Session(mailbox.clone(), 0));
     }
     Some(mailbox)
+}
+
+/// What shared subscriptions have brought to a session whose time is over is for others, who are
+/// there by when it is read.
+fn end_session(
+    store: &dyn Store,
+    list: &mut FlushList,
+    number: SessionNumber,
+    standing: &Standing,
+) {
+    let session = StoredId(number.0);
+    let is_shared = standing.subscriptions.keys().any(|filter| leave::is_shared(filter));
+    if !is_shared || store.queued(number).messages == 0 {
+        return list.records.push_sure(Step::End(session));
+    }
+    let in_flight = standing.sent.values().flatten().map(|place| Place(place.0)).collect();
+    let client_id = Arc::from(&*standing.client_id);
+    let rest = Rest { client_id, session, from: Place(0), in_flight };
+    list.records.loads.push(Load::End(Box::new(rest)));
 }
 
 /// How long a session lives on; `None`: for ever.
@@ -198,7 +219,7 @@ fn restore_plan(
             Purpose::Will(..) => Instant::now(),
         };
         if let Some(message) = kept::read(&message, clock) {
-            shared.timers.set(at, Timer::Delayed(message, number));
+            shared.timers.restore(at, message, number);
         }
         return;
     };

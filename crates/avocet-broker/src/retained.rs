@@ -1,6 +1,7 @@
 //! The retained messages of this node (section 3.3.1.3).
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,10 +11,17 @@ use std::{
 
 use avocet_mqtt::{ApplicationMessage, Transit, message::Expiry};
 use avocet_router::{Cursor, Page, RetainedIndex};
+use avocet_session::DropReason;
 use avocet_storage::command::Command;
+use parking_lot::Mutex;
 use tokio::time;
 
-use crate::{broker::Shared, kept::Clock, records::Records};
+use crate::{
+    broker::Shared,
+    kept::Clock,
+    mailbox::{FlushList, Mailbox},
+    records::{Load, Records, Step},
+};
 
 /// The most retained messages read under one lock.
 pub(crate) const PAGE: usize = 64;
@@ -28,6 +36,17 @@ pub(crate) struct Retained {
     messages_max: usize,
     bytes_max: u64,
     bytes: AtomicU64,
+    /// By topic: what the store is about to take.
+    unsettled: Mutex<HashMap<Box<str>, Unsettled>>,
+}
+
+/// Changes of a topic's message that the store has not taken yet. They are seen already: whoever
+/// subscribes after a message was routed finds it here.
+#[derive(Debug)]
+struct Unsettled {
+    changes: usize,
+    /// What the store has.
+    stored: Option<Arc<ApplicationMessage>>,
 }
 
 /// The bound on retained messages is reached.
@@ -42,6 +61,7 @@ impl Retained {
             messages_max,
             bytes_max,
             bytes: AtomicU64::new(0),
+            unsettled: Mutex::default(),
         }
     }
 
@@ -69,6 +89,43 @@ impl Retained {
         // [MQTT3-3.3.1-7]
         self.gone(self.index.insert(topic, message));
         Ok(())
+    }
+
+    /// [`store`](Self::store) of a message that is to be [settled](Self::settle), too.
+    fn store_unsettled(&self, transit: &Transit<'_>) -> Result<(), RetainedFull> {
+        let topic = transit.topic();
+        let mut unsettled = self.unsettled.lock();
+        let stored = self.index.get(topic);
+        self.store(transit)?;
+        let it = unsettled.entry(topic.into()).or_insert(Unsettled { changes: 0, stored });
+        it.changes += 1;
+        Ok(())
+    }
+
+    /// The store has taken a message, or has refused it. Called in the order in which it takes
+    /// them, which need not be that in which they came: once there are no more to come, what it has
+    /// is what is kept.
+    fn settle(&self, message: &Arc<ApplicationMessage>, is_stored: bool) {
+        let topic = message.topic();
+        let mut unsettled = self.unsettled.lock();
+        let Some(it) = unsettled.get_mut(topic) else { return };
+        if is_stored {
+            it.stored = Some(Arc::clone(message)).filter(|it| !it.payload().is_empty());
+        }
+        it.changes -= 1;
+        if it.changes > 0 {
+            return;
+        }
+        let stored = unsettled.remove(topic).and_then(|it| it.stored);
+        let is_same = |kept: &Arc<ApplicationMessage>| {
+            stored.as_ref().is_some_and(|stored| Arc::ptr_eq(kept, stored))
+        };
+        if self.index.get(topic).is_none_or(|kept| !is_same(&kept)) {
+            match stored {
+                Some(stored) => self.restore(stored),
+                None => self.gone(self.index.remove(topic)),
+            }
+        }
     }
 
     /// Keeps a message that was kept before the broker was started, whatever the bounds.
@@ -136,6 +193,35 @@ impl Retained {
     }
 }
 
+/// Keeps a message, of which the store is to know if there is one.
+pub(crate) fn keep(
+    shared: &Shared,
+    list: &mut FlushList,
+    transit: &Transit<'_>,
+    from: Option<&Mailbox>,
+) -> Result<(), RetainedFull> {
+    if shared.keeper.is_none() || is_own(transit.topic()) {
+        return shared.retained.store(transit);
+    }
+    shared.retained.store_unsettled(transit)?;
+    list.records.push(Step::Retain(Arc::clone(transit.share()), from.cloned()));
+    Ok(())
+}
+
+/// The store has taken a message that is to be retained, or has refused it.
+pub(crate) fn settle(
+    shared: &Shared,
+    message: &Arc<ApplicationMessage>,
+    from: Option<&Mailbox>,
+    is_stored: bool,
+) {
+    shared.retained.settle(message, is_stored);
+    if !is_stored {
+        let client_id = from.map_or("", |mailbox| mailbox.client_id());
+        shared.drops.note(client_id, message.topic(), message.qos, DropReason::StoreFailed);
+    }
+}
+
 /// Whether a topic or filter is one of `$SYS/`, where only the broker publishes.
 pub(crate) fn is_own(topic: &str) -> bool {
     topic == "$SYS" || topic.starts_with("$SYS/")
@@ -148,7 +234,7 @@ pub(crate) async fn sweep(shared: Arc<Shared>) {
     loop {
         time::sleep(INTERVAL).await;
         if let Some(keeper) = &shared.keeper {
-            keeper.expire();
+            keeper.load(Load::Expired);
         }
         let mut cursor = None;
         loop {

@@ -8,7 +8,7 @@ use avocet_mqtt::{
     Unsubscribe, packet::RetainHandling, topic,
 };
 use avocet_router::{Cursor, Entry, Filter, Inserted, Subscriber};
-use avocet_session::{CloseReason, Mountpoint, Outlet, Terms};
+use avocet_session::{CloseReason, Mountpoint, Outlet, Session, Terms};
 
 use crate::{
     broker::Shared,
@@ -24,6 +24,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Feed {
     filter: Filter,
+    /// As the session has it.
+    subscription: Box<str>,
     options: SubscriptionOptions,
     identifier: Option<SubscriptionIdentifier>,
     cursor: Option<Cursor>,
@@ -159,17 +161,7 @@ pub(crate) fn subscribe(
         }
         return Subscribed::default();
     };
-    let identifier = request.subscription_identifier;
-    let wanted = entered.iter().filter(|(filter, options, inserted)| {
-        brings_retained(filter, options.retain_handling, *inserted)
-    });
-    // Most filters find nothing retained: these leave nothing behind.
-    let wanted = wanted.filter(|(filter, ..)| shared.retained.may_match(filter.topic_filter()));
-    let feed = |filter: &Filter, options| {
-        let filter = filter.clone();
-        Feed { filter, options, identifier, cursor: None }
-    };
-    let feeds = wanted.map(|(filter, options, _)| feed(filter, *options)).collect();
+    let feeds = feeds(shared, &request, &reasons, &entered);
     let Some(session) = stored else { return Subscribed { close: None, feeds } };
     let entered = entered.into_iter().map(|(filter, _, inserted)| (filter, inserted)).collect();
     list.records.push(Step::Subscribed(Box::new(records::Subscribed {
@@ -250,6 +242,30 @@ fn enter(
     Ok((options, shared.router.subscribe(filter, mailbox.clone(), entry)))
 }
 
+/// What the lines that were entered bring that is retained.
+fn feeds(
+    shared: &Shared,
+    request: &Subscribe,
+    reasons: &[ReasonCode],
+    entered: &[(Filter, SubscriptionOptions, Inserted)],
+) -> Vec<Feed> {
+    let lines = request.subscriptions.iter().zip(reasons);
+    let lines = lines.filter(|(_, reason)| !reason.is_error()).map(|(line, _)| &line.filter);
+    // Most filters find nothing retained: these leave nothing behind.
+    let may_match = |filter: &Filter| shared.retained.may_match(filter.topic_filter());
+    let wanted = entered.iter().zip(lines).filter(|((filter, options, inserted), _)| {
+        brings_retained(filter, options.retain_handling, *inserted) && may_match(filter)
+    });
+    let feed = |((filter, options, _), line): (&(Filter, _, _), &String)| Feed {
+        filter: filter.clone(),
+        subscription: line.as_str().into(),
+        options: *options,
+        identifier: request.subscription_identifier,
+        cursor: None,
+    };
+    wanted.map(feed).collect()
+}
+
 /// [MQTT3-3.3.1-6] [MQTT5-3.3.1-9] [MQTT5-3.3.1-10] [MQTT5-3.3.1-11]
 fn brings_retained(filter: &Filter, handling: RetainHandling, inserted: Inserted) -> bool {
     // A shared subscription is sent none (5.0 section 4.8.2).
@@ -263,6 +279,11 @@ fn brings_retained(filter: &Filter, handling: RetainHandling, inserted: Inserted
 }
 
 impl Feed {
+    /// Whether the session still has the subscription that has brought it.
+    pub(crate) fn is_wanted(&self, session: &Session) -> bool {
+        session.is_subscribed(&self.subscription)
+    }
+
     /// Whether it belongs to this subscription.
     pub(crate) fn is_of(&self, filter: &Filter) -> bool {
         self.filter == *filter
@@ -376,15 +397,23 @@ pub(crate) fn collect_shared(
                 if inner.link.is_some() {
                     continue;
                 }
-                if inner.session.stored_amount().0 > 0 {
-                    let subscription = Arc::clone(group.subscription());
-                    list.records.loads.push(Load::Shared(member.subscriber.clone(), subscription));
+                if inner.session.share() {
+                    list.records.loads.push(Load::Shared(member.subscriber.clone()));
                 }
                 inner.session.take_shared_of(group.subscription())
             };
             leave::redeliver(shared, list, waiting, now);
         }
     }
+}
+
+/// Whether the client of another member of a shared subscription is there.
+pub(crate) fn has_other(shared: &Shared, subscription: &str, mailbox: &Mailbox) -> bool {
+    let group = Filter::parse(subscription).ok().and_then(|filter| shared.router.group(&filter));
+    group.is_some_and(|group| {
+        let members = group.members();
+        members.iter().any(|it| it.subscriber.is_online() && !it.subscriber.is(mailbox))
+    })
 }
 
 /// How many levels a filter may have.

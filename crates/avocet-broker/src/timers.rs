@@ -14,12 +14,12 @@ use parking_lot::Mutex;
 use tokio::{sync::Notify, time};
 
 use crate::{
-    broker::Shared,
+    broker::{Settled, Shared},
     kept::Clock,
     leave,
     mailbox::{FlushList, Mailbox},
     publish,
-    records::{Content, Plan, Step},
+    records::{Content, Load, Plan, Step},
 };
 
 /// The longest delay of `$delayed/`, in seconds.
@@ -35,6 +35,8 @@ pub(crate) enum Timer {
     Session(Mailbox, u64),
     /// Publish a delayed message, by which number the store has it.
     Delayed(Arc<ApplicationMessage>, u64),
+    /// Read again what waits for a session, which the store did not give.
+    Load(Mailbox),
 }
 
 /// Names a timer that was set.
@@ -55,11 +57,15 @@ struct Waiting {
     delayed_bytes: usize,
 }
 
-/// What a timer adds to the bounds on delayed messages.
-fn delayed_of(timer: &Timer) -> (usize, usize) {
-    match timer {
-        Timer::Delayed(message, _) => (1, message.len()),
-        Timer::Will(..) | Timer::Session(..) => (0, 0),
+impl Waiting {
+    fn took(&mut self, message: &ApplicationMessage) {
+        self.delayed += 1;
+        self.delayed_bytes += message.len();
+    }
+
+    fn give_up(&mut self, message: &ApplicationMessage) {
+        self.delayed -= 1;
+        self.delayed_bytes -= message.len();
     }
 }
 
@@ -69,9 +75,6 @@ impl Timers {
         let mut waiting = self.waiting.lock();
         let first = waiting.by_time.first_key_value().map(|((at, _), _)| *at);
         waiting.sequence += 1;
-        let (delayed, bytes) = delayed_of(&timer);
-        waiting.delayed += delayed;
-        waiting.delayed_bytes += bytes;
         let key = (at, waiting.sequence);
         waiting.by_time.insert(key, timer);
         drop(waiting);
@@ -93,6 +96,28 @@ impl Timers {
         drop(cancelled);
     }
 
+    /// Takes room for a message that is to wait for its `$delayed/` time; false if there is none.
+    /// To be given up, or to be [set](Self::set).
+    pub(crate) fn reserve(&self, message: &ApplicationMessage, options: &Settled) -> bool {
+        let mut waiting = self.waiting.lock();
+        let has_room = waiting.delayed < options.delayed_messages_max
+            && waiting.delayed_bytes + message.len() <= options.delayed_bytes_max;
+        if has_room {
+            waiting.took(message);
+        }
+        has_room
+    }
+
+    /// The same whatever the bounds, for a message that waited before the broker was started.
+    pub(crate) fn restore(&self, at: Instant, message: Arc<ApplicationMessage>, plan: u64) {
+        self.waiting.lock().took(&message);
+        self.set(at, Timer::Delayed(message, plan));
+    }
+
+    fn give_up(&self, message: &ApplicationMessage) {
+        self.waiting.lock().give_up(message);
+    }
+
     /// Messages that wait for their `$delayed/` time, and their bytes.
     pub(crate) fn delayed(&self) -> (usize, usize) {
         let waiting = self.waiting.lock();
@@ -105,9 +130,9 @@ impl Timers {
         match waiting.by_time.first_entry() {
             Some(entry) if entry.key().0 <= now => {
                 let timer = entry.remove();
-                let (delayed, bytes) = delayed_of(&timer);
-                waiting.delayed -= delayed;
-                waiting.delayed_bytes -= bytes;
+                if let Timer::Delayed(message, _) = &timer {
+                    waiting.give_up(message);
+                }
                 Ok(timer)
             }
             Some(entry) => Err(Some(entry.key().0)),
@@ -154,6 +179,7 @@ fn fire(shared: &Arc<Shared>, list: &mut FlushList, timer: Timer, now: Instant) 
             publish::publish_message(shared, list, &message, None, now);
             list.records.push(Step::Unplan(plan));
         }
+        Timer::Load(mailbox) => list.records.loads.push(Load::Queue(mailbox)),
     }
 }
 
@@ -169,14 +195,6 @@ pub(crate) fn delay(
         shared.drops.note(client_id, transit.topic(), transit.qos(), DropReason::TopicInvalid);
         return ReasonCode::TopicNameInvalid;
     };
-    let (messages, bytes) = shared.timers.delayed();
-    let options = &shared.options;
-    if messages >= options.delayed_messages_max
-        || bytes + transit.payload().len() > options.delayed_bytes_max
-    {
-        shared.drops.note(client_id, transit.topic(), transit.qos(), DropReason::QuotaExceeded);
-        return ReasonCode::QuotaExceeded;
-    }
     let mut publish = Publish::new(topic, transit.payload());
     publish.qos = transit.qos();
     publish.retain = transit.retain();
@@ -187,14 +205,35 @@ pub(crate) fn delay(
         .expires_at()
         .map(|end| u32::try_from(end.saturating_duration_since(now).as_secs()).unwrap_or(u32::MAX));
     let message = Arc::clone(Transit::new(&publish, at).share());
+    if !shared.timers.reserve(&message, &shared.options) {
+        shared.drops.note(client_id, transit.topic(), transit.qos(), DropReason::QuotaExceeded);
+        return ReasonCode::QuotaExceeded;
+    }
     let number = shared.next_number();
     if shared.keeper.is_some() {
         let (due_at, purpose) = (Clock::read().wall_at(at), Purpose::Delayed);
-        let content = Content::Message(Arc::clone(&message));
+        let content = Content::Message(message, at);
         list.records.push(Step::Plan(Plan { number, due_at, purpose, content }));
+    } else {
+        shared.timers.set(at, Timer::Delayed(message, number));
     }
-    shared.timers.set(at, Timer::Delayed(message, number));
     ReasonCode::Success
+}
+
+/// The store has taken a message that is to be published later, or has not.
+pub(crate) fn settle(
+    shared: &Shared,
+    message: Arc<ApplicationMessage>,
+    plan: u64,
+    at: Instant,
+    is_stored: bool,
+) {
+    if is_stored {
+        shared.timers.set(at, Timer::Delayed(message, plan));
+        return;
+    }
+    shared.timers.give_up(&message);
+    shared.drops.note("", message.topic(), message.qos, DropReason::StoreFailed);
 }
 
 /// Takes `$delayed/<seconds>/<topic>` apart.

@@ -3,7 +3,11 @@
 //! Packet identifiers are given in sequence, so an entry is found by its distance from the first:
 //! a ring in which acknowledged entries leave holes until the front is acknowledged too.
 
-use std::{collections::VecDeque, iter::Peekable, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    iter::Peekable,
+    sync::Arc,
+};
 
 use avocet_mqtt::{Frame, Frames, PacketId, QoS, SubscriptionIdentifier, Transit, message::Shape};
 
@@ -196,6 +200,9 @@ impl Inflight {
         };
         let first = (0..sent.len()).max_by_key(|index| gap(*index)).unwrap_or(0);
         sent.rotate_left(first);
+        // A message that was sent anew has the last of its identifiers.
+        let last: HashMap<_, _> = sent.iter().filter_map(|(id, at)| Some(((*at)?, *id))).collect();
+        sent.retain(|(id, at)| at.is_none_or(|at| last[&at] == *id));
         let mut inflight = Self::new();
         inflight.first_id = sent.first().map_or(1, |(id, _)| *id);
         for (id, place) in sent {
@@ -216,21 +223,38 @@ impl Inflight {
         inflight
     }
 
-    /// A message has come from the store, to be sent again if it was in flight.
-    pub(crate) fn fill(&mut self, waiting: Waiting) -> Result<(), Waiting> {
-        let is_its = |entry: &&mut Entry| match (&entry.stage, waiting.place()) {
-            (Stage::Absent(place), Some(found)) => *place == found,
-            (Stage::Absent(_) | Stage::Published(_), _)
-            | (Stage::Logged(_) | Stage::Released | Stage::Done, _) => false,
+    /// Where messages are that are only in the store.
+    pub(crate) fn absent(&self) -> impl Iterator<Item = Place> {
+        let absent = |entry: &Entry| match entry.stage {
+            Stage::Absent(place) => Some(place),
+            Stage::Published(_) | Stage::Logged(_) | Stage::Released | Stage::Done => None,
         };
-        if self.absent == 0 {
-            return Err(waiting);
-        }
-        let Some(entry) = self.ring.iter_mut().find(is_its) else { return Err(waiting) };
+        self.ring.iter().filter(|_| self.absent > 0).filter_map(absent)
+    }
+
+    pub(crate) fn has_absent(&self) -> bool {
+        self.absent > 0
+    }
+
+    fn index_at(&self, place: Option<Place>) -> Option<usize> {
+        let place = place?;
+        self.ring.iter().position(|it| matches!(it.stage, Stage::Absent(its) if its == place))
+    }
+
+    /// A message has come from the store: if it was in flight, it is to be sent again. Answers it
+    /// if it was not.
+    pub(crate) fn fill(&mut self, waiting: Waiting) -> Result<(), Waiting> {
+        let Some(index) = self.index_at(waiting.place()) else { return Err(waiting) };
         self.absent -= 1;
         self.bytes += waiting.message.len();
-        entry.stage = Stage::Published(waiting);
+        self.ring[index].stage = Stage::Published(waiting);
         Ok(())
+    }
+
+    /// A message that has come from the store is not in flight any more. False if it was not.
+    pub(crate) fn give_up(&mut self, waiting: &Waiting) -> bool {
+        let index = self.index_at(waiting.place());
+        index.map(|index| self.remove(index)).is_some()
     }
 
     /// Takes out a message that the store should have had by now, up to this place, or any.

@@ -15,6 +15,7 @@ use avocet_mqtt::{AckKind, ApplicationMessage, PacketId, QoS, SubscriptionIdenti
 use crate::{
     Delivery, DropReason, Limits, Outlet, QueueFull, Session, Terms, Undelivered,
     inflight::{Gone, Inflight},
+    seldom::Seldom,
     waiting::Waiting,
 };
 
@@ -184,8 +185,14 @@ pub(crate) struct Stored {
     /// Some were stored since the last ones were asked for.
     has_missed: bool,
     is_loading: bool,
+    /// Rights that the store has not answered for.
+    claimed: u64,
+    /// What shared subscriptions have brought is for others, as soon as nobody reads.
+    is_to_share: bool,
     /// So many messages of QoS 1 may have been sent without the store having known.
     uncertain: u64,
+    /// Whether some of QoS 1, of QoS 2, were never sent that were found among those that were.
+    overtaken: [bool; 2],
 }
 
 impl Stored {
@@ -198,7 +205,10 @@ impl Stored {
             is_behind: false,
             has_missed: false,
             is_loading: false,
+            claimed: 0,
+            is_to_share: false,
             uncertain: 0,
+            overtaken: [false; 2],
         }
     }
 
@@ -334,6 +344,7 @@ impl Session {
         }
         stored.messages += 1;
         stored.bytes += bytes as u64;
+        stored.claimed += 1;
         out.claim(stored.id, Claim(waiting));
         self.drop_excess(out);
         Delivery::Queued
@@ -389,8 +400,33 @@ impl Session {
     /// A right was refused by the store.
     pub fn handle_refused(&mut self, claim: &Claim) {
         if let Some(stored) = &mut self.stored {
+            stored.claimed -= 1;
             stored.released(claim.0.message.len());
         }
+    }
+
+    /// A message that the session had a right to is stored, and the session is over.
+    pub fn handle_stored_late(&mut self) {
+        self.stored.iter_mut().for_each(|stored| stored.claimed -= 1);
+    }
+
+    /// Rights that the store has not answered for.
+    #[must_use]
+    pub fn claimed(&self) -> u64 {
+        self.stored.as_ref().map_or(0, |stored| stored.claimed)
+    }
+
+    /// Whether the store has all that the session has a right to, and nobody reads it.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.stored.as_ref().is_none_or(|stored| stored.claimed == 0 && !stored.is_loading)
+    }
+
+    /// What of it lies in the store alone: from where on, and what of that was in flight.
+    #[must_use]
+    pub fn left_in_store(&self) -> (Place, Vec<Place>) {
+        let loaded = self.stored.as_ref().map_or(0, |stored| stored.loaded);
+        (Place(loaded + 1), self.inflight.absent().collect())
     }
 
     /// A message that the session has a right to is stored. Called in the order of the places.
@@ -403,6 +439,7 @@ impl Session {
     ) {
         let is_open = self.is_open();
         let Some(stored) = &mut self.stored else { return };
+        stored.claimed -= 1;
         if place.0 <= stored.loaded {
             return; // It was loaded meanwhile.
         }
@@ -421,13 +458,35 @@ impl Session {
         self.drop_excess(out);
     }
 
+    /// What shared subscriptions have brought is for others, since there is no client to get it.
+    /// Whether that is to be seen to now: otherwise it is about to be, or
+    /// [is to be](Self::is_to_share) once what is being read has come.
+    pub fn share(&mut self) -> bool {
+        let is_away = self.connection.is_none();
+        let Some(stored) = self.stored.as_mut().filter(|it| is_away && it.messages > 0) else {
+            return false;
+        };
+        !std::mem::replace(&mut stored.is_to_share, true) && !stored.is_loading
+    }
+
+    /// Whether it is to be seen to, and nobody reads what waits.
+    #[must_use]
+    pub fn is_to_share(&self) -> bool {
+        let is_away = self.connection.is_none();
+        self.stored.as_ref().is_some_and(|it| is_away && it.is_to_share && !it.is_loading)
+    }
+
     /// What waits is to be read for others. `None`: there is a client to get it, nothing waits, or
     /// it is being read.
-    pub fn begin_loading(&mut self) -> Option<StoredId> {
+    pub fn begin_sharing(&mut self) -> Option<StoredId> {
         let is_away = self.connection.is_none();
-        let stored = self.stored.as_mut().filter(|it| is_away && it.messages > 0)?;
-        let is_free = !std::mem::replace(&mut stored.is_loading, true);
-        is_free.then_some(stored.id)
+        let stored = self.stored.as_mut().filter(|it| !it.is_loading)?;
+        stored.is_to_share = false;
+        stored.is_loading = is_away && stored.messages > 0;
+        // What is stored from now on may be given away before the session hears of it.
+        stored.is_behind |= stored.is_loading;
+        stored.has_missed |= stored.is_loading;
+        stored.is_loading.then_some(stored.id)
     }
 
     /// It was read.
@@ -440,11 +499,19 @@ impl Session {
         }
     }
 
+    /// What was being read for the session is not for it any more, since it is over; or it could
+    /// not be read, and nothing is known of it.
+    pub fn give_up_loading(&mut self) {
+        self.stored.iter_mut().for_each(|stored| stored.is_loading = false);
+    }
+
     /// Gives a message that waits in the store to another member of its shared subscription.
-    /// `None`: it is in memory, and dealt with there.
+    /// `None`: it is in memory, and dealt with there, or in flight, and stays with its client.
     pub fn give_away(&mut self, place: Place, claim: Claim) -> Option<Undelivered> {
         let subscription = Arc::clone(claim.shared()?);
-        let stored = self.stored.as_mut().filter(|stored| place.0 > stored.loaded)?;
+        let is_in_flight = self.inflight.absent().any(|absent| absent == place);
+        let stored = self.stored.as_mut();
+        let stored = stored.filter(|stored| place.0 > stored.loaded && !is_in_flight)?;
         stored.released(claim.0.message.len());
         let stored = Some((stored.id, place));
         Some(Undelivered { subscription, message: claim.0.message, stored })
@@ -476,9 +543,8 @@ impl Session {
         for (place, claim) in loaded.into_iter().flatten() {
             stored.loaded = stored.loaded.max(place.0);
             let waiting = claim.0.at(place);
-            let filled = self.inflight.held().map_or(Err(waiting.clone()), |it| it.fill(waiting));
-            if let Err(waiting) = filled {
-                self.outbox.push_stored(waiting, &self.limits);
+            if let Some(unsent) = restore(&mut self.inflight, stored, waiting) {
+                self.outbox.push_stored(unsent, &self.limits);
             }
         }
         stored.is_behind = has_more || stored.has_missed;
@@ -516,7 +582,7 @@ impl Session {
     pub fn handle_expired<O: Outlet>(&mut self, place: Place, claim: &Claim, out: &mut O) {
         let Some(stored) = &mut self.stored else { return };
         if place.0 > stored.loaded {
-            if stored.is_loading {
+            if stored.is_loading || !stored.is_behind {
                 return; // It is about to come, and looked at when it is to be sent.
             }
             let gone = claim.0.clone().at(place);
@@ -560,4 +626,27 @@ impl Session {
             }
         }
     }
+}
+
+/// A message has come from the store. Answers it if it is to wait.
+///
+/// Before a crash the store may have heard of a later message that it was sent and not of an
+/// earlier one. Then the later one is sent anew behind the earlier one: at QoS 1 perhaps once more,
+/// and at QoS 2 it cannot have been sent ([`Inflight::resend`]).
+fn restore(
+    inflight: &mut Seldom<Inflight>,
+    stored: &mut Stored,
+    waiting: Waiting,
+) -> Option<Waiting> {
+    let Some(inflight) = inflight.held().filter(|it| it.has_absent()) else { return Some(waiting) };
+    let overtaken = &mut stored.overtaken[usize::from(waiting.qos == QoS::ExactlyOnce)];
+    if !*overtaken {
+        let unsent = inflight.fill(waiting).err();
+        *overtaken = unsent.is_some();
+        return unsent;
+    }
+    if inflight.give_up(&waiting) && waiting.qos == QoS::AtLeastOnce {
+        stored.uncertain += 1;
+    }
+    Some(waiting)
 }

@@ -224,6 +224,71 @@ fn what_was_in_flight_before_the_start_comes_again_with_its_identifiers() {
     });
 }
 
+/// A session that the store knew to have sent these, when the process ended under it.
+fn cut_restored(s: &mut Script, sent: &[(u16, u64)], messages: u64) {
+    let sent: Vec<_> = sent.iter().map(|(number, at)| (id(*number), Some(Place(*at)))).collect();
+    s.restored(&Restored {
+        expiry_interval: 3600,
+        sent: &sent,
+        waiting: (messages, messages),
+        was_cut: true,
+        ..Restored::default()
+    });
+    s.open().gives(&["load"]);
+}
+
+/// [MQTT3-4.6.0-6] [MQTT5-4.6.0-6]: the store may know of a later message that it was sent and not
+/// of an earlier one.
+#[test]
+fn message_that_was_sent_behind_an_unsent_one_is_sent_anew_behind_it() {
+    Script::each(|s| {
+        cut_restored(s, &[(1, 3), (2, 5)], 4);
+        s.loads(&[3], Q1, true).gives(&["PUBLISH q1 id=1 dup t=a p=3", "load"]);
+        s.loads(&[4], Q1, true).gives(&["load"]);
+        s.loads(&[5, 6], Q1, false).gives(&[
+            "PUBLISH q1 id=3 dup t=a p=4",
+            "store send 3 of 4",
+            "PUBLISH q1 id=4 dup t=a p=5",
+            "store send 4 of 5",
+            "PUBLISH q1 id=5 dup t=a p=6",
+            "store send 5 of 6",
+        ]);
+    });
+    // At QoS 2 it was not sent before the earlier one.
+    Script::each(|s| {
+        cut_restored(s, &[(1, 3), (2, 5)], 3);
+        s.loads(&[3, 4, 5], Q2, false).records(&[0, 1]).gives(&[
+            "PUBLISH q2 id=1 dup t=a p=3",
+            "store send 3 of 4",
+            "store send 4 of 5",
+            "PUBLISH q2 id=3 t=a p=4",
+            "PUBLISH q2 id=4 t=a p=5",
+        ]);
+    });
+}
+
+#[test]
+fn message_of_another_qos_leaves_what_was_sent_its_identifier() {
+    Script::each(|s| {
+        cut_restored(s, &[(2, 5)], 2);
+        s.loads(&[4], Q1, true).gives(&["load"]);
+        s.loads(&[5], Q2, false).gives(&[
+            "PUBLISH q2 id=2 dup t=a p=5",
+            "PUBLISH q1 id=3 dup t=a p=4",
+            "store send 3 of 4",
+        ]);
+    });
+}
+
+/// The store may know the identifier that it had before, too.
+#[test]
+fn message_that_was_sent_anew_has_the_later_identifier() {
+    Script::each(|s| {
+        cut_restored(s, &[(2, 5), (7, 5)], 1);
+        s.loads(&[5], Q2, false).gives(&["PUBLISH q2 id=7 dup t=a p=5"]);
+    });
+}
+
 /// What was in flight and cannot be read any more keeps nobody waiting.
 #[test]
 fn message_that_is_lost_to_the_store_leaves_no_hole() {
