@@ -4,6 +4,7 @@
 //! - [`session`]: sessions, their subscriptions and their wills;
 //! - [`message`]: messages that wait, are retained or delayed, and open handshakes;
 //! - [`queue`]: thousands of messages that wait;
+//! - [`shared`]: members of shared subscriptions that come and go;
 //! - [`damage`]: files that are not as the broker left them;
 //! - [`foreign`]: clients that nobody here wrote;
 //! - here is what does not outlive it.
@@ -13,6 +14,7 @@ mod foreign;
 mod message;
 mod queue;
 mod session;
+mod shared;
 
 use std::{ops::Deref, path::PathBuf};
 

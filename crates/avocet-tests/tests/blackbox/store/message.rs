@@ -88,6 +88,69 @@ fn retained_messages_are_set_replaced_and_cleared_for_good() {
     });
 }
 
+/// Those who subscribe before the end and after the next start are sent the same, whoever has set
+/// it at the same moment.
+#[test]
+fn retained_messages_of_several_publishers_are_the_same_after_the_restart() {
+    const TOPICS: u16 = 100;
+    each_end(|version, end| {
+        let mut node = Node::start(&[]);
+        let mut publishers: Vec<_> = ["bob", "carol", "dora", "emil"]
+            .iter()
+            .map(|name| node.client(version, name))
+            .collect();
+        for (number, raw) in publishers.iter_mut().enumerate() {
+            let publish = |id: u16| {
+                // One of them clears what others set.
+                let payload = if number == 3 { String::new() } else { number.to_string() };
+                Publish::new(format!("kept/{id}"), payload).qos(1, id).retain().bytes(version)
+            };
+            raw.send(&(1..=TOPICS).flat_map(publish).collect::<Vec<u8>>());
+        }
+        for raw in &mut publishers {
+            (1..=TOPICS).for_each(|id| assert!(raw.expect_puback(id).code < 0x80));
+        }
+        let kept = |node: &Node| {
+            let mut alice = node.client(version, "alice");
+            let of = |id: u16| {
+                alice.subscribe(&format!("kept/{id}"), 0);
+                alice.texts_before_pong()
+            };
+            (1..=TOPICS).map(of).collect::<Vec<_>>()
+        };
+        let before = kept(&node);
+        node.restart(end);
+        assert_eq!(kept(&node), before);
+    });
+}
+
+/// [MQTT3-4.3.3-2] [MQTT5-4.3.3-10]: what is to be published later is known to have come, also
+/// behind a message that takes several turns.
+#[test]
+fn delayed_message_behind_one_for_many_is_published_once() {
+    for end in [End::Kill, End::Stop] {
+        let mut node = Node::start(&[]);
+        for number in 0..200 {
+            node.leave_subscribed(V5, &format!("wide-{number}"), "wide");
+        }
+        let mut alice = node.connect(&Connect::resume(V5, "alice"));
+        let delayed = Publish::new("$delayed/1/a", "x").qos(2, 2);
+        let wide = Publish::new("wide", "x").qos(1, 1);
+        alice.send(&[wide.bytes(V5), delayed.bytes(V5)].concat());
+        alice.expect_puback(1);
+        alice.expect_pubrec(2);
+        node.restart(end);
+        let mut bob = node.client(V5, "bob");
+        bob.subscribe("a", 1);
+        let mut alice = node.resume(V5, "alice");
+        alice.send(&delayed.dup().bytes(V5));
+        alice.expect_pubrec(2);
+        bob.expect_message("a", "x", 1);
+        deadline::let_pass(Duration::from_millis(1_200));
+        bob.expect_nothing_before_pong();
+    }
+}
+
 #[test]
 fn delayed_messages_are_published_after_the_restart_and_once() {
     each_end(|version, end| {

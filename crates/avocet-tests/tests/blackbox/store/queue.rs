@@ -12,7 +12,7 @@ const BATCH: usize = 100;
 const WINDOW: usize = 128;
 
 /// Publishes numbers at QoS 1 and returns the reason codes.
-fn publish_numbers(bob: &mut Raw, numbers: std::ops::Range<usize>) -> Vec<u8> {
+pub(super) fn publish_numbers(bob: &mut Raw, numbers: std::ops::Range<usize>) -> Vec<u8> {
     let version = bob.version();
     let mut codes = Vec::new();
     for batch in numbers.collect::<Vec<_>>().chunks(BATCH) {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use avocet_tests::{
     Connect, Properties, Publish, Raw, Version, Will, deadline,
-    packet::{disconnect_with, subscribe},
+    packet::{disconnect_with, subscribe, unsubscribe},
 };
 
 use super::{End, Node, each_end, texts};
@@ -50,6 +50,65 @@ fn unsubscription_outlives_the_broker() {
         bob.publish(&Publish::new("b", "b").qos(1, 2));
         assert_eq!(texts(&alice.take_all(&mut bob)), ["b"]);
     });
+}
+
+#[test]
+fn subscription_that_is_taken_back_in_the_same_write_stays_away() {
+    each_end(|version, end| {
+        let mut node = Node::start(&[]);
+        let mut alice = node.connect(&Connect::resume(version, "alice"));
+        let mut bytes = subscribe(version, 1, &[("a", 1), ("b", 1)]);
+        bytes.extend(unsubscribe(version, 2, &["a"]));
+        bytes.extend(subscribe(version, 3, &[("c", 1)]));
+        bytes.extend(unsubscribe(version, 4, &["b"]));
+        alice.send(&bytes);
+        alice.expect_suback(1);
+        alice.expect_unsuback(2);
+        alice.expect_suback(3);
+        alice.expect_unsuback(4);
+        node.restart(end);
+        let mut alice = node.resume(version, "alice");
+        let mut bob = node.client(version, "bob");
+        for topic in ["a", "b", "c"] {
+            bob.publish(&Publish::new(topic, topic).qos(1, 1));
+        }
+        assert_eq!(texts(&alice.take_all(&mut bob)), ["c"]);
+    });
+}
+
+/// The session that a client ended by beginning anew is not there again, whatever becomes of the
+/// broker from CONNACK on.
+#[test]
+fn session_that_was_ended_by_a_clean_start_stays_away() {
+    for version in [Version::V311, V5] {
+        for _ in 0..10 {
+            let mut node = Node::start(&[]);
+            node.leave_subscribed(version, "alice", "a");
+            node.client(version, "bob").publish(&Publish::new("a", "x").qos(1, 1));
+            drop(node.client(version, "alice"));
+            node.restart(End::Kill);
+            let (_, connack) = node.connect_with(&Connect::resume(version, "alice"));
+            assert!(!connack.session_present);
+        }
+    }
+}
+
+#[test]
+fn will_comes_behind_what_was_published_before_it_in_the_same_write() {
+    for _ in 0..10 {
+        let node = Node::start(&[]);
+        let mut alice = node.connect(&Connect::resume(V5, "alice"));
+        alice.subscribe("a", 1);
+        let will = Will::new("a", "will").qos(1);
+        let mut bob = node.connect(&Connect::new(V5, "bob").will(will));
+        let mut bytes = Publish::new("a", "before").qos(1, 1).bytes(V5);
+        bytes.extend(disconnect_with(4, &Properties::new()));
+        bob.send(&bytes);
+        assert_eq!(
+            [alice.take_message(), alice.take_message()].map(|it| it.text()),
+            ["before", "will"]
+        );
+    }
 }
 
 #[test]
