@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use crate::repository;
 
 /// Rounds that a check of everything has time for.
-pub(crate) const ROUNDS: u32 = 200;
+const ROUNDS: u32 = 200;
 
 /// What happens to the broker at the end of a round.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -47,6 +47,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let build = ["build", "--quiet", "--package", "avocet"];
     repository::succeed(&mut repository::cargo(&[&build[..], release].concat()))?;
     play(options, profile)
+}
+
+/// The broker that the tests have, killed as often as there is time for.
+pub(crate) fn check() -> Result<Vec<String>> {
+    let options =
+        Options { rounds: ROUNDS, seed: None, kills: Kills::Kill, set: Vec::new(), release: false };
+    play(&options, "debug")?;
+    Ok(Vec::new())
 }
 
 fn play(options: &Options, profile: &str) -> Result<()> {

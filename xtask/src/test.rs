@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{docs, fuzz, instructions, repository, services, spec, tidy};
+use crate::{crash, docs, fuzz, instructions, repository, services, spec, tidy};
 
 /// What a step that did not fail has to say: what of it was left out.
 type Notes = Vec<String>;
@@ -68,6 +68,7 @@ pub(crate) fn run() -> Result<()> {
     steps.step("clients", services::clients)?;
     steps.step("executable", executable)?;
     steps.step("tests", tests)?;
+    steps.step("crash", crash::check)?;
     steps.step("interleavings", interleavings)?;
     steps.step("spec", spec::check)?;
     steps.step("instructions", instructions::check)?;

@@ -7,6 +7,7 @@
 
 mod cleaner;
 mod expiry;
+mod gathering;
 mod writer;
 
 use std::{
@@ -89,6 +90,10 @@ struct Shared {
 #[derive(Default)]
 struct Inbound {
     batches: Vec<(Batch, Done)>,
+    /// Commands in these.
+    commands: usize,
+    /// With fewer commands the writer is left to wait.
+    wanted: usize,
     /// Bytes of these and of those that the writer has.
     bytes: usize,
     is_over: bool,
@@ -229,9 +234,13 @@ impl Store for EmbeddedStore {
             return Err(Refusal::Busy);
         }
         inbound.bytes += batch.bytes.len();
+        inbound.commands += batch.ends.len();
         inbound.batches.push((batch, done));
+        let is_enough = inbound.commands >= inbound.wanted;
         drop(inbound);
-        self.shared.arrived.notify_one();
+        if is_enough {
+            self.shared.arrived.notify_one();
+        }
         Ok(())
     }
 

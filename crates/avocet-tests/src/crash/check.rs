@@ -66,6 +66,8 @@ pub struct Deliveries {
     /// Of each publisher the first message that was sent to the subscription. One before it may
     /// have passed us by, and come later, when its publisher sends it again.
     ordered_from: Vec<u64>,
+    /// Nothing is promised to several about the order of what they get together.
+    is_ordered: bool,
     pub delivered: u64,
     /// Deliveries of QoS 1 beyond the first, which are allowed.
     pub repeated: u64,
@@ -76,7 +78,12 @@ impl Deliveries {
     pub fn new(publishers: usize, granted: u8) -> Self {
         let counts = vec![(0, Vec::new()); publishers];
         let (last, ordered_from) = (BTreeMap::new(), vec![0; publishers]);
-        Self { granted, counts, last, ordered_from, delivered: 0, repeated: 0 }
+        Self { granted, counts, last, ordered_from, is_ordered: true, delivered: 0, repeated: 0 }
+    }
+
+    /// The same of several subscribers together.
+    pub fn unordered(publishers: usize, granted: u8) -> Self {
+        Self { is_ordered: false, ..Self::new(publishers, granted) }
     }
 
     /// There is a subscription from these messages on.
@@ -137,7 +144,10 @@ impl Deliveries {
             let once = message.qos.min(self.granted) == 2;
             return if once { Err(Fault::Doubled { number: message.number }) } else { Ok(()) };
         }
-        if message.style == Style::Delayed || sequence < self.ordered_from[publisher] {
+        if !self.is_ordered
+            || message.style == Style::Delayed
+            || sequence < self.ordered_from[publisher]
+        {
             return Ok(());
         }
         let last = self.last.insert((publisher, message.branch, message.qos), sequence);

@@ -6,12 +6,14 @@ use std::{
     io::Write,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard},
     thread,
     time::{Duration, Instant},
 };
 
 use super::{
     Kills, Options, Summary,
+    check::Deliveries,
     connection::Ended,
     dice::Dice,
     message::{Message, Number, Style},
@@ -55,9 +57,18 @@ const USUAL: Terms = Terms {
     presence: 70,
     roams: false,
     is_clean: false,
+    is_in_team: false,
 };
 
-const SUBSCRIBERS: [Terms; 8] = [
+const TEAM: Terms = Terms {
+    version: Version::V5,
+    filters: &["$share/team/crash/#"],
+    presence: 50,
+    is_in_team: true,
+    ..USUAL
+};
+
+const SUBSCRIBERS: [Terms; 11] = [
     USUAL,
     Terms { version: Version::V5, ..USUAL },
     Terms { qos: 1, ..USUAL },
@@ -66,6 +77,9 @@ const SUBSCRIBERS: [Terms; 8] = [
     Terms { version: Version::V5, presence: 10, ..USUAL },
     Terms { version: Version::V5, qos: 1, filters: &["crash/+/1"], roams: true, ..USUAL },
     Terms { qos: 1, is_clean: true, ..USUAL },
+    TEAM,
+    Terms { version: Version::V311, ..TEAM },
+    Terms { receive_maximum: Some(5), presence: 20, ..TEAM },
 ];
 
 /// Runs all rounds; `say` is told how it goes.
@@ -121,9 +135,12 @@ impl<'a> Harness<'a> {
         let publishers = PUBLISHERS.iter().enumerate().map(|(index, (style, version, window))| {
             Publisher::new(index, *style, *version, *window, seed)
         });
-        let subscribers = SUBSCRIBERS.iter().enumerate();
-        let subscribers = subscribers
-            .map(|(index, terms)| Subscriber::new(index, *terms, PUBLISHERS.len(), seed));
+        let team = Arc::new(Mutex::new(Deliveries::unordered(PUBLISHERS.len(), TEAM.qos)));
+        let own = |terms: &Terms| Mutex::new(Deliveries::new(PUBLISHERS.len(), terms.qos));
+        let subscribers = SUBSCRIBERS.iter().enumerate().map(|(index, terms)| {
+            let its = if terms.is_in_team { Arc::clone(&team) } else { Arc::new(own(terms)) };
+            Subscriber::new(index, *terms, its, seed)
+        });
         Self {
             options,
             folder,
@@ -245,7 +262,7 @@ impl<'a> Harness<'a> {
         self.count();
         if fault.is_none() {
             let next = self.ledger.all_sent();
-            self.subscribers.iter_mut().for_each(|it| it.deliveries.settle(&next));
+            self.each_deliveries().for_each(|mut it| it.settle(&next));
             self.publishers.iter_mut().for_each(Publisher::settle);
         }
         if self.options.kills == Kills::None || fault.is_some() {
@@ -280,8 +297,8 @@ impl<'a> Harness<'a> {
     fn story(&self, owed: &[Vec<Number>]) -> String {
         let mut text = String::new();
         for (subscriber, owed) in self.subscribers.iter().zip(owed) {
-            let missing =
-                owed.iter().find(|number| subscriber.deliveries.missing(&[**number]).is_some());
+            let deliveries = subscriber.deliveries();
+            let missing = owed.iter().find(|number| deliveries.missing(&[**number]).is_some());
             let Some(number) = missing else { continue };
             let publisher = &self.publishers[number.publisher];
             let record = publisher.record(number.sequence);
@@ -326,9 +343,15 @@ impl<'a> Harness<'a> {
     fn count(&mut self) {
         self.summary.sent = self.ledger.all_sent().iter().sum();
         self.summary.acknowledged = self.publishers.iter().map(|it| it.acknowledged).sum();
-        let deliveries = || self.subscribers.iter().map(|subscriber| &subscriber.deliveries);
-        self.summary.delivered = deliveries().map(|it| it.delivered).sum();
-        self.summary.repeated = deliveries().map(|it| it.repeated).sum();
+        self.summary.delivered = self.each_deliveries().map(|it| it.delivered).sum();
+        self.summary.repeated = self.each_deliveries().map(|it| it.repeated).sum();
+    }
+
+    /// Of each subscriber, and of the team once.
+    fn each_deliveries(&self) -> impl Iterator<Item = MutexGuard<'_, Deliveries>> {
+        let team = self.subscribers.iter().filter(|it| it.terms.is_in_team).take(1);
+        let others = self.subscribers.iter().filter(|it| !it.terms.is_in_team);
+        others.chain(team).map(Subscriber::deliveries)
     }
 
     fn launch(&self) -> Starting {

@@ -8,6 +8,7 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 
@@ -20,6 +21,9 @@ use super::{
     round::Round,
 };
 use crate::{Connect, Kind, Properties, Version, packet, received};
+
+/// What a shared subscription begins with.
+pub const TEAM: &str = "$share/team/";
 
 const PATIENCE: Duration = Duration::from_millis(5);
 
@@ -41,6 +45,8 @@ pub struct Terms {
     pub roams: bool,
     /// Its session ends with each connection.
     pub is_clean: bool,
+    /// One of several that get each message together, by [`TEAM`] before its filters.
+    pub is_in_team: bool,
 }
 
 /// What is known of the subscription.
@@ -66,7 +72,8 @@ pub struct Subscriber {
     pub terms: Terms,
     dice: Dice,
     standing: Standing,
-    pub deliveries: Deliveries,
+    /// A team's are those of all of its members.
+    deliveries: Arc<Mutex<Deliveries>>,
     /// Received on this connection and not acknowledged.
     pending: VecDeque<Pending>,
     /// Of an earlier connection, likewise; of messages that the broker must know to be sent.
@@ -78,13 +85,13 @@ pub struct Subscriber {
 
 impl Subscriber {
     /// A subscriber without a session yet.
-    pub fn new(index: usize, terms: Terms, publishers: usize, seed: u64) -> Self {
+    pub fn new(index: usize, terms: Terms, deliveries: Arc<Mutex<Deliveries>>, seed: u64) -> Self {
         Self {
             index,
             terms,
             dice: Dice::new(seed, 200 + index as u64),
             standing: Standing::Out,
-            deliveries: Deliveries::new(publishers, terms.qos),
+            deliveries,
             pending: VecDeque::new(),
             earlier: BTreeMap::new(),
             unreleased: BTreeMap::new(),
@@ -98,11 +105,17 @@ impl Subscriber {
         format!("s{} ({version}, QoS {qos}, {}{clean})", self.index, filters.join(" "))
     }
 
+    /// What it has got.
+    pub fn deliveries(&self) -> MutexGuard<'_, Deliveries> {
+        self.deliveries.lock().expect("who has it does not panic")
+    }
+
     /// Whether a message has to reach it.
     pub fn is_owed(&self, message: &Message) -> bool {
         let Standing::In(since) = &self.standing else { return false };
         let number = message.number;
-        let matches = |filter: &&str| super::matches(filter, &message.topic);
+        let bare = |filter: &&'static str| filter.strip_prefix(TEAM).unwrap_or(filter);
+        let matches = |filter: &&'static str| super::matches(bare(filter), &message.topic);
         let later = number.sequence >= since[number.publisher];
         later && !self.terms.is_clean && self.terms.filters.iter().any(matches)
     }
@@ -160,7 +173,7 @@ impl Subscriber {
             if !is_idle || !draining {
                 continue;
             }
-            let missing = self.deliveries.missing(owed);
+            let missing = self.deliveries().missing(owed);
             let is_settled = matches!(self.standing, Standing::In(_) | Standing::Out);
             let is_done = missing.is_none() && self.unreleased.is_empty() && is_settled;
             if answered && is_done {
@@ -252,7 +265,7 @@ impl Subscriber {
                 if codes.id == SUBSCRIBE_ID && codes.codes.iter().all(|c| *c == self.terms.qos) =>
             {
                 let since = round.ledger.all_sent();
-                self.deliveries.begin_order(&since);
+                self.deliveries().begin_order(&since);
                 self.standing = Standing::In(since);
                 self.is_known = true;
                 Ok(())
@@ -269,7 +282,7 @@ impl Subscriber {
     fn receive(&mut self, got: &received::Message, round: &Round<'_>) -> Result<(), Ended> {
         let Some(id) = got.id else { return Err(format!("QoS 0: {}", got.text()).into()) };
         let ledger = round.ledger;
-        let message = self.deliveries.recognise(
+        let message = self.deliveries().recognise(
             (&got.topic, &got.payload, got.qos),
             &ledger.styles,
             |publisher| ledger.sent(publisher),
@@ -286,7 +299,9 @@ impl Subscriber {
                 return Err(format!("NO DUP: {number} comes again with its id {id}").into());
             }
         }
-        if self.earlier.remove(&id) == Some(number) && !got.dup {
+        // What another had meanwhile comes as if for the first time.
+        let was_its = self.earlier.remove(&id) == Some(number) && !self.terms.is_in_team;
+        if was_its && !got.dup {
             return Err(format!("NO DUP: {number} comes again with its id {id}").into());
         }
         if self.pending.iter().any(|pending| pending.id == id) {
@@ -316,7 +331,7 @@ impl Subscriber {
             let is_once = message.qos.min(self.terms.qos) == 2;
             let is_known = is_once && self.unreleased.contains_key(&id);
             if !is_known {
-                self.deliveries.take(&message).map_err(|fault| fault.to_string())?;
+                self.deliveries().take(&message).map_err(|fault| fault.to_string())?;
             }
             self.earlier.retain(|_, number| *number != message.number);
             if is_once {

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Options, Shared, cleaner::Cleaner, lies};
+use super::{Options, Shared, cleaner::Cleaner, gathering::Gathering, lies};
 use crate::{
     command::{Command, Place},
     log::{Appended, Log, Placed},
@@ -27,6 +27,7 @@ pub(in crate::store) struct Writer {
     waiting: VecDeque<(Batch, Done)>,
     /// The group: each batch with its first record.
     entered: Vec<(Batch, Done, Appended)>,
+    gathering: Gathering,
     retry_after: Duration,
     /// When the disk is tried again, if it has failed.
     retry_at: Option<Instant>,
@@ -40,6 +41,7 @@ impl Writer {
             shared,
             log,
             cleaner: Cleaner::new(options),
+            gathering: Gathering::default(),
             retry_after: options.retry_after,
             waiting: VecDeque::new(),
             entered: Vec::new(),
@@ -57,7 +59,7 @@ impl Writer {
 
     /// Stores what has been submitted, and does a little of what there is to do beside.
     pub(in crate::store) fn turn(&mut self) {
-        self.waiting.extend(self.shared.inbound.lock().batches.drain(..));
+        self.take();
         self.store();
         self.has_leaving = self.shared.state.lock().let_leave(PAGES_AT_ONCE);
         if !self.has_leaving {
@@ -69,13 +71,20 @@ impl Writer {
 
     /// Whatever waits has its last chance.
     pub(in crate::store) fn end(&mut self) {
-        self.waiting.extend(self.shared.inbound.lock().batches.drain(..));
+        self.take();
         self.retry_at = None;
         self.store();
         for (batch, done) in std::mem::take(&mut self.waiting) {
             let why = self.shared.failure.lock().clone();
             self.finish(&batch, done, Err(Refusal::Failed(why.unwrap_or_default())));
         }
+    }
+
+    /// Takes what has been submitted.
+    fn take(&mut self) {
+        let mut inbound = self.shared.inbound.lock();
+        self.waiting.extend(inbound.batches.drain(..));
+        inbound.commands = 0;
     }
 
     /// Waits until there is something to do; false at the end of the store.
@@ -87,11 +96,18 @@ impl Writer {
             }
             let now = Instant::now();
             let is_due = self.retry_at.is_some_and(|at| at <= now);
-            let has_arrived = !inbound.batches.is_empty();
-            if has_arrived || is_due || self.has_leaving || self.cleaner.is_due(now) {
+            if is_due || self.has_leaving || self.cleaner.is_due(now) {
                 return true;
             }
-            let until = [self.retry_at, self.cleaner.retry_at()].into_iter().flatten().min();
+            let mut until = [self.retry_at, self.cleaner.retry_at()].into_iter().flatten().min();
+            inbound.wanted = 0;
+            if !inbound.batches.is_empty() {
+                let Some((wanted, gathered)) = self.gathering.wants(inbound.commands, now) else {
+                    return true;
+                };
+                inbound.wanted = wanted;
+                until = Some(until.map_or(gathered, |until| until.min(gathered)));
+            }
             match until {
                 Some(until) => drop(self.shared.arrived.wait_until(&mut inbound, until)),
                 None => self.shared.arrived.wait(&mut inbound),
@@ -107,13 +123,14 @@ impl Writer {
         // A disk that has failed is asked even if nobody has anything.
         while !self.waiting.is_empty() || self.retry_at.is_some() {
             self.enter();
+            let begun = Instant::now();
             let committed = match self.log.waiting_bytes() {
                 // Nothing to be stored, only to be told in turn.
                 0 if self.retry_at.is_none() => Ok(Placed::default()),
                 _ => self.log.commit(),
             };
             match committed {
-                Ok(placed) => self.succeed(placed),
+                Ok(placed) => self.succeed(placed, begun.elapsed()),
                 Err(error) => return self.fail(&error),
             }
         }
@@ -142,16 +159,21 @@ impl Writer {
         }
     }
 
-    fn succeed(&mut self, placed: Placed) {
+    fn succeed(&mut self, placed: Placed, took: Duration) {
         self.retry_at = None;
         *self.shared.failure.lock() = None;
         let places = self.apply(placed);
         let entered = std::mem::take(&mut self.entered);
         let told: usize = entered.iter().map(|(batch, ..)| batch.bytes.len()).sum();
+        let stored: usize = entered.iter().map(|(batch, ..)| batch.ends.len()).sum();
         for ((_, done, _), places) in entered.into_iter().zip(places) {
             done(Ok(places));
         }
-        self.shared.inbound.lock().bytes -= told;
+        let mut inbound = self.shared.inbound.lock();
+        inbound.bytes -= told;
+        if stored > 0 {
+            self.gathering.note(stored, inbound.commands, took, Instant::now());
+        }
     }
 
     /// Answers the places of the messages that each batch has published.

@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
 
-use super::{Ended, Subscriber, Terms};
+use super::{Arc, Deliveries, Ended, Mutex, Subscriber, Terms};
 use crate::{
     Version,
     crash::{
@@ -18,6 +18,7 @@ const TERMS: Terms = Terms {
     presence: 100,
     roams: false,
     is_clean: false,
+    is_in_team: false,
 };
 
 /// A subscriber of 5.0, and a publisher at QoS 2 with ten messages, all of them acknowledged.
@@ -31,7 +32,8 @@ impl Script {
         let ledger = Ledger::new(vec![Style::Plain(2)]);
         ledger.set_sent(0, 10);
         ledger.set_acknowledged(0, 10);
-        Self { ledger, subscriber: Subscriber::new(0, TERMS, 1, 1) }
+        let deliveries = Arc::new(Mutex::new(Deliveries::new(1, TERMS.qos)));
+        Self { ledger, subscriber: Subscriber::new(0, TERMS, deliveries, 1) }
     }
 
     fn act<T>(&mut self, act: impl FnOnce(&mut Subscriber, &Round<'_>) -> T) -> T {
@@ -77,7 +79,7 @@ fn message_that_was_not_acknowledged_comes_again_with_dup() {
     script.lose_connection();
     assert_eq!(script.receive(0, 7, true), None);
     script.take_over();
-    assert_eq!(script.subscriber.deliveries.delivered, 1);
+    assert_eq!(script.subscriber.deliveries().delivered, 1);
 }
 
 #[test]
@@ -89,7 +91,7 @@ fn message_that_waits_for_pubrel_is_not_taken_over_twice() {
     check(script.receive(0, 7, false), "NO DUP");
     assert_eq!(script.receive(0, 7, true), None);
     script.take_over();
-    assert_eq!(script.subscriber.deliveries.delivered, 1);
+    assert_eq!(script.subscriber.deliveries().delivered, 1);
     assert_eq!(script.receive(0, 8, true), None);
     assert!(script.subscriber.take_pending().is_err(), "with another packet identifier it is new");
 }
