@@ -39,3 +39,6 @@ impl Gathering {
         (arrived < self.expected).then_some((self.expected, until))
     }
 }
+
+#[cfg(test)]
+mod tests;
