@@ -46,6 +46,7 @@ struct Raws<'a> {
 /// Who delivers, and when.
 pub(crate) struct Way<'w> {
     pub(crate) shared: &'w Shared,
+    /// Nobody: what was taken over earlier, and may not be refused any more.
     pub(crate) from: Option<&'w Mailbox>,
     pub(crate) now: Instant,
 }
@@ -84,6 +85,7 @@ impl Way<'_> {
             identifiers: &terms.identifiers,
             shared: None,
             retained: false,
+            promised: self.from.is_none(),
         };
         let refused = destination.subscriber.with(&self.shared.drops, list, |session, exit| {
             messages.fold(false, |refused, messages| {
@@ -261,6 +263,7 @@ impl Way<'_> {
             identifiers,
             shared: Some(group.subscription()),
             retained: false,
+            promised: self.from.is_none(),
         };
         let is_expected = |link: Option<&Link>| link.is_some() || !is_online;
         let drops = &self.shared.drops;

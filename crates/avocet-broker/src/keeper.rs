@@ -49,6 +49,8 @@ pub(crate) struct Keeper {
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// By their names in the store.
     sessions: Mutex<HashMap<StoredId, Mailbox>>,
+    /// Clients whose sessions are over, as the store is about to know: how many each has.
+    ending: Mutex<HashMap<Arc<str>, usize>>,
 }
 
 /// Steps whose turn has come.
@@ -111,6 +113,7 @@ impl Keeper {
             loads: Arc::new(Lane::new()),
             threads: Mutex::default(),
             sessions: Mutex::default(),
+            ending: Mutex::default(),
         }
     }
 
@@ -119,9 +122,25 @@ impl Keeper {
         self.sessions.lock().insert(session, mailbox.clone());
     }
 
-    /// A session is over.
-    pub(crate) fn leave(&self, session: StoredId) {
+    /// A session is over; [`Step::Over`] follows.
+    pub(crate) fn leave(&self, session: StoredId, client_id: &Arc<str>) {
         self.sessions.lock().remove(&session);
+        *self.ending.lock().entry(Arc::clone(client_id)).or_default() += 1;
+    }
+
+    fn end_leaving(&self, client_id: &str) {
+        let mut ending = self.ending.lock();
+        if let Some(count) = ending.get_mut(client_id) {
+            *count -= 1;
+            if *count == 0 {
+                ending.remove(client_id);
+            }
+        }
+    }
+
+    /// Whether a session that the client had would be there again after a crash.
+    pub(crate) fn is_leaving(&self, client_id: &str) -> bool {
+        self.ending.lock().contains_key(client_id)
     }
 
     /// A stored session that is not over.
@@ -247,6 +266,9 @@ fn finish(
             Step::Loaded(mailbox) => load::finish(shared, list, &mailbox, now),
             Step::Subscribed(subscribed) => finish_subscribe(shared, list, *subscribed, is_stored),
             Step::Unsubscribed(it) => finish_unsubscribe(shared, list, *it),
+            Step::Over(client_id) => {
+                shared.keeper.iter().for_each(|keeper| keeper.end_leaving(&client_id));
+            }
             Step::Ended(wire) => wire.signal(CHANGED),
             Step::Receive(..)
             | Step::Plan(Plan { content: Content::Will(_), .. })

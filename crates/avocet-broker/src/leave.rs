@@ -63,6 +63,7 @@ pub(crate) struct Ended {
     filters: Vec<String>,
     undelivered: Vec<Undelivered>,
     timers: Vec<TimerKey>,
+    was_stored: bool,
     /// Nothing of it is to stay in the store.
     forgotten: Option<StoredId>,
 }
@@ -93,8 +94,7 @@ fn unlink(
         record(list, &mut inner, waiting.as_deref(), will.is_some());
     }
     inner.will = waiting;
-    let has_shared = !ends_now && inner.session.filters().any(is_shared);
-    let is_to_share = has_shared && inner.session.share();
+    let is_to_share = !ends_now && inner.session.may_be_shared() && inner.session.share();
     let ended = ends_now.then(|| end(shared, list, mailbox, &mut inner));
     Some(Left {
         is_to_share,
@@ -195,14 +195,26 @@ fn publish_this_will(
     now: Instant,
 ) {
     let message = message_of(will, now);
+    publish_now_or_later(shared, list, &message, Some(mailbox), now);
+    forget_will(list, mailbox);
+}
+
+/// Publishes what its client has not to be told of.
+pub(crate) fn publish_now_or_later(
+    shared: &Shared,
+    list: &mut FlushList,
+    message: &Arc<ApplicationMessage>,
+    from: Option<&Mailbox>,
+    now: Instant,
+) {
     list.records.is_sure = true;
     if message.topic().starts_with("$delayed/") {
-        timers::delay(shared, list, mailbox.client_id(), &Transit::from_shared(&message), now);
+        let client_id = from.map_or("", |mailbox| mailbox.client_id());
+        timers::delay(shared, list, client_id, &Transit::from_shared(message), now);
     } else {
-        publish::publish_message(shared, list, &message, Some(mailbox), now);
+        publish::publish_message(shared, list, message, from, now);
     }
     list.records.is_sure = false;
-    forget_will(list, mailbox);
 }
 
 fn message_of(will: &Will, now: Instant) -> Arc<ApplicationMessage> {
@@ -253,13 +265,14 @@ pub(crate) fn end(
     shared.metrics.note_subscriber(inner.session.has_subscriptions(), false);
     let filters: Vec<String> = inner.session.filters().map(str::to_owned).collect();
     let in_store = inner.session.left_in_store();
+    let may_be_shared = inner.session.may_be_shared();
     let undelivered =
         inner.with_exit(&shared.drops, mailbox, list, |session, exit| session.end(exit));
     let mut forgotten = None;
     if let Some(stored) = inner.session.stored_id() {
-        shared.keeper.iter().for_each(|keeper| keeper.leave(stored));
+        shared.keeper.iter().for_each(|keeper| keeper.leave(stored, mailbox.client_id()));
         let (left, _) = inner.session.stored_amount();
-        if left > 0 && filters.iter().any(|filter| is_shared(filter)) {
+        if may_be_shared {
             keep_rest(list, inner, stored, in_store);
         } else {
             let (qos, why) = (QoS::AtLeastOnce, DropReason::SessionEnded);
@@ -270,7 +283,8 @@ pub(crate) fn end(
         }
     }
     let timers = inner.timers.take().map_or_else(Vec::new, |it| *it);
-    Ended { filters, undelivered, timers, forgotten }
+    let was_stored = inner.session.stored_id().is_some();
+    Ended { filters, undelivered, timers, was_stored, forgotten }
 }
 
 /// What shared subscriptions have brought to a session that is over is for others. Until they have
@@ -300,10 +314,6 @@ pub(crate) fn leave_rest(inner: &mut Inner, list: &mut FlushList) -> bool {
     is_left
 }
 
-pub(crate) fn is_shared(filter: &str) -> bool {
-    Filter::parse(filter).is_ok_and(|filter| filter.group().is_some())
-}
-
 /// What follows from a session's end: its subscriptions go, its will is published, shared work is
 /// given to others ([MQTT5-4.1.0-2]).
 pub(crate) fn bury(
@@ -324,6 +334,9 @@ pub(crate) fn bury(
     publish_will(shared, list, mailbox, now);
     redeliver(shared, list, ended.undelivered, now);
     ended.forgotten.into_iter().for_each(|it| list.records.push_sure(Step::End(it)));
+    if ended.was_stored {
+        list.records.push_sure(Step::Over(Arc::clone(mailbox.client_id())));
+    }
     mailbox.lock().call_heir();
 }
 

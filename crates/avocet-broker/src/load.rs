@@ -1,6 +1,7 @@
 //! What waits in the store, read for those who get it.
 
 use std::{
+    collections::HashMap,
     io,
     sync::Arc,
     time::{Duration, Instant},
@@ -94,23 +95,28 @@ fn share_now(inner: &Inner, list: &mut FlushList, mailbox: &Mailbox) {
 /// Gives what shared subscriptions have brought to a session without a connection to members that
 /// have one.
 fn share(shared: &Arc<Shared>, list: &mut FlushList, mailbox: &Mailbox) {
-    let Some((session, filters)) = begin_sharing(mailbox) else { return };
-    let has_other = |filter: &&String| subscribe::has_other(shared, filter, mailbox);
-    let wanted: Vec<String> = filters.iter().filter(has_other).cloned().collect();
-    let is_wanted = |its: &str| wanted.iter().any(|wanted| wanted == its);
-    let take = |session: &mut Session| {
-        wanted.iter().flat_map(|filter| session.take_shared_of(filter)).collect()
+    let Some((session, mut subscriptions)) = begin_sharing(mailbox) else { return };
+    // Who has asked once need not again.
+    let mut known: HashMap<Arc<str>, bool> = HashMap::new();
+    let mut has_other = |subscription: &Arc<str>| {
+        let look = || subscribe::has_other(shared, subscription, mailbox);
+        *known.entry(Arc::clone(subscription)).or_insert_with(look)
     };
-    give(shared, list, mailbox, take);
-    let mut next = Some(Place(0)).filter(|_| !wanted.is_empty());
+    subscriptions.dedup();
+    subscriptions.retain(&mut has_other);
+    give(shared, list, mailbox, |session| {
+        subscriptions.iter().flat_map(|it| session.take_shared_of(it)).collect()
+    });
+    let mut next = Some(Place(0));
     while let Some(from) = next {
         let Ok(page) = read(shared, mailbox.client_id(), session, from, PAGE_MESSAGES) else {
             break;
         };
         next = page.next();
-        let its = |(_, claim): &(Place, Claim)| claim.shared().is_some_and(|it| is_wanted(it));
-        let its = page.found.into_iter().filter(its);
+        let mut its = page.found;
+        its.retain(|(_, claim)| claim.shared().is_some_and(&mut has_other));
         let is_given = give(shared, list, mailbox, |session| {
+            let its = its.into_iter();
             its.filter_map(|(place, claim)| session.give_away(place, claim)).collect()
         });
         if !is_given {
@@ -121,14 +127,12 @@ fn share(shared: &Arc<Shared>, list: &mut FlushList, mailbox: &Mailbox) {
     list.records.push_sure(Step::Loaded(mailbox.clone()));
 }
 
-fn begin_sharing(mailbox: &Mailbox) -> Option<(StoredId, Vec<String>)> {
+fn begin_sharing(mailbox: &Mailbox) -> Option<(StoredId, Vec<Arc<str>>)> {
     let mut inner = mailbox.lock();
     if inner.ended {
         return None;
     }
-    let session = inner.session.begin_sharing()?;
-    let filters = inner.session.filters().filter(|filter| leave::is_shared(filter));
-    Some((session, filters.map(str::to_owned).collect()))
+    Some((inner.session.begin_sharing()?, inner.session.shared_in_memory()))
 }
 
 /// Gives what a session gives away to others. False if its client is back, or it is over.

@@ -111,6 +111,10 @@ impl Entrance<'_> {
     pub(crate) fn open(mut self, admission: Admission) -> Opening {
         loop {
             let Some(mailbox) = self.shared.registry.get(&admission.client_id) else {
+                if self.has_to_wait(&admission) {
+                    self.list.records.push_sure(Step::Ended(Arc::clone(self.wire)));
+                    return Opening::Wait(admission);
+                }
                 let mailbox = self.reserve(&admission);
                 if self.shared.registry.insert_new(mailbox.clone()).is_err() {
                     continue;
@@ -136,19 +140,20 @@ impl Entrance<'_> {
                 // [MQTT3-3.1.4-3] [MQTT5-3.1.4-4]
                 // [MQTT3-3.1.2-6] [MQTT5-3.1.2-4]
                 let ended = leave::end(self.shared, self.list, &mailbox, &mut inner);
-                let was_stored = inner.session.stored_id().is_some();
                 drop(inner);
                 leave::bury(self.shared, self.list, &mailbox, ended, self.now);
-                // Its client is not to find it again, whatever happens from CONNACK on.
-                if was_stored && !is_failing(self.shared) {
-                    self.list.records.push_sure(Step::Ended(Arc::clone(self.wire)));
-                    return Opening::Wait(admission);
-                }
             } else {
                 // [MQTT3-3.1.2-4] [MQTT5-3.1.2-5] [MQTT5-3.1.2-6]
                 return self.resume(admission, &mailbox, inner);
             }
         }
+    }
+
+    /// Whether the session that the client had before would be there again after a crash: then it
+    /// is not to be told that it begins anew.
+    fn has_to_wait(&self, admission: &Admission) -> bool {
+        let keeper = self.shared.keeper.as_ref();
+        keeper.is_some_and(|it| it.is_leaving(&admission.client_id)) && !is_failing(self.shared)
     }
 
     fn resume(

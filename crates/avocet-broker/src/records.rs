@@ -101,7 +101,7 @@ pub(crate) enum Step {
     Receive(StoredId, PacketId),
     /// A topic has a retained message, or none any more if it is empty; from whom it comes.
     Retain(Arc<ApplicationMessage>, Option<Mailbox>),
-    /// A session is over of which this connection's client is not to hear again.
+    /// This connection's client may ask again whether the session that it had is over for good.
     Ended(Arc<Wire>),
     /// A message is to be published later.
     Plan(Plan),
@@ -109,6 +109,8 @@ pub(crate) enum Step {
     Unplan(u64),
     /// A session is over.
     End(StoredId),
+    /// Nobody finds the session any more that this client had.
+    Over(Arc<str>),
     /// Another member of a shared subscription has got what this one had.
     Release(StoredId, avocet_session::Place),
     /// Publishers are answered.
@@ -306,6 +308,13 @@ impl Records {
                 from: Place(from.0),
                 to: Place(to.0),
             }),
+            // As if PUBREC had come: what is left of it is to be ended by PUBREL. No message is at
+            // place 0: the first record is that of a session.
+            Change::Occupy(packet_id) => self.note(&Command::Acknowledge {
+                session: number,
+                packet_id: packet_id.get(),
+                place: Place(0),
+            }),
             Change::Acknowledge { packet_id, place } => self.note(&Command::Acknowledge {
                 session: number,
                 packet_id: packet_id.get(),
@@ -486,7 +495,11 @@ fn write(steps: &[Step], clock: &kept::Clock, batch: &mut Batch) {
                     batch.push(&Command::Unsubscribe { session, filter });
                 }
             }
-            Step::Answer(_) | Step::Ended(_) | Step::Changed(..) | Step::Loaded(_) => {}
+            Step::Answer(_)
+            | Step::Over(_)
+            | Step::Ended(_)
+            | Step::Changed(..)
+            | Step::Loaded(_) => {}
         }
     }
 }

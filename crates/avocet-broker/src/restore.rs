@@ -163,8 +163,7 @@ fn end_session(
     standing: &Standing,
 ) {
     let session = StoredId(number.0);
-    let is_shared = standing.subscriptions.keys().any(|filter| leave::is_shared(filter));
-    if !is_shared || store.queued(number).messages == 0 {
+    if store.queued(number).messages == 0 {
         return list.records.push_sure(Step::End(session));
     }
     let in_flight = standing.sent.values().flatten().map(|place| Place(place.0)).collect();

@@ -309,6 +309,7 @@ impl Feed {
             identifiers: self.identifier.as_slice(),
             shared: None,
             retained: true, // [MQTT3-3.3.1-8] [MQTT5-3.3.1-8]
+            promised: false,
         };
         let stopped = mailbox.with_link(wire, &shared.drops, list, |session, exit| {
             for (sent, message) in page.found.iter().enumerate() {

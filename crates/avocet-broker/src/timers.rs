@@ -18,7 +18,6 @@ use crate::{
     kept::Clock,
     leave,
     mailbox::{FlushList, Mailbox},
-    publish,
     records::{Content, Load, Plan, Step},
 };
 
@@ -175,9 +174,9 @@ fn fire(shared: &Arc<Shared>, list: &mut FlushList, timer: Timer, now: Instant) 
         }
         Timer::Will(..) => {}
         Timer::Delayed(message, plan) => {
-            list.records.is_sure = true;
-            publish::publish_message(shared, list, &message, None, now);
-            list.records.push(Step::Unplan(plan));
+            // The will of a session that was over when the broker was started may be for later.
+            leave::publish_now_or_later(shared, list, &message, None, now);
+            list.records.push_sure(Step::Unplan(plan));
         }
         Timer::Load(mailbox) => list.records.loads.push(Load::Queue(mailbox)),
     }

@@ -148,6 +148,7 @@ fn publish(
                 identifiers: &granted.identifiers,
                 shared: None,
                 retained: false,
+                promised: false,
             };
             let receiver = &mut *destination.subscriber.0.borrow_mut();
             receiver.session.handle_messages(messages, &terms, now, &mut receiver.out);

@@ -74,6 +74,9 @@ impl Session {
         // [MQTT5-4.4.0-2]
         match self.inflight.complete(id, QoS::ExactlyOnce) {
             Ok(gone) => {
+                if let (None, Some(stored)) = (gone, &self.stored) {
+                    out.record(stored.id, Change::Complete(id), None);
+                }
                 self.release_sent(gone, out);
                 self.inflight.charge(&self.limits);
                 self.pump(now, out);
@@ -105,7 +108,7 @@ impl Session {
                 Some((_, Ok(Release::Now | Release::Pending))) => {}
                 Some((packet_id, Ok(Release::Stored(gone)))) => {
                     if let Some(stored) = &mut self.stored {
-                        stored.released(gone.bytes);
+                        stored.let_go(gone);
                         let change = Change::Acknowledge { packet_id, place: gone.place };
                         out.record(stored.id, change, Some(Then::Send(packet_id)));
                     }

@@ -75,7 +75,8 @@ impl Entry {
             Stage::Absent(place) => (*place, 0),
             Stage::Logged(_) | Stage::Released | Stage::Done => return None,
         };
-        Some(Gone { place, bytes, is_oldest })
+        let was_absent = matches!(self.stage, Stage::Absent(_));
+        Some(Gone { place, bytes, is_oldest, was_absent })
     }
 
     #[inline]
@@ -87,7 +88,8 @@ impl Entry {
     fn is_anyones(&self, wanted: impl Fn(&str) -> bool) -> bool {
         match &self.stage {
             Stage::Published(waiting) => {
-                waiting.qos < QoS::ExactlyOnce && waiting.shared().is_some_and(|it| wanted(it))
+                let may_be = waiting.qos < QoS::ExactlyOnce || !self.was_sent;
+                may_be && waiting.shared().is_some_and(|it| wanted(it))
             }
             Stage::Logged(_) | Stage::Absent(_) | Stage::Released | Stage::Done => false,
         }
@@ -138,6 +140,8 @@ pub(crate) struct Gone {
     pub(crate) bytes: usize,
     /// All that was sent before it is gone, too.
     pub(crate) is_oldest: bool,
+    /// It was only in the store.
+    pub(crate) was_absent: bool,
 }
 
 /// What PUBREC has brought about.
@@ -585,9 +589,19 @@ impl Inflight {
         })
     }
 
-    /// Takes out the QoS 1 messages that such a shared subscription brought; another member gets
-    /// them. QoS 2 is completed with this client or not at all ([MQTT5-4.8.2-4],
-    /// [MQTT5-4.8.2-5]).
+    /// The shared subscriptions of what another member may have.
+    pub(crate) fn shared(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.ring.iter().filter(|entry| entry.is_anyones(|_| true)).filter_map(|entry| match &entry
+            .stage
+        {
+            Stage::Published(waiting) => waiting.shared(),
+            Stage::Logged(_) | Stage::Absent(_) | Stage::Released | Stage::Done => None,
+        })
+    }
+
+    /// Takes out the QoS 1 messages that such a shared subscription brought, and what was not sent;
+    /// another member gets them. QoS 2 is completed with this client or not at all
+    /// ([MQTT5-4.8.2-4], [MQTT5-4.8.2-5]).
     pub(crate) fn drain_shared(&mut self, wanted: impl Fn(&str) -> bool) -> Vec<Waiting> {
         let mut taken = Vec::new();
         for index in (0..self.ring.len()).rev() {

@@ -30,6 +30,8 @@ pub struct Terms<'a> {
     pub shared: Option<&'a Arc<str>>,
     /// A retained message sent because of a new subscription.
     pub retained: bool,
+    /// Its publisher was told that it arrives: no bound refuses it.
+    pub promised: bool,
 }
 
 /// What became of a message, or the worst that became of several.
@@ -128,7 +130,7 @@ impl Session {
         let retain = terms.retained || (terms.retain_as_published && transit.retain());
         // What is retained was not published for this session.
         if self.stored.is_some() && qos > QoS::AtMostOnce && !terms.retained {
-            return self.claim(waiting(transit, terms, qos, retain), out);
+            return self.claim(waiting(transit, terms, qos, retain), terms.promised, out);
         }
         // [MQTT3-3.1.2-5]
         let Some(connection) = self.connection.as_mut().filter(|c| c.is_open()) else {
@@ -136,11 +138,19 @@ impl Session {
                 out.dropped(transit.topic(), qos, DropReason::Offline);
                 return Delivery::Dropped;
             }
-            return self.queue(waiting(transit, terms, qos, retain), out);
+            return self.queue(waiting(transit, terms, qos, retain), terms.promised, out);
         };
         let window = window_left(qos, connection, &self.inflight, &self.outbox, &self.limits);
         if window == 0 || !out.has_room() {
-            return self.queue(waiting(transit, terms, qos, retain), out);
+            return self.queue(waiting(transit, terms, qos, retain), terms.promised, out);
+        }
+        if let (Some(stored), QoS::ExactlyOnce) = (&self.stored, qos) {
+            // A retained one: the store is to know its identifier, not the message.
+            let packet_id = self.inflight.next_id();
+            self.inflight.push_unrecorded(waiting(transit, terms, qos, retain));
+            self.inflight.charge(&self.limits);
+            out.record(stored.id, Change::Occupy(packet_id), Some(Then::Send(packet_id)));
+            return Delivery::Queued;
         }
         let Some(mut publish) = transit.to_publish(now) else {
             out.dropped(transit.topic(), qos, DropReason::Expired); // [MQTT5-3.3.2-5]
@@ -231,7 +241,7 @@ impl Session {
         }
     }
 
-    fn queue<O: Outlet>(&mut self, waiting: Waiting, out: &mut O) -> Delivery {
+    fn queue<O: Outlet>(&mut self, waiting: Waiting, promised: bool, out: &mut O) -> Delivery {
         if waiting.qos == QoS::AtMostOnce && self.is_full(waiting.message.len()) {
             out.dropped(waiting.message.topic(), waiting.qos, DropReason::QueueFull);
             return Delivery::Dropped;
@@ -252,8 +262,18 @@ impl Session {
             dropped(&waiting, DropReason::QueueFull);
             return Delivery::Dropped;
         }
+        if promised {
+            self.outbox.push_stored(waiting, &self.limits);
+            return Delivery::Queued;
+        }
         dropped(&waiting, DropReason::Refused);
         Delivery::Refused
+    }
+
+    /// The shared subscriptions that have brought what is in memory, perhaps more than once each.
+    pub fn shared_in_memory(&self) -> Vec<Arc<str>> {
+        let sent = self.inflight.shared();
+        sent.chain(self.outbox.shared()).map(Arc::clone).collect()
     }
 
     /// Takes out what another member of a shared subscription may have: all that was not sent, and

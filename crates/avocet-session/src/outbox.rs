@@ -4,7 +4,7 @@
 //! QoS 0 and QoS 1/2 wait in two queues, merged by a sequence number: when there is no room the
 //! oldest QoS 0 goes first, whatever lies between.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use avocet_mqtt::QoS;
 
@@ -185,6 +185,12 @@ impl Outbox {
         }
         *self = Self::default();
         all
+    }
+
+    /// The shared subscriptions that have brought what waits.
+    pub(crate) fn shared(&self) -> impl Iterator<Item = &Arc<str>> {
+        let all = self.qos0.iter().chain(&self.acknowledged);
+        all.filter_map(|(_, waiting)| waiting.shared())
     }
 
     /// Takes out what such a shared subscription brought, in order.

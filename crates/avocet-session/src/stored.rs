@@ -53,6 +53,8 @@ pub enum Change {
         /// Where the message waits.
         place: Place,
     },
+    /// A message that is not in the store gets this packet identifier, at QoS 2.
+    Occupy(PacketId),
     /// PUBREC has come.
     Acknowledge {
         /// The identifier.
@@ -90,7 +92,8 @@ impl Claim {
         shared: Option<&Arc<str>>,
     ) -> Self {
         let retain_as_published = false; // it is said by `retain`
-        let terms = Terms { qos, retain_as_published, identifiers, shared, retained: false };
+        let (retained, promised) = (false, true);
+        let terms = Terms { qos, retain_as_published, identifiers, shared, retained, promised };
         Self(Waiting::new(message, qos, retain, &terms))
     }
 
@@ -153,7 +156,7 @@ impl Row {
         out: &mut O,
     ) {
         let (Some(it), Some(gone)) = (stored.as_mut(), gone) else { return };
-        it.released(gone.bytes);
+        it.let_go(gone);
         match &mut self.0 {
             // Nothing of the session's lies in between that is not gone.
             Some((_, to)) if gone.is_oldest && gone.place > *to => *to = gone.place,
@@ -191,6 +194,10 @@ pub(crate) struct Stored {
     is_to_share: bool,
     /// So many messages of QoS 1 may have been sent without the store having known.
     uncertain: u64,
+    /// What was in flight and only in the store, and is acknowledged: it may still be found there.
+    acknowledged: Vec<Place>,
+    /// Whether shared subscriptions may have brought some of what waits.
+    may_be_shared: bool,
     /// Whether some of QoS 1, of QoS 2, were never sent that were found among those that were.
     overtaken: [bool; 2],
 }
@@ -208,6 +215,8 @@ impl Stored {
             claimed: 0,
             is_to_share: false,
             uncertain: 0,
+            acknowledged: Vec::new(),
+            may_be_shared: false,
             overtaken: [false; 2],
         }
     }
@@ -217,6 +226,14 @@ impl Stored {
         let is_uncertain = self.uncertain > 0;
         self.uncertain = self.uncertain.saturating_sub(1);
         is_uncertain
+    }
+
+    /// What was in flight is gone for good.
+    pub(crate) fn let_go(&mut self, gone: Gone) {
+        self.released(gone.bytes);
+        if gone.was_absent {
+            self.acknowledged.push(gone.place);
+        }
     }
 
     /// Messages are gone for good.
@@ -293,6 +310,7 @@ impl Session {
         session.expiry_interval = restored.expiry_interval;
         let mut stored = Stored::new(id);
         (stored.messages, stored.bytes) = restored.waiting;
+        stored.may_be_shared = true;
         stored.is_behind = stored.messages > 0;
         if restored.was_cut {
             let sent = restored.sent.iter().filter(|(_, place)| place.is_some());
@@ -320,7 +338,12 @@ impl Session {
     }
 
     /// Takes the right to a message, which the store is to keep before anything else is done.
-    pub(crate) fn claim<O: Outlet>(&mut self, waiting: Waiting, out: &mut O) -> Delivery {
+    pub(crate) fn claim<O: Outlet>(
+        &mut self,
+        waiting: Waiting,
+        promised: bool,
+        out: &mut O,
+    ) -> Delivery {
         // Those of QoS 0 go first, whoever is full.
         while self.is_full(waiting.message.len())
             && let Some(gone) = self.outbox.held().and_then(|it| it.pop_qos0(&self.limits))
@@ -330,8 +353,9 @@ impl Session {
         let in_flight = self.may_be_in_flight();
         let Some(stored) = &mut self.stored else { return Delivery::Dropped };
         let bytes = waiting.message.len();
-        if stored.is_full(in_flight, 0, bytes, &self.limits) {
-            if self.limits.queue_full == QueueFull::Refuse {
+        let refuses = self.limits.queue_full == QueueFull::Refuse;
+        if stored.is_full(in_flight, 0, bytes, &self.limits) && !(refuses && promised) {
+            if refuses {
                 out.dropped(waiting.message.topic(), waiting.qos, DropReason::Refused);
                 return Delivery::Refused;
             }
@@ -345,6 +369,7 @@ impl Session {
         stored.messages += 1;
         stored.bytes += bytes as u64;
         stored.claimed += 1;
+        stored.may_be_shared |= waiting.shared().is_some();
         out.claim(stored.id, Claim(waiting));
         self.drop_excess(out);
         Delivery::Queued
@@ -373,8 +398,12 @@ impl Session {
             && self.stored.as_ref().is_some_and(|stored| is_full(stored))
     }
 
-    /// Drops the oldest messages that wait while there are more than there may be.
+    /// Drops the oldest messages that wait while there are more than there may be. Where a bound
+    /// refuses there are only those more that were promised.
     fn drop_excess<O: Outlet>(&mut self, out: &mut O) {
+        if self.limits.queue_full == QueueFull::Refuse {
+            return;
+        }
         let most = self.limits.stored_messages_max + self.may_be_in_flight();
         while let Some(stored) = &mut self.stored
             && (stored.messages > most || stored.bytes > self.limits.stored_bytes_max)
@@ -414,6 +443,12 @@ impl Session {
     #[must_use]
     pub fn claimed(&self) -> u64 {
         self.stored.as_ref().map_or(0, |stored| stored.claimed)
+    }
+
+    /// Whether shared subscriptions may have brought some of what waits in the store.
+    #[must_use]
+    pub fn may_be_shared(&self) -> bool {
+        self.stored.as_ref().is_some_and(|stored| stored.may_be_shared && stored.messages > 0)
     }
 
     /// Whether the store has all that the session has a right to, and nobody reads it.
@@ -511,7 +546,9 @@ impl Session {
         let subscription = Arc::clone(claim.shared()?);
         let is_in_flight = self.inflight.absent().any(|absent| absent == place);
         let stored = self.stored.as_mut();
-        let stored = stored.filter(|stored| place.0 > stored.loaded && !is_in_flight)?;
+        let stored = stored.filter(|stored| {
+            place.0 > stored.loaded && !is_in_flight && !stored.acknowledged.contains(&place)
+        })?;
         stored.released(claim.0.message.len());
         let stored = Some((stored.id, place));
         Some(Undelivered { subscription, message: claim.0.message, stored })
@@ -542,11 +579,16 @@ impl Session {
         let has_more = has_more || loaded.is_none();
         for (place, claim) in loaded.into_iter().flatten() {
             stored.loaded = stored.loaded.max(place.0);
+            if stored.acknowledged.contains(&place) {
+                continue; // while it was read
+            }
             let waiting = claim.0.at(place);
             if let Some(unsent) = restore(&mut self.inflight, stored, waiting) {
                 self.outbox.push_stored(unsent, &self.limits);
             }
         }
+        let loaded = stored.loaded;
+        stored.acknowledged.retain(|place| place.0 > loaded);
         stored.is_behind = has_more || stored.has_missed;
         if let Some(inflight) = self.inflight.held() {
             let all = !has_more;
@@ -582,6 +624,10 @@ impl Session {
     pub fn handle_expired<O: Outlet>(&mut self, place: Place, claim: &Claim, out: &mut O) {
         let Some(stored) = &mut self.stored else { return };
         if place.0 > stored.loaded {
+            let is_in_flight = self.inflight.absent().any(|absent| absent == place);
+            if is_in_flight || stored.acknowledged.contains(&place) {
+                return;
+            }
             if stored.is_loading || !stored.is_behind {
                 return; // It is about to come, and looked at when it is to be sent.
             }

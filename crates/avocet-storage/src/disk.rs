@@ -74,6 +74,12 @@ pub trait File: fmt::Debug + Send + Sync {
     /// What the system says.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
+    /// Takes so many bytes of the disk for it; where there are fewer, zeros follow.
+    ///
+    /// # Errors
+    /// What the system says; then any part of it may have been taken.
+    fn allocate(&self, bytes: u64) -> io::Result<()>;
+
     /// Leaves the first `bytes` bytes, if there are more.
     ///
     /// # Errors

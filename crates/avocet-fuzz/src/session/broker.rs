@@ -212,6 +212,7 @@ impl Broker {
             identifiers: &[],
             shared: shared.as_ref(),
             retained: is_retained && !is_shared,
+            promised: false,
         };
         let delivery = session.handle_delivery(&transit, &terms, self.now, &mut self.wire);
         let may_refuse = self.limits.queue_full == QueueFull::Refuse;
@@ -295,6 +296,7 @@ impl Broker {
             identifiers: &[],
             shared: None,
             retained: false,
+            promised: false,
         };
         if let Some(session) = &mut self.session {
             session.handle_messages(messages, &terms, self.now, &mut self.wire);

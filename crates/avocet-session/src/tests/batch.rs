@@ -321,6 +321,7 @@ impl End {
             identifiers: &[],
             shared: None,
             retained: false,
+            promised: false,
         };
         self.session.handle_messages(&Messages::Run(run), &terms, now, &mut self.wire);
     }

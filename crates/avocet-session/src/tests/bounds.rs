@@ -97,6 +97,7 @@ fn happen(event: Event, sessions: &mut [Session; 2], limits: &Arc<Limits>) {
                 identifiers: &[],
                 shared: shared.as_ref(),
                 retained: false,
+                promised: false,
             };
             let transit = Transit::new(&publish, now);
             sessions[session].handle_delivery(&transit, &terms, now, &mut wire);
@@ -145,6 +146,7 @@ fn bring(session: &mut Session, qos: QoS, shared: Option<&Arc<str>>, wire: &mut 
         identifiers: &[],
         shared,
         retained: false,
+        promised: false,
     };
     session.handle_delivery(&Transit::new(&publish, origin()), &terms, origin(), wire)
 }

@@ -287,6 +287,7 @@ fn check_anew(version: ProtocolVersion, qos: QoS, queue_full: QueueFull) {
         identifiers: &[],
         shared: None,
         retained: false,
+        promised: false,
     };
     assert_eq!(session.handle_messages(&run, &terms, now, &mut wire), Delivery::Sent);
     assert!(wire.lines.iter().all(|line| line.ends_with(" t=a p=x")), "{:?}", wire.lines);

@@ -190,6 +190,7 @@ impl End {
             identifiers: &identifiers,
             shared: shared.as_ref(),
             retained: false,
+            promised: false,
         };
         let (mut rest, mut index, mut worst) = (&bytes[..], 0, Delivery::Sent);
         while let Some(publish) = publishes.get(index) {

@@ -342,6 +342,7 @@ impl Script {
             identifiers: &message.identifiers,
             shared: message.shared.as_ref(),
             retained: message.retained,
+            promised: false,
         };
         let session = self.session.as_mut().expect("a session");
         match session.handle_delivery(&transit, &terms, self.now, &mut self.wire) {

@@ -106,6 +106,7 @@ impl Outlet for Wire {
             Change::Acknowledge { packet_id, place } => {
                 format!("store acknowledge {packet_id} of {}", place.0)
             }
+            Change::Occupy(packet_id) => format!("store occupy {packet_id}"),
             Change::Complete(packet_id) => format!("store complete {packet_id}"),
             Change::Forget(packet_id) => format!("store forget {packet_id}"),
         });

@@ -8,6 +8,8 @@ use std::{
     sync::Arc,
 };
 
+use rustix::{fs::FallocateFlags, io::Errno};
+
 use super::{Disk, File};
 
 /// Readable by nobody else: messages are nobody else's business.
@@ -88,6 +90,17 @@ impl Disk for Folder {
     }
 }
 
+fn write_zeros(file: &fs::File, bytes: u64) -> io::Result<()> {
+    let zeros = [0; 4096];
+    let mut at = File::size(file)?;
+    while at < bytes {
+        let count = zeros.len().min((bytes - at) as usize);
+        file.write_all_at(&zeros[..count], at)?;
+        at += count as u64;
+    }
+    Ok(())
+}
+
 fn is_forbidden(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
 }
@@ -112,6 +125,13 @@ impl File for fs::File {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.write_all_at(bytes, offset)
+    }
+
+    fn allocate(&self, bytes: u64) -> io::Result<()> {
+        match rustix::fs::fallocate(self, FallocateFlags::empty(), 0, bytes) {
+            Err(Errno::OPNOTSUPP) => write_zeros(self, bytes),
+            allocated => Ok(allocated?),
+        }
     }
 
     fn truncate(&self, bytes: u64) -> io::Result<()> {

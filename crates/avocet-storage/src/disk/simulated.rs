@@ -42,6 +42,8 @@ struct State {
     changes: u64,
     faults: Vec<(Range<u64>, Fault)>,
     chance: Chance,
+    /// So many bytes fit on it, if that is bounded.
+    bytes_max: Option<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -75,6 +77,11 @@ impl SimulatedDisk {
         let mut state = self.state.lock();
         let from = state.changes;
         state.faults.push((changes.start + from..changes.end.saturating_add(from), fault));
+    }
+
+    /// Bounds the bytes of all files together; a file takes whole sectors.
+    pub fn limit(&self, bytes_max: usize) {
+        self.state.lock().bytes_max = Some(bytes_max);
     }
 
     /// All is well from now on.
@@ -111,7 +118,9 @@ impl SimulatedDisk {
             });
         }
         let durable_names = found.clone();
-        let state = State { files, names: found, durable_names, chance, ..State::default() };
+        let bytes_max = state.bytes_max;
+        let state =
+            State { files, names: found, durable_names, chance, bytes_max, ..State::default() };
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -136,6 +145,17 @@ impl State {
         self.changes += 1;
         let due = self.faults.iter().find(|(changes, _)| changes.contains(&number));
         due.map(|(_, fault)| *fault)
+    }
+
+    /// How many of these bytes fit into a file.
+    fn fits(&self, number: usize, bytes: usize, offset: usize) -> usize {
+        let Some(bytes_max) = self.bytes_max else { return bytes };
+        let sectors = |bytes: usize| bytes.div_ceil(SECTOR_BYTES) * SECTOR_BYTES;
+        let others = self.names.values().filter(|it| **it != number);
+        let taken: usize = others.map(|it| sectors(self.files[*it].current.len())).sum();
+        let len = self.files[number].current.len();
+        let most = bytes_max.saturating_sub(taken) / SECTOR_BYTES * SECTOR_BYTES;
+        bytes.min(most.max(len).saturating_sub(offset))
     }
 
     fn change_names<R>(
@@ -279,15 +299,25 @@ impl File for Handle {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut state = self.state.lock();
         let fault = state.change();
+        let fits = state.fits(self.number, bytes.len(), offset as usize);
+        let fault = fault.or((fits < bytes.len()).then_some(Fault::Full));
         let done = match fault {
             None => bytes.len(),
             Some(Fault::Broken) => 0,
-            Some(Fault::Full) => state.chance.below(bytes.len()),
+            Some(Fault::Full) => state.chance.below(bytes.len()).min(fits),
         };
         let content = &mut state.files[self.number];
         Content::apply(&mut content.current, offset, &bytes[..done]);
         content.unsynced.push(Unsynced::Write(offset, bytes[..done].to_owned()));
         fault.map_or(Ok(()), |fault| Err(fault.into()))
+    }
+
+    fn allocate(&self, bytes: u64) -> io::Result<()> {
+        let size = self.size()?;
+        match bytes.checked_sub(size) {
+            Some(more) if more > 0 => self.write_at(&vec![0; more as usize], size),
+            _ => Ok(()),
+        }
     }
 
     fn truncate(&self, bytes: u64) -> io::Result<()> {

@@ -5,8 +5,12 @@ use std::{collections::BTreeMap, io, ops::Range, sync::Arc};
 use super::{Appended, Durability, Log, LogOptions, Loss, Position};
 use crate::disk::{Disk, Fault, SimulatedDisk};
 
-const OPTIONS: LogOptions =
-    LogOptions { segment_bytes: 4096, durability: Durability::Fsync, key: 0x1234_5678_9ABC_DEF0 };
+const OPTIONS: LogOptions = LogOptions {
+    segment_bytes: 4096,
+    segment_bytes_min: 4096,
+    durability: Durability::Fsync,
+    key: 0x1234_5678_9ABC_DEF0,
+};
 
 /// What a log is found to hold.
 #[derive(Debug)]

@@ -8,6 +8,7 @@
 mod cleaner;
 mod expiry;
 mod gathering;
+mod reserve;
 mod writer;
 
 use std::{
@@ -43,6 +44,10 @@ const SESSIONS_AT_ONCE: usize = 256;
 pub struct Options {
     /// A segment with so many bytes is full.
     pub segment_bytes: u32,
+    /// In a small log a segment is full earlier, but not with fewer bytes.
+    pub segment_bytes_min: u32,
+    /// So many bytes of the disk are kept back for what makes room.
+    pub reserve_bytes: u64,
     /// So many bytes may wait to be committed before batches are refused.
     pub waiting_bytes_max: usize,
     /// What an outcome waits for.
@@ -57,6 +62,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             segment_bytes: 64 << 20,
+            segment_bytes_min: 1 << 20,
+            reserve_bytes: 4 << 20,
             waiting_bytes_max: 256 << 20,
             durability: Durability::Fsync,
             cleaned_from_bytes: 256 << 20,
@@ -128,15 +135,19 @@ impl EmbeddedStore {
         let mut replay = Replay { state: State::new(Some(Arc::clone(&disk))) };
         let log_options = LogOptions {
             segment_bytes: options.segment_bytes,
+            segment_bytes_min: options.segment_bytes_min,
             durability: options.durability,
             key,
         };
         let mut unknown = 0;
-        let (log, mut losses) =
-            Log::open(disk, log_options, |position, number, body| match Command::read(body) {
+        let (log, mut losses) = Log::open(
+            Arc::clone(&disk),
+            log_options,
+            |position, number, body| match Command::read(body) {
                 Some(command) => replay.take(position, number, body, &command),
                 None => unknown += 1,
-            })?;
+            },
+        )?;
         if unknown > 0 {
             let name = "commands that this version does not understand".to_owned();
             losses.push(Loss { name, records: unknown });
@@ -154,7 +165,7 @@ impl EmbeddedStore {
             walk: Mutex::default(),
             waiting_bytes_max: options.waiting_bytes_max,
         });
-        let writer = Writer::new(Arc::clone(&shared), log, &options);
+        let writer = Writer::new(Arc::clone(&shared), log, disk, &options);
         Ok((Self { shared, reader, thread: None }, writer, losses))
     }
 

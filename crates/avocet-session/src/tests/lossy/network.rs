@@ -167,6 +167,7 @@ impl Network {
             identifiers: &[],
             shared: None,
             retained: false,
+            promised: false,
         };
         for messages in &messages {
             let delivery =

@@ -17,12 +17,14 @@ use crate::{
 /// Bytes of a segment that are looked at before others have their turn.
 const STEP_BYTES: u32 = 256 * 1024;
 /// Segments may be small, as each start of the process leaves one, until there are so many.
-const SEGMENTS_MAX: usize = 32;
+const SEGMENTS_MAX: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Cleaner {
     from_bytes: u64,
     segment_bytes: u32,
+    /// On a full disk it has to be worth so much.
+    worth_bytes: u64,
     retry_after: Duration,
     /// How far the oldest segment has been looked at.
     at: Option<Position>,
@@ -35,6 +37,7 @@ impl Cleaner {
         Self {
             from_bytes: options.cleaned_from_bytes,
             segment_bytes: options.segment_bytes,
+            worth_bytes: u64::from(options.segment_bytes_min / 4),
             retry_after: options.retry_after,
             at: None,
             retry_at: None,
@@ -46,22 +49,31 @@ impl Cleaner {
         self.retry_at.map_or(self.at.is_some(), |at| at <= now)
     }
 
+    /// What has failed is tried again at once.
+    pub(super) fn hurry(&mut self) {
+        self.retry_at = Some(Instant::now());
+    }
+
     pub(super) fn retry_at(&self) -> Option<Instant> {
         self.retry_at
     }
 
-    /// Does a little of what there is to do.
-    pub(super) fn step(&mut self, log: &mut Log, shared: &Shared) -> io::Result<()> {
+    /// Does a little of what there is to do; more is worth it if the disk is full.
+    pub(super) fn step(&mut self, log: &mut Log, shared: &Shared, is_full: bool) -> io::Result<()> {
         if self.retry_at.is_some_and(|at| Instant::now() < at) {
             let failure = shared.cleaning_failure.lock().clone();
             return failure.map_or(Ok(()), |failure| Err(io::Error::other(failure)));
         }
         self.retry_at = None;
-        let at = self.at.or_else(|| self.begin(log, &shared.state.lock()));
-        let Some(at) = at else { return Ok(()) };
         // Whatever fails is begun anew.
-        self.at = None;
-        let stepped = Self::clean(at, log, shared);
+        let stepped = match self.at.take() {
+            Some(at) => Ok(Some(at)),
+            None => self.begin(log, &shared.state.lock(), is_full),
+        };
+        let stepped = match stepped {
+            Ok(Some(at)) => Self::clean(at, log, shared),
+            other => other,
+        };
         if stepped.is_err() {
             self.retry_at = Some(Instant::now() + self.retry_after);
         }
@@ -70,20 +82,32 @@ impl Cleaner {
     }
 
     /// Where to begin, if it is worth it.
-    fn begin(&self, log: &Log, state: &State) -> Option<Position> {
-        let mut segments = log.segments();
-        let (oldest, _) = segments.next()?;
-        // The last is written to.
-        segments.next()?;
+    fn begin(&self, log: &mut Log, state: &State, is_full: bool) -> io::Result<Option<Position>> {
         let (count, total, needed) =
             log.segments().fold((0, 0, 0), |(count, total, needed), (segment, len)| {
                 (count + 1, total + u64::from(len), needed + state.bytes_needed(segment))
             });
-        let is_worth_it = total >= self.from_bytes && needed < total / 2;
+        let is_worth_it = (total >= self.from_bytes && needed < total / 2)
+            || (is_full && total.saturating_sub(needed) >= self.worth_bytes);
+        if is_full && is_worth_it && self.gains_in_last_alone(log, state) {
+            log.roll()?;
+        }
+        let mut segments = log.segments();
+        let (Some((oldest, _)), Some(_)) = (segments.next(), segments.next()) else {
+            return Ok(None);
+        };
         let are_many =
             count > SEGMENTS_MAX && total / 4 < count as u64 * u64::from(self.segment_bytes) / 16;
         let is_free = state.holdings(oldest) == 0;
-        (is_free || is_worth_it || are_many).then_some(Position { segment: oldest, offset: 0 })
+        let at = Position { segment: oldest, offset: 0 };
+        Ok(Some(at).filter(|_| is_free || is_worth_it || are_many))
+    }
+
+    /// The last segment is written to: what is of no use there needs another behind it.
+    fn gains_in_last_alone(&self, log: &Log, state: &State) -> bool {
+        let gain = |(segment, len)| u64::from(len).saturating_sub(state.bytes_needed(segment));
+        let before_last = log.segments().count().saturating_sub(1);
+        log.segments().take(before_last).map(gain).sum::<u64>() < self.worth_bytes
     }
 
     /// Looks at some records; answers where to go on.

@@ -7,9 +7,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Options, Shared, cleaner::Cleaner, gathering::Gathering, lies};
+use super::{
+    Options, Shared,
+    cleaner::Cleaner,
+    gathering::Gathering,
+    lies,
+    reserve::{For, Reserve},
+};
 use crate::{
     command::{Command, Place},
+    disk::Disk,
     log::{Appended, Log, Placed},
     store::{Batch, Done, Refusal},
 };
@@ -22,6 +29,8 @@ const PAGES_AT_ONCE: usize = 1024;
 pub(in crate::store) struct Writer {
     shared: Arc<Shared>,
     log: Log,
+    disk: Arc<dyn Disk>,
+    reserve: Reserve,
     cleaner: Cleaner,
     /// What is to be stored, in order.
     waiting: VecDeque<(Batch, Done)>,
@@ -31,21 +40,32 @@ pub(in crate::store) struct Writer {
     retry_after: Duration,
     /// When the disk is tried again, if it has failed.
     retry_at: Option<Instant>,
+    /// When the reserve is taken back, if it was given.
+    take_at: Option<Instant>,
     /// Whether pages of queues are to be looked at.
     has_leaving: bool,
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, log: Log, options: &Options) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        log: Log,
+        disk: Arc<dyn Disk>,
+        options: &Options,
+    ) -> Self {
+        let reserve = Reserve::new(&*disk, options.reserve_bytes);
         Self {
             shared,
             log,
+            disk,
+            reserve,
             cleaner: Cleaner::new(options),
             gathering: Gathering::default(),
             retry_after: options.retry_after,
             waiting: VecDeque::new(),
             entered: Vec::new(),
             retry_at: None,
+            take_at: None,
             has_leaving: false,
         }
     }
@@ -63,9 +83,20 @@ impl Writer {
         self.store();
         self.has_leaving = self.shared.state.lock().let_leave(PAGES_AT_ONCE);
         if !self.has_leaving {
-            let outcome = self.cleaner.step(&mut self.log, &self.shared);
+            let outcome = self.clean();
             *self.shared.cleaning_failure.lock() =
                 outcome.err().map(|error| format!("space cannot be given back: {error}"));
+        }
+    }
+
+    fn clean(&mut self) -> io::Result<()> {
+        let outcome = self.cleaner.step(&mut self.log, &self.shared, self.reserve.is_given());
+        match &outcome {
+            Err(error) if self.reserve.give(&*self.disk, For::Cleaner, error) => {
+                self.cleaner.hurry();
+                Ok(())
+            }
+            _ => outcome,
         }
     }
 
@@ -95,11 +126,13 @@ impl Writer {
                 return false;
             }
             let now = Instant::now();
-            let is_due = self.retry_at.is_some_and(|at| at <= now);
+            let take_at = self.reserve.is_given().then(|| self.take_at.unwrap_or(now));
+            let mut until =
+                [self.retry_at, self.cleaner.retry_at(), take_at].into_iter().flatten().min();
+            let is_due = [self.retry_at, take_at].into_iter().flatten().any(|at| at <= now);
             if is_due || self.has_leaving || self.cleaner.is_due(now) {
                 return true;
             }
-            let mut until = [self.retry_at, self.cleaner.retry_at()].into_iter().flatten().min();
             inbound.wanted = 0;
             if !inbound.batches.is_empty() {
                 let Some((wanted, gathered)) = self.gathering.wants(inbound.commands, now) else {
@@ -120,6 +153,13 @@ impl Writer {
         if self.retry_at.is_some_and(|at| Instant::now() < at) {
             return self.refuse();
         }
+        if !self.waiting.is_empty() {
+            self.reserve.prepare(&*self.disk, self.log.segment_bytes().into());
+        }
+        if self.reserve.is_given() {
+            self.take_reserve();
+            self.refuse_if_full();
+        }
         // A disk that has failed is asked even if nobody has anything.
         while !self.waiting.is_empty() || self.retry_at.is_some() {
             self.enter();
@@ -133,6 +173,26 @@ impl Writer {
                 Ok(placed) => self.succeed(placed, begun.elapsed()),
                 Err(error) => return self.fail(&error),
             }
+        }
+    }
+
+    /// Takes back what was given of the disk, if that is to be tried: then it is not full any more.
+    fn take_reserve(&mut self) {
+        let now = Instant::now();
+        if self.take_at.is_some_and(|at| now < at) {
+            return;
+        }
+        self.take_at = None;
+        *self.shared.failure.lock() = self.reserve.take(&*self.disk).err().map(|error| {
+            self.take_at = Some(now + self.retry_after);
+            error.to_string()
+        });
+    }
+
+    /// What the reserve has left is for what may not be refused.
+    fn refuse_if_full(&mut self) {
+        if self.reserve.is_given() {
+            self.refuse();
         }
     }
 
@@ -161,7 +221,9 @@ impl Writer {
 
     fn succeed(&mut self, placed: Placed, took: Duration) {
         self.retry_at = None;
-        *self.shared.failure.lock() = None;
+        if !self.reserve.is_given() {
+            *self.shared.failure.lock() = None;
+        }
         let places = self.apply(placed);
         let entered = std::mem::take(&mut self.entered);
         let told: usize = entered.iter().map(|(batch, ..)| batch.bytes.len()).sum();
@@ -198,7 +260,10 @@ impl Writer {
     fn fail(&mut self, error: &io::Error) {
         self.log.discard();
         *self.shared.failure.lock() = Some(error.to_string());
-        self.retry_at = Some(Instant::now() + self.retry_after);
+        let now = Instant::now();
+        let has_room = self.reserve.give(&*self.disk, For::Commits, error);
+        self.take_at = Some(now + self.retry_after);
+        self.retry_at = Some(if has_room { now } else { now + self.retry_after });
         for (batch, done, _) in std::mem::take(&mut self.entered).into_iter().rev() {
             self.waiting.push_front((batch, done));
         }

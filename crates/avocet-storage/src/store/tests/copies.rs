@@ -331,6 +331,10 @@ impl File for FileBeside {
         Err(ErrorKind::ReadOnlyFilesystem.into())
     }
 
+    fn allocate(&self, _: u64) -> io::Result<()> {
+        Err(ErrorKind::ReadOnlyFilesystem.into())
+    }
+
     fn truncate(&self, _: u64) -> io::Result<()> {
         Err(ErrorKind::ReadOnlyFilesystem.into())
     }
