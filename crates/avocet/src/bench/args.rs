@@ -152,7 +152,7 @@ const STORE_EXAMPLES: &str = "\
 Examples:
   avocet bench store --pid $(pidof avocet)         16 publishers, one session whose client is away
   avocet bench store --publishers 256 --folder /var/lib/avocet/store
-  avocet bench store --window 100 --warm-up 0 --messages 1000000 --drain
+  avocet bench store --window 100 --messages 1000000 --drain
 
 Nobody takes the messages while they are sent: what counts is how many the broker acknowledges, and
 the latency is that of PUBACK, or at QoS 2 of PUBCOMP. With --drain the clients then come back and
@@ -173,7 +173,7 @@ pub(crate) struct StoreArgs {
     /// QoS of publications and subscriptions: 1 or 2.
     #[arg(long, default_value = "1", value_parser = kept_qos)]
     qos: QoS,
-    /// Seconds to run before measuring.
+    /// Seconds to run before measuring; with --messages all are measured.
     #[arg(long, default_value = "0.5", value_parser = seconds)]
     warm_up: Duration,
     /// Where the broker stores messages: by how much it grows is measured, too.
@@ -343,7 +343,11 @@ impl StoreArgs {
         if load.role != Role::Alone {
             return Err("one process is all that this can have".to_owned().into());
         }
-        Ok(Load { window: self.window, qos: self.qos, warm_up: self.warm_up, ..load })
+        let warm_up = match load.until {
+            Until::Elapsed(_) => self.warm_up,
+            Until::Delivered(_) => Duration::ZERO,
+        };
+        Ok(Load { window: self.window, qos: self.qos, warm_up, ..load })
     }
 }
 
