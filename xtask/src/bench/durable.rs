@@ -110,7 +110,8 @@ impl Alone {
         format!(
             "| Avocet | | aim |\n|---|---|---|\n\
              | 256 publishers: part of what the disk takes | {share} | 0.7 |\n\
-             | 16 publishers: p99 of PUBACK, as a multiple of the median of one sync | {syncs} | 3 |\n\
+             | 16 publishers: p99 of PUBACK, as a multiple of the median of one sync \
+             | {syncs} | 3 |\n\
              | start with {STOCK}, until CONNACK, s | {start} | 10 |\n\
              | 1,000,000 waiting messages, taken by one client ({rate},000 a second), us each \
              | {us} | 4 |\n\
