@@ -104,13 +104,14 @@ impl Alone {
     /// What we aim for, and where we are.
     fn table(&self, beside: &Beside) -> String {
         let [one, ten, thousand] = self.log_bytes.map(shown);
-        let [share, syncs] = [beside.share(), beside.syncs()].map(shown);
+        let figures = [beside.share(), beside.syncs(), beside.sync_us()];
+        let [share, syncs, sync] = figures.map(shown);
         let (start, us) = (shown(self.start.as_secs_f64()), shown(self.taken_us));
         let rate = (self.taken_rate / 1000.0).round();
         format!(
             "| Avocet | | aim |\n|---|---|---|\n\
              | 256 publishers: part of what the disk takes | {share} | 0.7 |\n\
-             | 16 publishers: p99 of PUBACK, as a multiple of the median of one sync \
+             | 16 publishers: p99 of PUBACK, as a multiple of the median of one sync ({sync} us) \
              | {syncs} | 3 |\n\
              | start with {STOCK}, until CONNACK, s | {start} | 10 |\n\
              | 1,000,000 waiting messages, taken by one client ({rate},000 a second), us each \
@@ -194,17 +195,22 @@ impl Beside {
 
     /// How much of what the disk takes Avocet takes of the most publishers.
     fn share(&self) -> f64 {
-        self.of_ours(2, 0) / of(&self.disk[2], 0)
+        self.of_ours(2).map_or(0.0, |ours| ratio((ours, 0), (&self.disk[2], 0)))
     }
 
     /// How many syncs of one record the slowest PUBACK in a hundred takes.
     fn syncs(&self) -> f64 {
-        self.of_ours(1, 2) / of(&self.disk[0], 1)
+        self.of_ours(1).map_or(0.0, |ours| ratio((ours, 2), (&self.disk[0], 1)))
     }
 
-    fn of_ours(&self, publishers: usize, figure: usize) -> f64 {
+    /// The median of one sync of one record, in microseconds.
+    fn sync_us(&self) -> f64 {
+        of(&self.disk[0], 1)
+    }
+
+    fn of_ours(&self, publishers: usize) -> Option<&[[f64; 3]]> {
         let ours = self.names.iter().zip(&self.brokers).find(|(name, _)| is_ours(name));
-        ours.map_or(0.0, |(_, found)| of(&found[publishers], figure))
+        ours.map(|(_, found)| &*found[publishers])
     }
 }
 
@@ -220,6 +226,13 @@ fn store(tool: &Path, broker: &Running, load: &[&str]) -> Result<Value> {
 fn figures(said: &Value, paths: [&str; 3]) -> Result<[f64; 3]> {
     let [one, two, three] = paths.map(|path| number(said, path));
     Ok([one?, two?, three?])
+}
+
+/// The median of the rounds' ratios of one figure to another: what is measured in one round has the
+/// same other work beside it.
+fn ratio(ours: (&[[f64; 3]], usize), disk: (&[[f64; 3]], usize)) -> f64 {
+    let rounds = ours.0.iter().zip(disk.0);
+    median(rounds.map(|(a, b)| a[ours.1] / b[disk.1]).collect())
 }
 
 /// The median of one figure.
