@@ -1,10 +1,12 @@
 //! `cargo xtask bench`: Avocet beside its peers. A fixed table of rows; in each round of a row each
 //! broker has its turn; what stands in `docs/benchmarks.md` are medians of the rounds.
 //!
+//! - [`durable`]: what outlives the process, a table of its own;
 //! - [`peer`]: the brokers, and how one is started;
 //! - [`row`]: what is measured;
 //! - [`report`]: the figures, as they stand in the document.
 
+mod durable;
 mod peer;
 mod report;
 mod row;
@@ -15,7 +17,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use self::{
-    peer::Running,
+    peer::{Peer, Running},
     report::Report,
     row::{Figures, Loss, ROWS, Row},
 };
@@ -29,6 +31,9 @@ pub(crate) struct Options {
     /// Seconds of each measurement of a load.
     #[arg(long, default_value_t = 2)]
     seconds: u32,
+    /// What outlives the process, in place of the usual table. At most three rounds of a second.
+    #[arg(long, conflicts_with = "row")]
+    durable: bool,
     /// Only these rows, by name; may be repeated. The document is then left as it is.
     #[arg(long)]
     row: Vec<String>,
@@ -42,7 +47,25 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let rows: Vec<&Row> = ROWS.iter().filter(|row| is_chosen(&options.row, row.name)).collect();
     ensure!(!rows.is_empty(), "there is no such row; there are: {}", row::names());
     let tool = build()?;
-    let peers = peer::all(&tool)?;
+    if options.durable {
+        return durable::run(options, &tool);
+    }
+    let (mut running, absent) = start(options, peer::all(&tool)?)?;
+    let mut report = Report::new(&running, &rows);
+    let begun = Instant::now();
+    for row in &rows {
+        measure(options, &tool, row, &mut running, &mut report)?;
+        println!("{}", report.line(row.name));
+    }
+    println!("{:.0} s", begun.elapsed().as_secs_f64());
+    if options.row.is_empty() && options.peer.is_empty() {
+        report.write(options.rounds, options.seconds, &absent)?;
+    }
+    Ok(())
+}
+
+/// Those of them that are chosen and can be started; why others cannot.
+fn start(options: &Options, peers: Vec<Peer>) -> Result<(Vec<Running>, Vec<String>)> {
     let mut running = Vec::new();
     let mut absent = Vec::new();
     for peer in peers.into_iter().filter(|peer| is_chosen(&options.peer, &peer.name)) {
@@ -59,17 +82,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         }
     }
     repository::print_notes(&absent);
-    let mut report = Report::new(&running, &rows);
-    let begun = Instant::now();
-    for row in &rows {
-        measure(options, &tool, row, &mut running, &mut report)?;
-        println!("{}", report.line(row.name));
-    }
-    println!("{:.0} s", begun.elapsed().as_secs_f64());
-    if options.row.is_empty() && options.peer.is_empty() {
-        report.write(options.rounds, options.seconds, &absent)?;
-    }
-    Ok(())
+    Ok((running, absent))
 }
 
 fn is_chosen(chosen: &[String], name: &str) -> bool {

@@ -6,6 +6,8 @@
 //! - [`schedule`], [`pace`]: when messages are due, if they have a rate;
 //! - [`order`]: what a broker keeps its word about while connections are cut;
 //! - [`link`], [`wire`]: sockets and frames of the hot loops;
+//! - [`store`], [`fetch`]: messages for sessions whose clients are away, and how these take them;
+//! - [`disk`]: the floor of what is stored; [`stock`]: a folder as a broker leaves it;
 //! - [`connect`], [`idle`], [`retained`], [`subscribe`]: scenarios of a [`crowd`], many clients on
 //!   one thread; [`course`]: stretches that the last two go through;
 //! - [`hold`]: clients without sockets, and a broker in the same process;
@@ -29,8 +31,10 @@ mod course;
 mod cpu;
 mod crowd;
 mod dial;
+mod disk;
 mod engine;
 mod feeder;
+mod fetch;
 mod gathering;
 mod gauge;
 mod group;
@@ -58,6 +62,8 @@ mod shape;
 mod shared;
 mod source;
 mod spread;
+mod stock;
+mod store;
 mod subscribe;
 mod subscriber;
 mod tempo;
@@ -70,8 +76,9 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use self::{
-    args::{FaninArgs, FanoutArgs, LatencyArgs, OrderArgs, PairArgs, ShareArgs},
+    args::{FaninArgs, FanoutArgs, LatencyArgs, OrderArgs, PairArgs, ShareArgs, StoreArgs},
     connect::ConnectArgs,
+    disk::DiskArgs,
     hold::HoldArgs,
     idle::IdleArgs,
     index::IndexArgs,
@@ -81,6 +88,7 @@ use self::{
     relay::RelayArgs,
     retained::RetainedArgs,
     shared::Shared,
+    stock::StockArgs,
     subscribe::SubscribeArgs,
     yardstick::YardstickArgs,
 };
@@ -101,6 +109,8 @@ pub(crate) enum BenchCommand {
     Latency(LatencyArgs),
     /// Loss, duplicates and order while connections are cut and come back.
     Order(OrderArgs),
+    /// Messages for sessions whose clients are away.
+    Store(StoreArgs),
     /// Clients that connect, one after another or many at once.
     Connect(ConnectArgs),
     /// Many clients that do nothing, and the memory they take.
@@ -119,6 +129,10 @@ pub(crate) enum BenchCommand {
     /// Knows just enough MQTT for pair, fanin and fanout with QoS 0. When it serves, one line on
     /// standard output says so: `ready tcp.default=127.0.0.1:PORT`.
     Relay(RelayArgs),
+    /// The floor of what is stored: append bytes to a file, and have each group of records synced.
+    Disk(DiskArgs),
+    /// Fill a broker's data folder with what it would have stored, to see how it starts.
+    Stock(StockArgs),
     /// Compare this broker with the relay: what a message costs, as a multiple of the floor.
     Yardstick(YardstickArgs),
 }
@@ -132,6 +146,7 @@ pub(crate) fn run(command: BenchCommand) -> ExitCode {
         BenchCommand::Share(args) => measure(args.load()),
         BenchCommand::Latency(args) => measure(args.load()),
         BenchCommand::Order(args) => order::run(&args),
+        BenchCommand::Store(args) => store::run(&args),
         BenchCommand::Connect(args) => connect::run(&args),
         BenchCommand::Idle(args) => idle::run(&args),
         BenchCommand::Hold(args) => hold::run(&args).map_err(Failure::Other),
@@ -141,6 +156,8 @@ pub(crate) fn run(command: BenchCommand) -> ExitCode {
         BenchCommand::Relay(args) => {
             relay::run(&args).map(|()| ExitCode::SUCCESS).map_err(Failure::Other)
         }
+        BenchCommand::Disk(args) => disk::run(&args).map_err(Failure::Other),
+        BenchCommand::Stock(args) => stock::run(&args).map_err(Failure::Other),
         BenchCommand::Yardstick(args) => yardstick::run(&args)
             .map(|is_good| if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
             .map_err(Failure::Other),

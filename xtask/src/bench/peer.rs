@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     env, fs,
+    io::{Read, Write},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -55,17 +56,30 @@ fn usual_name() -> String {
 #[derive(Deserialize)]
 struct Peers {
     peer: Vec<Peer>,
+    durable: Vec<Peer>,
 }
 
 /// Avocet first, then those of the file.
 pub(super) fn all(avocet: &Path) -> Result<Vec<Peer>> {
-    let text = repository::read(FILE)?;
-    let peers: Peers = toml::from_str(&text).with_context(|| format!("reading {FILE}"))?;
     let ours = [("Avocet", None), ("Avocet, 1 shard", Some("node.shards=1"))];
-    let mut all: Vec<Peer> =
-        ours.into_iter().map(|(name, setting)| Peer::avocet(avocet, name, setting)).collect();
-    all.extend(peers.peer);
-    Ok(all)
+    let ours = ours.into_iter().map(|(name, setting)| Peer::avocet(avocet, name, setting));
+    Ok(ours.chain(read()?.peer).collect())
+}
+
+/// The same for what outlives the process: by how much care is taken of it.
+pub(super) fn durable(avocet: &Path) -> Result<Vec<Peer>> {
+    let ours = [
+        ("Avocet", None),
+        ("Avocet, `os`", Some("session.durability=os")),
+        ("Avocet, `memory`", Some("session.durability=memory")),
+    ];
+    let ours = ours.into_iter().map(|(name, setting)| Peer::avocet(avocet, name, setting));
+    Ok(ours.chain(read()?.durable).collect())
+}
+
+fn read() -> Result<Peers> {
+    let text = repository::read(FILE)?;
+    toml::from_str(&text).with_context(|| format!("reading {FILE}"))
 }
 
 impl Peer {
@@ -89,7 +103,7 @@ impl Peer {
             files: BTreeMap::new(),
             environment: BTreeMap::new(),
             lacks: BTreeMap::new(),
-            seconds_to_start: usual_seconds(),
+            seconds_to_start: 60,
         }
     }
 
@@ -129,15 +143,35 @@ impl Running {
     pub(super) fn start(peer: Peer, version: String) -> Result<Self> {
         let name: String = peer.name.chars().filter(char::is_ascii_alphanumeric).collect();
         let folder = env::temp_dir().join(format!("avocet-bench-{}-{name}", std::process::id()));
-        let (child, port) = launch(&peer, &folder)?;
+        let (child, port, _) = launch(&peer, &folder, |_| Ok(()))?;
         Ok(Self { peer, version, child, port, folder })
     }
 
     /// Ends it and starts it as if for the first time.
     pub(super) fn restart(&mut self) -> Result<()> {
+        self.restart_with(|_| Ok(())).map(drop)
+    }
+
+    /// The same with what `fill` puts into its folder before it is started: how long it takes until
+    /// it lets somebody in.
+    pub(super) fn restart_with(
+        &mut self,
+        fill: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<Duration> {
         end(&mut self.child);
-        (self.child, self.port) = launch(&self.peer, &self.folder)?;
-        Ok(())
+        let took;
+        (self.child, self.port, took) = launch(&self.peer, &self.folder, fill)?;
+        Ok(took)
+    }
+
+    /// Where everything lies that it writes.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Whether it has the session of a client.
+    pub(super) fn has_session(&self, client_id: &str) -> bool {
+        connack(self.port, client_id, false).is_some_and(|connack| connack[2] == 1)
     }
 
     pub(super) fn name(&self) -> &str {
@@ -167,11 +201,16 @@ impl Drop for Running {
     }
 }
 
-fn launch(peer: &Peer, folder: &Path) -> Result<(Child, u16)> {
+fn launch(
+    peer: &Peer,
+    folder: &Path,
+    prepare: impl FnOnce(&Path) -> Result<()>,
+) -> Result<(Child, u16, Duration)> {
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("emptying {}", folder.display()))?;
     }
     fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+    prepare(folder)?;
     let ports = free_ports()?;
     let config = folder.join(&peer.config_name);
     let fill = |text: &str| {
@@ -192,6 +231,7 @@ fn launch(peer: &Peer, folder: &Path) -> Result<(Child, u16)> {
     let (program, arguments) = words.split_first().context("a peer needs a command")?;
     let log_path = folder.join("broker.log");
     let log = fs::File::create(&log_path).context("creating a broker's log")?;
+    let begun = Instant::now();
     let mut child = Command::new(program)
         .args(arguments)
         .current_dir(folder)
@@ -201,7 +241,7 @@ fn launch(peer: &Peer, folder: &Path) -> Result<(Child, u16)> {
         .stderr(log)
         .spawn()
         .with_context(|| format!("starting {}", peer.name))?;
-    let deadline = Instant::now() + Duration::from_secs(peer.seconds_to_start);
+    let deadline = begun + Duration::from_secs(peer.seconds_to_start);
     while !answers(ports[0]) {
         let has_ended = !matches!(child.try_wait(), Ok(None));
         if has_ended || Instant::now() > deadline {
@@ -211,21 +251,28 @@ fn launch(peer: &Peer, folder: &Path) -> Result<(Child, u16)> {
         }
         thread::sleep(Duration::from_millis(50));
     }
-    Ok((child, ports[0]))
+    Ok((child, ports[0], begun.elapsed()))
 }
 
 /// Whether a CONNECT is let in.
 fn answers(port: u16) -> bool {
-    use std::io::{Read, Write};
-    const CONNECT: &[u8] = b"\x10\x10\x00\x04MQTT\x04\x02\x00\x3c\x00\x04look";
-    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
-    let patience = Some(Duration::from_secs(2));
+    connack(port, "look", true).is_some()
+}
+
+/// What a CONNECT of 3.1.1 is answered with, if that is a success.
+fn connack(port: u16, client_id: &str, is_clean: bool) -> Option<[u8; 4]> {
+    let id_bytes = u8::try_from(client_id.len()).ok().filter(|bytes| *bytes < 100)?;
+    let flags = u8::from(is_clean) << 1;
+    let mut connect = vec![0x10, 12 + id_bytes, 0, 4];
+    connect.extend(b"MQTT");
+    connect.extend([4, flags, 0, 60, 0, id_bytes]);
+    connect.extend(client_id.as_bytes());
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+    stream.write_all(&connect).ok()?;
     let mut answer = [0; 4];
-    stream.set_read_timeout(patience).is_ok()
-        && stream.write_all(CONNECT).is_ok()
-        && stream.read_exact(&mut answer).is_ok()
-        && answer[..2] == [0x20, 2]
-        && answer[3] == 0
+    stream.read_exact(&mut answer).ok()?;
+    (answer[..2] == [0x20, 2] && answer[3] == 0).then_some(answer)
 }
 
 /// Ports that nobody listens at. They are told apart from each other because all are held at once.

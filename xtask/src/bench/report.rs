@@ -59,7 +59,7 @@ impl Report {
     pub(super) fn write(&self, rounds: usize, seconds: u32, absent: &[String]) -> Result<()> {
         let names: Vec<String> =
             self.brokers.iter().map(|(name, version)| format!("{name} {version}")).collect();
-        let mut text = format!("{BEGIN}\n\n| | {} |\n|---|", names.join(" | "));
+        let mut text = format!("| | {} |\n|---|", names.join(" | "));
         text.push_str(&"---|".repeat(names.len()));
         text.push('\n');
         for row in &self.order {
@@ -77,24 +77,30 @@ impl Report {
         for note in absent {
             text.push_str(&format!("{note}.\n"));
         }
-        text.push_str(&format!("\n{END}"));
-        let document = repository::read(DOCUMENT)?;
-        let (before, rest) = document.split_once(BEGIN).context("the document has no mark")?;
-        let (_, after) = rest.split_once(END).context("the document has no second mark")?;
-        fs::write(repository::root().join(DOCUMENT), format!("{before}{text}{after}"))
-            .with_context(|| format!("writing {DOCUMENT}"))?;
-        println!("wrote {DOCUMENT}");
-        Ok(())
+        put(BEGIN, &text)
     }
 }
 
-fn median(mut figures: Vec<f64>) -> f64 {
+/// Puts a text into the document, between the mark `begin` and the one that ends it.
+pub(super) fn put(begin: &str, text: &str) -> Result<()> {
+    let document = repository::read(DOCUMENT)?;
+    let (before, rest) = document.split_once(begin).context("the document has no mark")?;
+    let (_, after) = rest.split_once(END).context("the document has no second mark")?;
+    let document = format!("{before}{begin}\n\n{}\n\n{END}{after}", text.trim());
+    fs::write(repository::root().join(DOCUMENT), document)
+        .with_context(|| format!("writing {DOCUMENT}"))?;
+    println!("wrote {DOCUMENT}");
+    Ok(())
+}
+
+/// Of several rounds; nothing of none.
+pub(super) fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied().unwrap_or_default()
 }
 
 /// Three digits that count.
-fn shown(figure: f64) -> String {
+pub(super) fn shown(figure: f64) -> String {
     match figure {
         _ if figure >= 100.0 => format!("{figure:.0}"),
         _ if figure >= 10.0 => format!("{figure:.1}"),

@@ -25,7 +25,9 @@ pub(super) struct Row {
     pub(super) needs_fresh_broker: bool,
 }
 
-const CPU: &str = "broker_cpu_us_per_message";
+pub(super) const CPU: &str = "broker_cpu_us_per_message";
+/// Processors that everything but broker and tool kept busy.
+pub(super) const OTHERS: &str = "others_busy_processors";
 
 const fn load(name: &'static str, title: &'static str, arguments: &'static [&'static str]) -> Row {
     let unit = "us";
@@ -112,30 +114,53 @@ impl Row {
     ///
     /// [`Loss`]; else the tool fails or does not say the figure.
     pub(super) fn measure(&self, tool: &Path, broker: &Running, seconds: u32) -> Result<Figures> {
-        let (port, id) = (broker.port.to_string(), broker.process_id().to_string());
         let seconds = seconds.to_string();
-        let mut arguments = vec!["bench"];
-        arguments.extend(self.arguments);
-        arguments.extend(["--host", "127.0.0.1", "--port", &port, "--pid", &id, "--json"]);
+        let mut arguments = self.arguments.to_vec();
         if self.is_timed {
             arguments.extend(["--seconds", &seconds]);
         }
-        let tool = tool.to_str().context("the path of the tool is not UTF-8")?;
-        let output = repository::command(tool, &arguments).output().context("starting the tool")?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        let line = text.lines().last().unwrap_or_default();
-        let Ok(said) = serde_json::from_str::<Value>(line) else {
-            bail!("{}{line}", String::from_utf8_lossy(&output.stderr));
-        };
-        let number = |path: &str| said.pointer(&format!("/{path}")).and_then(Value::as_f64);
-        if !output.status.success() {
-            // Retained messages are lost by everybody who subscribes to all of them, if at all.
-            let lost = number("lost").or(number("all/lost")).unwrap_or_default();
-            return Err(if lost > 0.0 { Loss(lost).into() } else { anyhow!("failed: {line}") });
-        }
-        let Some(figure) = number(self.figure) else {
-            bail!("the tool says no {}: {line}", self.figure);
-        };
-        Ok(Figures { figure, others: number("others_busy_processors") })
+        let said = said_of(tool, broker, &arguments)?;
+        let others = number(&said, OTHERS).ok();
+        Ok(Figures { figure: number(&said, self.figure)?, others })
     }
+}
+
+/// What `avocet bench` says of a broker.
+///
+/// # Errors
+///
+/// [`Loss`]; else the tool fails.
+pub(super) fn said_of(tool: &Path, broker: &Running, arguments: &[&str]) -> Result<Value> {
+    let (port, id) = (broker.port.to_string(), broker.process_id().to_string());
+    let where_it_is = ["--host", "127.0.0.1", "--port", &port, "--pid", &id];
+    said(tool, &[arguments, &where_it_is].concat())
+}
+
+/// What `avocet bench` says.
+///
+/// # Errors
+///
+/// [`Loss`]; else the tool fails.
+pub(super) fn said(tool: &Path, arguments: &[&str]) -> Result<Value> {
+    let tool = tool.to_str().context("the path of the tool is not UTF-8")?;
+    let arguments = [&["bench"], arguments, &["--json"]].concat();
+    let output = repository::command(tool, &arguments).output().context("starting the tool")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().last().unwrap_or_default();
+    let Ok(said) = serde_json::from_str::<Value>(line) else {
+        bail!("{}{line}", String::from_utf8_lossy(&output.stderr));
+    };
+    if output.status.success() {
+        return Ok(said);
+    }
+    // Messages are lost by everybody who is to have all of them, if at all.
+    let lost = ["lost", "all/lost", "drain/lost"].map(|path| number(&said, path).ok());
+    let lost = lost.into_iter().flatten().find(|lost| *lost > 0.0);
+    Err(lost.map_or_else(|| anyhow!("failed: {line}"), |lost| Loss(lost).into()))
+}
+
+/// A figure in it.
+pub(super) fn number(said: &Value, path: &str) -> Result<f64> {
+    let number = said.pointer(&format!("/{path}")).and_then(Value::as_f64);
+    number.with_context(|| format!("the tool says no {path}: {said}"))
 }

@@ -53,6 +53,20 @@ fn every_scenario_is_shared_among_processes() {
 }
 
 #[test]
+fn what_waits_for_sessions_is_taken_by_them() {
+    let broker = Broker::start(&[]);
+    let scenarios = [
+        "store --publishers 4 --sessions 3 --messages 100 --drain",
+        "store --publishers 4 --messages 100 --drain --qos 2 --mqtt 5.0 --receive-maximum 7",
+    ];
+    for scenario in scenarios {
+        let told = bench(broker.address().port(), scenario, &[]);
+        assert_eq!(figure(&told, "drain", "lost"), 0.0, "{told}");
+        assert!(told.contains("\"delivered\":100,"), "{told}");
+    }
+}
+
+#[test]
 fn processes_keep_a_rate_together() {
     let broker = Broker::start(&[]);
     // Of 100 the last begins 99 milliseconds after the first.

@@ -1,6 +1,6 @@
 //! The options of the load generator.
 
-use std::time::Duration;
+use std::{num::NonZeroU16, path::PathBuf, time::Duration};
 
 use avocet_mqtt::{ProtocolVersion, QoS};
 use clap::Args;
@@ -148,6 +148,47 @@ pub(super) fn window() -> clap::builder::RangedI64ValueParser<u16> {
     clap::value_parser!(u16).range(1..=i64::from(WINDOW_MAX))
 }
 
+const STORE_EXAMPLES: &str = "\
+Examples:
+  avocet bench store --pid $(pidof avocet)         16 publishers, one session whose client is away
+  avocet bench store --publishers 256 --folder /var/lib/avocet/store
+  avocet bench store --window 100 --messages 1000000 --drain
+
+Nobody takes the messages while they are sent: what counts is how many the broker acknowledges, and
+the latency is that of PUBACK, or at QoS 2 of PUBCOMP. With --drain the clients then come back and
+take everything. Exit code 1 if a message was not acknowledged, or did not come.";
+
+#[derive(Args, Debug)]
+#[command(after_help = STORE_EXAMPLES)]
+pub(crate) struct StoreArgs {
+    /// How many publishers.
+    #[arg(long, default_value_t = 16, value_parser = many())]
+    publishers: u32,
+    /// How many sessions each message waits for.
+    #[arg(long, default_value_t = 1, value_parser = many())]
+    sessions: u32,
+    /// How many messages a publisher may have outstanding.
+    #[arg(long, default_value_t = 1, value_parser = window())]
+    window: u16,
+    /// QoS of publications and subscriptions: 1 or 2.
+    #[arg(long, default_value = "1", value_parser = kept_qos)]
+    qos: QoS,
+    /// Seconds to run before measuring; with --messages all are measured.
+    #[arg(long, default_value = "0.5", value_parser = seconds)]
+    warm_up: Duration,
+    /// Where the broker stores messages: by how much it grows is measured, too.
+    #[arg(long)]
+    pub(super) folder: Option<PathBuf>,
+    /// Then have the clients come and take everything.
+    #[arg(long)]
+    pub(super) drain: bool,
+    /// How much these may have in flight; 5.0 only.
+    #[arg(long)]
+    pub(super) receive_maximum: Option<NonZeroU16>,
+    #[command(flatten)]
+    load: LoadArgs,
+}
+
 /// Of closed loops: messages wait for those before them.
 #[derive(Args, Debug)]
 struct ClosedArgs {
@@ -292,6 +333,21 @@ impl OrderArgs {
     pub(super) fn load(&self) -> Result<Load, Failure> {
         let load = self.load.load(Shape::Pair, self.pairs)?;
         Ok(Load { window: self.window, qos: self.qos, ..load })
+    }
+}
+
+impl StoreArgs {
+    pub(super) fn load(&self) -> Result<Load, Failure> {
+        let shape = Shape::Store { sessions: self.sessions };
+        let load = self.load.load(shape, self.publishers)?;
+        if load.role != Role::Alone {
+            return Err("one process is all that this can have".to_owned().into());
+        }
+        let warm_up = match load.until {
+            Until::Elapsed(_) => self.warm_up,
+            Until::Delivered(_) => Duration::ZERO,
+        };
+        Ok(Load { window: self.window, qos: self.qos, warm_up, ..load })
     }
 }
 

@@ -65,7 +65,7 @@ impl<'a> Engine<'a> {
         let lanes = load.publishers().max(load.subscribers());
         let group = match load.shape {
             Shape::Share { members } => Some(Group::new(load.publishers(), members)),
-            Shape::Pair | Shape::Fanin | Shape::Fanout => None,
+            Shape::Pair | Shape::Fanin | Shape::Fanout | Shape::Store { .. } => None,
         };
         let pace = Pace::open(load, epoch, &poller)?;
         Ok(Self {
@@ -172,6 +172,11 @@ impl<'a> Engine<'a> {
         self.delivered
     }
 
+    /// Messages sent so far.
+    pub(super) fn sent(&self) -> u64 {
+        self.publishers.iter().map(|publisher| publisher.window.sent()).sum()
+    }
+
     /// Whether nothing has arrived for so long that nothing will.
     pub(super) fn is_stalled(&self) -> bool {
         let silence = Duration::from_nanos(self.now.saturating_sub(self.heard_at));
@@ -225,6 +230,10 @@ impl<'a> Engine<'a> {
         if self.group.is_some() {
             let undelivered = self.publishers.iter().map(|p| p.window.undelivered());
             return Faults { lost: undelivered.sum(), ..self.faults };
+        }
+        if self.load.is_stored() {
+            let unanswered = self.publishers.iter().map(|p| p.window.unacknowledged().count());
+            return Faults { lost: unanswered.sum::<usize>() as u64, ..self.faults };
         }
         let is_open_loop = self.pace.as_ref().is_some_and(Pace::is_open_loop);
         let lost = self.lanes.iter().enumerate().map(|(index, lane)| {
@@ -366,7 +375,14 @@ impl<'a> Engine<'a> {
         } else if frame.kind() == last || is_refused {
             let window = &mut self.publishers[link].window;
             match window.handle_acknowledgement(u16::from_be_bytes(packet_id)) {
-                Ok(()) => self.queue_publisher(link),
+                Ok(sent_at) => {
+                    self.queue_publisher(link);
+                    if self.load.is_stored() {
+                        // Nobody else is there to take it.
+                        self.delivered += 1;
+                        self.latencies.add(self.now.saturating_sub(sent_at));
+                    }
+                }
                 Err(_) => self.faults.unexpected += 1,
             }
         }

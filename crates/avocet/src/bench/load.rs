@@ -86,6 +86,11 @@ impl Load {
         if self.shape == shape { self.role.loads() } else { 1 }
     }
 
+    /// Whether the subscribers are away while messages are sent.
+    pub(super) fn is_stored(&self) -> bool {
+        matches!(self.shape, Shape::Store { .. })
+    }
+
     /// The topic of publisher `index`; processes have topics of their own.
     pub(super) fn topic(&self, index: u32) -> String {
         self.own(self.shape.topic(index))
@@ -137,6 +142,12 @@ impl Meter {
 /// Runs the load against a broker that is there.
 pub(super) fn run(load: &Load) -> anyhow::Result<Outcome> {
     let mut engine = Engine::open(load)?;
+    let found = measure(load, &mut engine)?;
+    Ok(Outcome { load: load.clone(), found })
+}
+
+/// The same with an engine that is open, and stays so.
+pub(super) fn measure(load: &Load, engine: &mut Engine<'_>) -> anyhow::Result<Found> {
     let (name, window, qos) = (load.name(), load.window, load.qos.bits());
     let name = format!("{name} window {window} QoS {qos}");
     let mut progress = Progress::new(name, load.until, load.role.shows_progress());
@@ -169,6 +180,5 @@ pub(super) fn run(load: &Load) -> anyhow::Result<Outcome> {
     let punctuality = engine.punctuality();
     // In an open loop the last messages belong to what is measured, however late they come.
     let latencies = if punctuality.is_some() { engine.latencies().clone() } else { latencies };
-    let found = Found { costs, latencies, punctuality, faults: engine.faults() };
-    Ok(Outcome { load: load.clone(), found })
+    Ok(Found { costs, latencies, punctuality, faults: engine.faults() })
 }

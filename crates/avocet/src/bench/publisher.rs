@@ -3,7 +3,7 @@
 use avocet_mqtt::{PacketId, ProtocolVersion, Publish, QoS, encode_publish};
 
 use super::{
-    load::{Load, Rate},
+    load::{Load, Rate, Until},
     window::Window,
 };
 
@@ -42,7 +42,7 @@ impl Publisher {
         Self {
             window,
             is_queued: false,
-            allowed: if load.rate == Rate::Unlimited { u64::MAX } else { 0 },
+            allowed: allowed(load, index),
             held_until: 0,
             packet_id_at: is_acknowledged.then_some(payload_at - properties_len - 2),
             sequence_at: payload_at + 4,
@@ -83,6 +83,19 @@ impl Publisher {
             frame[at..at + 2].copy_from_slice(&packet_id.to_be_bytes());
         }
         start
+    }
+}
+
+/// How many messages it may send before anything has happened.
+fn allowed(load: &Load, index: u32) -> u64 {
+    match (load.rate, load.until) {
+        // What is stored stays, so it is no more than was asked for.
+        (Rate::Unlimited, Until::Delivered(count)) if load.is_stored() => {
+            let publishers = u64::from(load.publishers());
+            (count + publishers - 1 - u64::from(index)) / publishers
+        }
+        (Rate::Unlimited, _) => u64::MAX,
+        (Rate::Most(_) | Rate::Open(_), _) => 0,
     }
 }
 

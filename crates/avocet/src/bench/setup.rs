@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 use avocet_mqtt::{
-    Codec, Connect, Packet, PacketId, ProtocolVersion, QoS, Subscribe, Subscription,
+    Codec, Connack, Connect, Packet, PacketId, ProtocolVersion, QoS, Subscribe, Subscription,
     SubscriptionOptions, UserProperties,
 };
 
@@ -11,6 +11,11 @@ use super::{
     load::{Load, Rate},
 };
 use crate::client::connection::{ANSWER_TIMEOUT, Connection, refusal};
+
+/// How long sessions stay should this process be killed, in seconds; 5.0 only.
+const SESSION_EXPIRY: u32 = 3600;
+
+type Dialed = anyhow::Result<(Connection, Connack)>;
 
 /// Connects publishers, then subscribers, which also subscribe. Also answers how many messages the
 /// broker takes of each before it acknowledges them.
@@ -24,7 +29,8 @@ pub(super) fn links(load: &Load) -> anyhow::Result<(Vec<Link>, u16)> {
         });
         link.with_context(|| format!("publisher {index}"))
     });
-    let subscribers = (0..load.subscribers()).map(|index| {
+    let subscribers = if load.is_stored() { 0 } else { load.subscribers() };
+    let subscribers = (0..subscribers).map(|index| {
         let number = load.publishers() + index;
         let opened = open(load, number, &format!("bench-sub-{}-{index}", std::process::id()));
         let subscribed = opened.and_then(|(connection, _)| subscribe(load, connection, index));
@@ -49,11 +55,26 @@ pub(super) fn connect(load: &Load, client_id: &str) -> Connect {
     connect
 }
 
+/// A CONNECT for a session that outlives the connection.
+pub(super) fn connect_lasting(load: &Load, client_id: &str) -> Connect {
+    let mut connect = connect(load, client_id);
+    connect.clean_start = false;
+    if load.version == ProtocolVersion::V5 {
+        connect.session_expiry_interval = Some(SESSION_EXPIRY);
+    }
+    connect
+}
+
 /// Client `number` of this process.
-fn open(load: &Load, number: u32, client_id: &str) -> anyhow::Result<(Connection, u16)> {
+pub(super) fn dial(load: &Load, number: u32, connect: Connect) -> Dialed {
     let mut target = load.target.clone();
     target.source = load.sources.of(number.into());
-    let (connection, connack) = Connection::open(&target, connect(load, client_id))?;
+    Connection::open(&target, connect)
+}
+
+/// The same, for a session that ends with the connection, and how much the broker takes of it.
+fn open(load: &Load, number: u32, client_id: &str) -> anyhow::Result<(Connection, u16)> {
+    let (connection, connack) = dial(load, number, connect(load, client_id))?;
     let is_5 = load.version == ProtocolVersion::V5;
     let allowed = connack.receive_maximum.map_or(u16::MAX, |maximum| maximum.get());
     let is_closed_loop = !matches!(load.rate, Rate::Open(_));

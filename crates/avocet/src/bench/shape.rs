@@ -11,6 +11,8 @@ pub(super) enum Shape {
     Fanout,
     /// Many publishers to a group, one member of which gets each message.
     Share { members: u32 },
+    /// Many publishers to sessions whose clients are away.
+    Store { sessions: u32 },
 }
 
 impl Shape {
@@ -20,6 +22,7 @@ impl Shape {
             Self::Fanin => "fanin",
             Self::Fanout => "fanout",
             Self::Share { .. } => "share",
+            Self::Store { .. } => "store",
         }
     }
 
@@ -34,18 +37,23 @@ impl Shape {
             Self::Pair | Self::Fanout => count,
             Self::Fanin => 1,
             Self::Share { members } => members,
+            Self::Store { sessions } => sessions,
         }
     }
 
-    /// How many subscribers each message has if the many are `count`.
+    /// How many subscribers are there to take each message if the many are `count`.
     pub(super) fn receivers(self, count: u32) -> u32 {
-        if self == Self::Fanout { count } else { 1 }
+        match self {
+            Self::Pair | Self::Fanin | Self::Share { .. } => 1,
+            Self::Fanout => count,
+            Self::Store { .. } => 0,
+        }
     }
 
     /// The topic of publisher or subscriber `index`.
     pub(super) fn topic(self, index: u32) -> String {
         match self {
-            Self::Pair => format!("bench/pair/{index}"),
+            Self::Pair | Self::Store { .. } => format!("bench/{}/{index}", self.name()),
             Self::Fanin | Self::Fanout | Self::Share { .. } => format!("bench/{}", self.name()),
         }
     }
@@ -56,6 +64,7 @@ impl Shape {
         match self {
             Self::Pair | Self::Fanin | Self::Fanout => topic,
             Self::Share { .. } => format!("$share/bench/{topic}"),
+            Self::Store { .. } => format!("bench/{}/+", self.name()),
         }
     }
 
@@ -66,6 +75,7 @@ impl Shape {
             Self::Pair => (publisher == subscriber).then_some(publisher),
             Self::Fanin | Self::Share { .. } => Some(publisher),
             Self::Fanout => (publisher == 0).then_some(subscriber),
+            Self::Store { .. } => None,
         }
     }
 }

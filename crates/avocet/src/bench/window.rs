@@ -124,14 +124,15 @@ impl Window {
         slot.is_some_and(|slot| slot.is_acknowledgement_due)
     }
 
-    /// The broker has taken it over.
+    /// The broker has taken it over: when it was sent.
     #[inline]
-    pub(super) fn handle_acknowledgement(&mut self, packet_id: u16) -> Result<(), Unexpected> {
+    pub(super) fn handle_acknowledgement(&mut self, packet_id: u16) -> Result<u64, Unexpected> {
         let slot = usize::from(packet_id).checked_sub(1).and_then(|slot| self.slots.get_mut(slot));
         let slot = slot.filter(|slot| slot.is_acknowledgement_due).ok_or(Unexpected)?;
         slot.is_acknowledgement_due = false;
+        let sent_at = slot.sent_at;
         self.advance();
-        Ok(())
+        Ok(sent_at)
     }
 
     #[inline]

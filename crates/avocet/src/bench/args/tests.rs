@@ -21,13 +21,16 @@ fn asked(line: &str) -> Result<Result<Load, Failure>, clap::Error> {
         BenchCommand::Share(args) => args.load(),
         BenchCommand::Latency(args) => args.load(),
         BenchCommand::Order(args) => args.load(),
+        BenchCommand::Store(args) => args.load(),
         BenchCommand::Connect(_)
+        | BenchCommand::Disk(_)
         | BenchCommand::Hold(_)
         | BenchCommand::Idle(_)
         | BenchCommand::Retained(_)
         | BenchCommand::Subscribe(_)
         | BenchCommand::Index(_)
         | BenchCommand::Relay(_)
+        | BenchCommand::Stock(_)
         | BenchCommand::Yardstick(_) => panic!("{line} is no load"),
     })
 }
@@ -59,6 +62,7 @@ fn shapes_have_their_sides() {
     assert_eq!(sides("bench share"), (10, 10));
     assert_eq!(sides("bench share --publishers 3 --subscribers 4"), (3, 4));
     assert_eq!(sides("bench latency --pairs 9"), (9, 9));
+    assert_eq!(sides("bench store --publishers 3 --sessions 4"), (3, 4));
 }
 
 #[test]
@@ -82,6 +86,14 @@ fn order_is_about_what_may_not_be_lost() {
 fn what_makes_no_sense_together_is_wrong_usage() {
     let line = "bench share --publishers 50000 --subscribers 50000";
     assert!(matches!(asked(line).unwrap(), Err(Failure::Usage(_))));
+    assert!(matches!(asked("bench store --processes 2").unwrap(), Err(Failure::Usage(_))));
+}
+
+#[test]
+fn what_is_stored_is_all_measured_or_for_a_time() {
+    let warm_up = |line| load(line).unwrap().warm_up;
+    assert_eq!(warm_up("bench store --messages 9"), Duration::ZERO);
+    assert_eq!(warm_up("bench store --warm-up 2"), Duration::from_secs(2));
 }
 
 #[test]
@@ -114,6 +126,11 @@ fn nonsense_is_wrong_usage() {
         "bench order --fastlane",
         "bench order --warm-up 1",
         "bench order --every 0",
+        "bench store --qos 0",
+        "bench store --sessions 0",
+        "bench store --receive-maximum 0",
+        "bench disk",
+        "bench stock",
         "bench",
     ];
     for line in lines {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, bail};
-use avocet_mqtt::{Connect, Disconnect, Packet, ProtocolVersion, ReasonCode};
+use avocet_mqtt::{Disconnect, Packet, ProtocolVersion, ReasonCode};
 
 use super::{Cuts, checker::Findings, pair::Pair};
 use crate::{
@@ -22,9 +22,6 @@ use crate::{
 
 /// How long to wait for anything before looking at the time again.
 const WAIT: Duration = Duration::from_millis(50);
-
-/// How long sessions stay should this process be killed, in seconds; 5.0 only.
-const SESSION_EXPIRY: u32 = 3600;
 
 pub(super) struct Engine<'a> {
     load: &'a Load,
@@ -192,11 +189,7 @@ impl<'a> Engine<'a> {
     }
 
     fn open_connection(&mut self, number: usize) -> anyhow::Result<()> {
-        let mut connect: Connect = setup::connect(self.load, &self.client_id(number));
-        connect.clean_start = false;
-        if self.load.version == ProtocolVersion::V5 {
-            connect.session_expiry_interval = Some(SESSION_EXPIRY);
-        }
+        let connect = setup::connect_lasting(self.load, &self.client_id(number));
         let mut target = self.load.target.clone();
         target.source = self.load.sources.of(number as u64);
         let (mut connection, connack) = Connection::open(&target, connect)?;

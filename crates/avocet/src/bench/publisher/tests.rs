@@ -56,3 +56,12 @@ fn frames_are_good_and_carry_their_number() {
         }
     }
 }
+
+#[test]
+fn no_more_is_stored_than_was_asked_for() {
+    let mut load = load(ProtocolVersion::V5, QoS::AtLeastOnce);
+    load.shape = Shape::Store { sessions: 2 };
+    load.until = Until::Delivered(8);
+    let allowed = [0, 1, 2].map(|index| Publisher::new(&load, index).allowed);
+    assert_eq!(allowed, [3, 3, 2]);
+}
