@@ -264,8 +264,14 @@ fn finish(
             Step::Answer(answer) => self::answer(shared, list, answer, is_stored),
             Step::Changed(mailbox, then) => change(shared, list, &mailbox, then, now),
             Step::Loaded(mailbox) => load::finish(shared, list, &mailbox, now),
-            Step::Subscribed(subscribed) => finish_subscribe(shared, list, *subscribed, is_stored),
-            Step::Unsubscribed(it) => finish_unsubscribe(shared, list, *it),
+            Step::Subscribed(subscribed) => {
+                subscribed.mailbox.lock().note_stored();
+                finish_subscribe(shared, list, *subscribed, is_stored);
+            }
+            Step::Unsubscribed(it) => {
+                it.mailbox.lock().note_stored();
+                finish_unsubscribe(shared, list, *it);
+            }
             Step::Over(client_id) => {
                 shared.keeper.iter().for_each(|keeper| keeper.end_leaving(&client_id));
             }

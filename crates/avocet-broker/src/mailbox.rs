@@ -362,6 +362,12 @@ impl Inner {
         work(&mut self.session, &mut Exit { output, drops, mailbox, tally, records })
     }
 
+    /// Something the client has sent is stored, or refused.
+    pub(crate) fn note_stored(&mut self) {
+        self.session.note_stored();
+        self.call_waiting_owner();
+    }
+
     /// The owner of the connection, if it waits for answers, is to have a turn.
     pub(crate) fn call_waiting_owner(&mut self) {
         if let Some(link) = &mut self.link

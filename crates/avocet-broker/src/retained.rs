@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use avocet_mqtt::{ApplicationMessage, Transit, message::Expiry};
+use avocet_mqtt::{ApplicationMessage, QoS, Transit, message::Expiry};
 use avocet_router::{Cursor, Page, RetainedIndex};
 use avocet_session::DropReason;
 use avocet_storage::command::Command;
@@ -204,6 +204,10 @@ pub(crate) fn keep(
         return shared.retained.store(transit);
     }
     shared.retained.store_unsettled(transit)?;
+    // At QoS 1 and 2 the answer is waited for.
+    if let Some(from) = from.filter(|_| transit.qos() == QoS::AtMostOnce) {
+        from.lock().session.note_to_store();
+    }
     list.records.push(Step::Retain(Arc::clone(transit.share()), from.cloned()));
     Ok(())
 }
@@ -216,6 +220,9 @@ pub(crate) fn settle(
     is_stored: bool,
 ) {
     shared.retained.settle(message, is_stored);
+    if let Some(from) = from.filter(|_| message.qos == QoS::AtMostOnce) {
+        from.lock().note_stored();
+    }
     if !is_stored {
         let client_id = from.map_or("", |mailbox| mailbox.client_id());
         shared.drops.note(client_id, message.topic(), message.qos, DropReason::StoreFailed);

@@ -149,8 +149,9 @@ pub(crate) fn subscribe(
         session.note_subscribed(&request, &reasons);
         shared.metrics.note_subscriber(before, session.has_subscriptions());
         let stored = session.stored_id();
-        if stored.is_none() {
-            session.answer_subscribe(&request, &reasons, exit);
+        match stored {
+            Some(_) => session.note_to_store(),
+            None => session.answer_subscribe(&request, &reasons, exit),
         }
         stored
     });
@@ -359,9 +360,12 @@ pub(crate) fn unsubscribe(
         }
         shared.metrics.note_subscriber(before, session.has_subscriptions());
         stored = session.stored_id();
-        if stored.is_none() {
+        match stored {
+            Some(_) => session.note_to_store(),
             // [MQTT3-3.10.4-5] [MQTT5-3.10.4-5]
-            session.handle_unsubscribed(request.packet_id, std::mem::take(&mut reasons), exit);
+            None => {
+                session.handle_unsubscribed(request.packet_id, std::mem::take(&mut reasons), exit);
+            }
         }
     });
     if let Some(session) = stored {

@@ -15,6 +15,8 @@ type Early = (u64, PacketId, QoS, Option<ReasonCode>);
 pub(crate) struct Answers {
     /// QoS 1 messages that came and are not answered.
     pub(crate) qos1: usize,
+    /// What came beside them and is about to be stored.
+    pub(crate) to_store: u64,
     /// Messages handed to the broker, and those it has answered.
     handed: u64,
     answered: u64,

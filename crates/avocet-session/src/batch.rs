@@ -47,7 +47,7 @@ impl Session {
         mut count: impl FnMut(u8, usize),
     ) -> Handled {
         let first = bytes.first().copied().unwrap_or_default();
-        if is_to_be_answered(first) && self.has_too_much_unanswered() {
+        if is_to_be_done(first) && self.has_too_much_unanswered() {
             return Handled { used: 0, stop: Stop::Unanswered };
         }
         let mut used = 0;
@@ -98,10 +98,14 @@ impl Session {
     }
 }
 
-/// Whether the packet that begins with this byte is a PUBLISH of QoS 1 or 2.
+/// Whether the packet that begins with this byte is a PUBLISH of QoS 1 or 2 or a retained one, or
+/// changes subscriptions.
 #[inline(always)]
-fn is_to_be_answered(first_byte: u8) -> bool {
-    first_byte >> 4 == 3 && first_byte & 0b0110 != 0
+fn is_to_be_done(first_byte: u8) -> bool {
+    match first_byte >> 4 {
+        3 => first_byte & 0b0111 != 0,
+        packet_type => packet_type == 8 || packet_type == 10,
+    }
 }
 
 /// Whether the packet that begins with this byte has to wait until what came before is done, so

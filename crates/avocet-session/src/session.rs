@@ -143,13 +143,29 @@ impl Session {
         self.connection.as_ref().map_or(0, |connection| connection.answers.unanswered())
     }
 
-    /// Whether so many of them are not answered that no more are taken. A client of 5.0 knows how
-    /// many it may send.
+    /// Something that the client has sent is about to be stored, and is not answered before, or not
+    /// at all: a subscription, or a retained message of QoS 0.
+    pub fn note_to_store(&mut self) {
+        self.connection.iter_mut().for_each(|connection| connection.answers.to_store += 1);
+    }
+
+    /// It is stored, or refused.
+    pub fn note_stored(&mut self) {
+        if let Some(connection) = &mut self.connection {
+            // It may have come on an earlier connection.
+            connection.answers.to_store = connection.answers.to_store.saturating_sub(1);
+        }
+    }
+
+    /// Whether so much of what came is not done that no more is taken. A client of 5.0 knows how
+    /// many messages of QoS 1 and 2 it may send.
     #[inline]
     #[must_use]
     pub fn has_too_much_unanswered(&self) -> bool {
-        self.unanswered() >= u64::from(self.limits.receive_maximum.get())
-            && self.version().is_some_and(|version| version < ProtocolVersion::V5)
+        let Some(connection) = &self.connection else { return false };
+        let most = u64::from(self.limits.receive_maximum.get());
+        connection.answers.to_store >= most
+            || (connection.version < ProtocolVersion::V5 && connection.answers.unanswered() >= most)
     }
 
     /// Whether this filter is subscribed.

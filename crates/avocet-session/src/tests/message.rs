@@ -77,6 +77,7 @@ pub(super) struct Message {
     pub(super) identifiers: Vec<SubscriptionIdentifier>,
     pub(super) shared: Option<Arc<str>>,
     pub(super) retained: bool,
+    pub(super) promised: bool,
 }
 
 /// A message published with `qos` to a subscription that grants everything.
@@ -90,6 +91,7 @@ pub(super) fn message(qos: QoS, topic: &'static str, payload: &'static str) -> M
         identifiers: Vec::new(),
         shared: None,
         retained: false,
+        promised: false,
     }
 }
 
@@ -111,6 +113,11 @@ impl Message {
 
     pub(super) fn retained(mut self) -> Self {
         self.retained = true;
+        self
+    }
+
+    pub(super) fn promised(mut self) -> Self {
+        self.promised = true;
         self
     }
 

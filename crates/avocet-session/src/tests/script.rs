@@ -206,6 +206,14 @@ impl Script {
         self
     }
 
+    /// The store says that a message's time is over.
+    pub(super) fn expires(&mut self, place: u64) -> &mut Self {
+        let claim = read(place, QoS::ExactlyOnce, self.now);
+        let session = self.session.as_mut().expect("a session");
+        session.handle_expired(Place(place), &claim, &mut self.wire);
+        self
+    }
+
     /// [`commits`](Self::commits) from this place on.
     pub(super) fn commits_at(&mut self, place: u64) -> &mut Self {
         self.place = Some(place - 1);
@@ -342,7 +350,7 @@ impl Script {
             identifiers: &message.identifiers,
             shared: message.shared.as_ref(),
             retained: message.retained,
-            promised: false,
+            promised: message.promised,
         };
         let session = self.session.as_mut().expect("a session");
         match session.handle_delivery(&transit, &terms, self.now, &mut self.wire) {
@@ -389,6 +397,10 @@ impl Script {
         assert_eq!(self.wire.lines, lines, "{:?}: left is what came out", self.version);
         self.wire.lines.clear();
         self
+    }
+
+    pub(super) fn session_mut(&mut self) -> &mut Session {
+        self.session.as_mut().expect("a session")
     }
 
     pub(super) fn session(&self) -> &Session {

@@ -306,6 +306,85 @@ fn message_that_is_lost_to_the_store_leaves_no_hole() {
     });
 }
 
+/// [MQTT5-2.2.1-4]: its identifier is not used for another message while the client has it, though
+/// the message itself is not in the store.
+#[test]
+fn retained_message_of_qos_2_is_sent_once_its_identifier_is_stored() {
+    Script::each(|s| {
+        s.stored().open().brings(message(Q2, "a", "1").retained());
+        s.gives(&["store occupy 1", "queued"]);
+        s.records(&[0]).gives(&["PUBLISH q2 id=1 retain t=a p=1"]);
+        s.sends(pubrec(1)).gives(&["PUBREL 1"]);
+        s.sends(pubcomp(1)).gives(&["store complete 1"]);
+        s.brings(message(Q1, "a", "2").retained()).gives(&["PUBLISH q1 id=2 retain t=a p=2"]);
+    });
+}
+
+/// What is acknowledged while it is read from the store does not come again.
+#[test]
+fn message_that_is_acknowledged_before_it_is_loaded_is_not_sent() {
+    Script::each(|s| {
+        cut_restored(s, &[(1, 3), (2, 4)], 3);
+        s.sends(puback(1)).gives(&["store release 3-3"]);
+        s.loads(&[3, 4, 5], Q1, false).gives(&[
+            "PUBLISH q1 id=2 dup t=a p=4",
+            "PUBLISH q1 id=3 dup t=a p=5",
+            "store send 3 of 5",
+        ]);
+    });
+    Script::each(|s| {
+        cut_restored(s, &[(1, 3)], 2);
+        s.sends(pubrec(1)).gives(&["store acknowledge 1 of 3"]);
+        s.loads(&[3, 4], Q2, false).records(&[0]);
+        s.gives(&["store send 2 of 4", "PUBREL 1"]);
+    });
+}
+
+/// [MQTT5-4.3.3-7]
+#[test]
+fn message_in_flight_does_not_expire() {
+    Script::v5(|s| {
+        cut_restored(s, &[(1, 3)], 1);
+        s.cut().expires(3).gives(&[]);
+        s.open().loads(&[3], Q2, false).gives(&["PUBLISH q2 id=1 dup t=a p=3"]);
+    });
+}
+
+/// So much of what came is to be stored that no more is taken.
+#[test]
+fn client_whose_subscriptions_are_not_stored_waits() {
+    Script::v5(|s| {
+        s.limits(|limits| limits.receive_maximum = 2.try_into().unwrap()).stored().open();
+        (0..2).for_each(|_| s.session_mut().note_to_store());
+        assert!(s.session().has_too_much_unanswered());
+        s.session_mut().note_stored();
+        assert!(!s.session().has_too_much_unanswered());
+    });
+}
+
+#[test]
+fn full_queue_takes_what_was_promised() {
+    Script::each(|s| {
+        s.limits(|limits| {
+            limits.stored_messages_max = 1;
+            limits.queue_full = QueueFull::Refuse;
+        });
+        s.stored().open().cut();
+        for payload in ["1", "2", "3"] {
+            s.brings(message(Q1, "a", payload).promised()).gives(&["queued"]);
+        }
+        s.brings(message(Q1, "a", "4")).gives(&["drop refused t=a", "refused"]);
+        s.commits().open().gives(&[
+            "PUBLISH q1 id=1 t=a p=1",
+            "store send 1 of 1",
+            "PUBLISH q1 id=2 t=a p=2",
+            "store send 2 of 2",
+            "PUBLISH q1 id=3 t=a p=3",
+            "store send 3 of 3",
+        ]);
+    });
+}
+
 #[test]
 fn full_queue_drops_the_oldest_or_refuses() {
     Script::each(|s| {

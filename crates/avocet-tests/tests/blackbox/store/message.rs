@@ -88,6 +88,28 @@ fn retained_messages_are_set_replaced_and_cleared_for_good() {
     });
 }
 
+/// [MQTT5-4.3.3-10], [MQTT5-2.2.1-4]: the client has the retained message as received, so its
+/// identifier is not another's before PUBREL.
+#[test]
+fn identifier_of_a_retained_message_is_not_used_again_after_the_restart() {
+    each_end(|version, end| {
+        let mut node = Node::start(&[]);
+        node.client(version, "bob").publish(&Publish::new("a", "kept").qos(2, 1).retain());
+        let mut alice = node.connect(&Connect::resume(version, "alice"));
+        alice.subscribe("a", 2);
+        let kept = alice.expect_publish();
+        alice.send(&pubrec(kept.packet_id()));
+        alice.expect_pubrel(kept.packet_id());
+        node.restart(end);
+        let mut alice = node.resume(version, "alice");
+        alice.expect_pubrel(kept.packet_id());
+        node.client(version, "bob").publish(&Publish::new("a", "new").qos(2, 1));
+        let new = alice.expect_publish();
+        assert_eq!((new.text(), new.dup), ("new".to_owned(), false));
+        assert_ne!(new.id, kept.id);
+    });
+}
+
 /// Those who subscribe before the end and after the next start are sent the same, whoever has set
 /// it at the same moment.
 #[test]

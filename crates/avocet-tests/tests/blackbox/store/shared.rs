@@ -176,6 +176,47 @@ fn what_waits_for_a_session_that_expires_while_the_broker_is_down_goes_to_anothe
     take_exactly(&node, &mut node.resume(V5, "carol"), BTreeSet::new(), 200 - kept.len());
 }
 
+/// Though the others are full: they were told to nobody, but what goes from one to the other was.
+#[test]
+fn what_a_member_leaves_is_not_refused_by_a_full_one() {
+    for qos in [1, 2] {
+        let node = Node::start(&[
+            "session.max_queue_messages=50",
+            "session.queue_full='refuse'",
+            "mqtt.max_inflight=10",
+        ]);
+        let mut alice = member(&node, "alice");
+        let mut carol = member(&node, "carol");
+        publish(&node, qos, 120);
+        let kept = numbers(&alice.messages_before_pong());
+        assert_eq!(kept.len(), 10);
+        alice.disconnect();
+        let rest = if qos == 2 { 110 } else { 120 };
+        take_exactly(&node, &mut carol, BTreeSet::new(), rest);
+    }
+}
+
+#[test]
+fn what_waits_for_a_member_that_has_unsubscribed_is_given_away_with_its_session() {
+    for end in [None, Some(End::Kill), Some(End::Stop)] {
+        let mut node = Node::start(&[]);
+        let mut alice = member(&node, "alice");
+        let mut carol = member(&node, "carol");
+        publish(&node, 1, COUNT);
+        let kept = alice.messages_before_pong();
+        assert!(kept.len() < COUNT / 2, "{}", kept.len());
+        alice.unsubscribe(SHARED);
+        if let Some(end) = end {
+            node.restart(end);
+            alice = node.resume(V5, "alice");
+            carol = node.resume(V5, "carol");
+        }
+        alice.send(&disconnect_with(0, &Properties::new().four(0x11, 0)));
+        while alice.receive_or_close().is_some() {}
+        take_exactly(&node, &mut carol, BTreeSet::new(), COUNT);
+    }
+}
+
 /// Rights to messages may be on their way to the store when the session that has them ends.
 #[test]
 fn member_whose_session_ends_under_load_costs_no_message() {
