@@ -7,7 +7,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use crate::{broker::executable, deadline};
+use crate::{broker::executable, deadline, foreign};
 
 /// How a run ended, and what it said.
 #[derive(Debug)]
@@ -64,6 +64,36 @@ impl Folder {
         let path = self.0.join(name);
         fs::write(&path, text).expect("the temporary folder is writable");
         path.display().to_string()
+    }
+}
+
+/// A small disk of its own, where the system gives one (Linux, root): a file system in memory.
+#[derive(Debug)]
+pub struct SmallDisk(Folder);
+
+impl SmallDisk {
+    /// One of so many megabytes; or a note that the test was not run.
+    pub fn mount(megabytes: usize) -> Option<Self> {
+        let folder = Folder::new();
+        let size = format!("size={megabytes}m");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &size, "avocet-tests"]).arg(folder.path());
+        if !mount.output().is_ok_and(|output| output.status.success()) {
+            foreign::note("a small disk: the system mounts none for us");
+            return None;
+        }
+        Some(Self(folder))
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Also if somebody has a file open there.
+        drop(Command::new("umount").arg("-l").arg(self.path()).output());
     }
 }
 

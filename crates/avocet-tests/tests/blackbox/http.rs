@@ -14,10 +14,10 @@ const V5: Version = Version::V5;
 const NOTHING: &str = "nothing";
 
 /// A connection to the HTTP listener.
-struct Asking(TcpStream);
+pub(crate) struct Asking(TcpStream);
 
 impl Asking {
-    fn open(broker: &Broker) -> Self {
+    pub(crate) fn open(broker: &Broker) -> Self {
         Self::open_at(broker.listener("http"))
     }
 
@@ -33,7 +33,7 @@ impl Asking {
     }
 
     /// Asks and returns the status, or nothing when the connection is closed in place of an answer.
-    fn ask(&mut self, path: &str) -> Option<u16> {
+    pub(crate) fn ask(&mut self, path: &str) -> Option<u16> {
         self.send(format!("GET {path} HTTP/1.1\r\nHost: broker\r\n\r\n").as_bytes());
         let mut answer = String::new();
         let mut byte = [0];

@@ -6,11 +6,13 @@
 //! - [`queue`]: thousands of messages that wait;
 //! - [`shared`]: members of shared subscriptions that come and go;
 //! - [`damage`]: files that are not as the broker left them;
+//! - [`full`]: a disk that has no space left;
 //! - [`foreign`]: clients that nobody here wrote;
 //! - here is what does not outlive it.
 
 mod damage;
 mod foreign;
+mod full;
 mod message;
 mod queue;
 mod session;
