@@ -23,6 +23,9 @@ const INTERLEAVINGS: [&str; 2] = ["--features", "avocet-broker/interleavings"];
 /// All features of the product: what tests have. That it builds without them clippy sees.
 const FULL: [&str; 2] = ["--features", "avocet/full"];
 
+/// How many seeds decide what a power cut takes, of the log and of the store.
+const POWER_CUTS: u32 = 10_000;
+
 /// How long each target is searched for bytes that break it.
 const FUZZ_SECONDS: u64 = 8;
 
@@ -68,6 +71,7 @@ pub(crate) fn run() -> Result<()> {
     steps.step("clients", services::clients)?;
     steps.step("executable", executable)?;
     steps.step("tests", tests)?;
+    steps.step("power cuts", power_cuts)?;
     steps.step("crash", crash::check)?;
     steps.step("interleavings", interleavings)?;
     steps.step("spec", spec::check)?;
@@ -105,6 +109,16 @@ fn interleavings() -> Result<Notes> {
     let usual = ["test", "--quiet", "--workspace", "--lib"];
     let test = [&usual[..], &INTERLEAVINGS, &["simulation::"]].concat();
     repository::succeed(&mut repository::cargo(&test))?;
+    Ok(Notes::new())
+}
+
+/// The store on a disk that loses its power, with all optimisations: there are many ways to.
+fn power_cuts() -> Result<Notes> {
+    let test = ["test", "--release", "--package", "avocet-storage", "--lib", "power_cut"];
+    let mut cargo = repository::cargo(&test);
+    cargo.env("AVOCET_SEEDS", POWER_CUTS.to_string());
+    repository::succeed(&mut cargo)?;
+    println!("{POWER_CUTS} seeds each of the log and of the store");
     Ok(Notes::new())
 }
 

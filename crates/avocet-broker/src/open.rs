@@ -91,10 +91,8 @@ pub(crate) fn admit(
             .to(&admission.connect));
     }
     // What is promised to a session has to be stored first.
-    if admission.expiry_interval > 0
-        && is_failing(shared)
-        && shared.registry.get(&admission.client_id).is_none()
-    {
+    let is_new = || shared.registry.get(&admission.client_id).is_none();
+    if admission.expiry_interval > 0 && ((is_failing(shared) && is_new()) || is_burdened(shared)) {
         let detail = "a session that outlives its connection cannot be stored now";
         return Err(Refusal::new(ReasonCode::ServerUnavailable, detail).to(&admission.connect));
     }
@@ -104,6 +102,11 @@ pub(crate) fn admit(
 /// Whether nothing can be stored now.
 fn is_failing(shared: &Shared) -> bool {
     shared.keeper.as_ref().is_some_and(|keeper| keeper.store().failure().is_some())
+}
+
+/// Whether so much waits to be stored that nothing more is begun.
+fn is_burdened(shared: &Shared) -> bool {
+    shared.keeper.as_ref().is_some_and(|keeper| keeper.store().is_burdened())
 }
 
 impl Entrance<'_> {

@@ -76,6 +76,11 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// What stands in the way of storing, if anything does.
     fn failure(&self) -> Option<String>;
 
+    /// Whether as much waits to be stored as may: what cannot be refused should not be begun.
+    fn is_burdened(&self) -> bool {
+        false
+    }
+
     /// How often a record was asked for that could not be read: what it said is lost.
     fn unreadable(&self) -> u64 {
         0

@@ -260,6 +260,10 @@ impl Store for EmbeddedStore {
         failure.or_else(|| self.shared.cleaning_failure.lock().clone())
     }
 
+    fn is_burdened(&self) -> bool {
+        self.shared.inbound.lock().bytes >= self.shared.waiting_bytes_max
+    }
+
     fn unreadable(&self) -> u64 {
         self.shared.unreadable.load(Ordering::Relaxed)
     }

@@ -296,3 +296,26 @@ fn failing_cleaner_is_told_of_steadily() {
     assert_eq!(receiver.recv().expect("it has an outcome"), Ok(Vec::new()));
     until_well(&store);
 }
+
+/// What cannot be refused waits while the disk fails; how much that is can be asked.
+#[test]
+fn store_with_as_much_to_store_as_may_wait_says_so() {
+    let disk = SimulatedDisk::default();
+    let store = open(&disk);
+    disk.fail(FOREVER, Fault::Broken);
+    let mut kept = Batch::default();
+    kept.push(&Command::Retain { topic: "a", message: message(&vec![0; 300_000]) });
+    let (sender, receiver) = mpsc::sync_channel(4);
+    for count in 0..4 {
+        assert!(!store.is_burdened(), "{count}");
+        let sender = sender.clone();
+        let done = Box::new(move |outcome| drop(sender.send(outcome)));
+        store.submit(kept.clone(), done).expect("it is not refused");
+    }
+    assert!(store.is_burdened());
+    assert_eq!(submit(&store, batch(&[session(1)])), Err(Refusal::Busy));
+    disk.mend();
+    (0..4).for_each(|_| assert_eq!(receiver.recv().expect("an outcome"), Ok(Vec::new())));
+    until_well(&store);
+    assert!(!store.is_burdened());
+}
