@@ -144,14 +144,6 @@ impl Session {
         if window == 0 || !out.has_room() {
             return self.queue(waiting(transit, terms, qos, retain), terms.promised, out);
         }
-        if let (Some(stored), QoS::ExactlyOnce) = (&self.stored, qos) {
-            // A retained one: the store is to know its identifier, not the message.
-            let packet_id = self.inflight.next_id();
-            self.inflight.push_unrecorded(waiting(transit, terms, qos, retain));
-            self.inflight.charge(&self.limits);
-            out.record(stored.id, Change::Occupy(packet_id), Some(Then::Send(packet_id)));
-            return Delivery::Queued;
-        }
         let Some(mut publish) = transit.to_publish(now) else {
             out.dropped(transit.topic(), qos, DropReason::Expired); // [MQTT5-3.3.2-5]
             return Delivery::Dropped;
@@ -162,6 +154,16 @@ impl Session {
         publish.subscription_identifiers = Cow::Borrowed(terms.identifiers);
         if qos == QoS::AtMostOnce {
             return transmit(connection, publish, transit.shared_if_large(), out);
+        }
+        if qos == QoS::ExactlyOnce
+            && let Some(stored) = &self.stored
+        {
+            // A retained one: the store is to know its identifier, not the message.
+            let packet_id = self.inflight.next_id();
+            self.inflight.push_unrecorded(waiting(transit, terms, qos, retain));
+            self.inflight.charge(&self.limits);
+            out.record(stored.id, Change::Occupy(packet_id), Some(Then::Send(packet_id)));
+            return Delivery::Queued;
         }
         // [MQTT3-4.3.2-1] [MQTT5-4.3.2-1] [MQTT5-4.3.3-1]
         publish.packet_id = Some(self.inflight.next_id());
