@@ -52,6 +52,14 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// # Errors
     /// What the system says; then none of them can be relied on.
     fn sync(&self) -> io::Result<()>;
+
+    /// How many bytes more there is room for, if that is known.
+    fn free_bytes(&self) -> Option<u64>;
+}
+
+/// Whether there was no room for something.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Bytes by offset. Any thread may read while one writes.
@@ -73,6 +81,13 @@ pub trait File: fmt::Debug + Send + Sync {
     /// # Errors
     /// What the system says.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Makes it so many bytes long, if it has less, and has room for them from then on, which
+    /// nothing else takes.
+    ///
+    /// # Errors
+    /// What the system says; then it is as long as it was.
+    fn allocate(&self, bytes: u64) -> io::Result<()>;
 
     /// Leaves the first `bytes` bytes, if there are more.
     ///

@@ -28,7 +28,7 @@ use parking_lot::RwLock;
 
 pub(crate) use self::{
     reader::read_lossy,
-    segment::{name as segment_name, names as segment_names},
+    segment::{HEAD_BYTES, name as segment_name, names as segment_names},
 };
 pub use self::{
     reader::{Reader, Scanned},
@@ -274,6 +274,11 @@ impl Log {
         self.group.clear();
         self.group.shrink_to(self.options.segment_bytes as usize);
         self.group_records = 0;
+    }
+
+    /// From now on a segment with so many bytes is full.
+    pub fn set_segment_bytes(&mut self, bytes: u32) {
+        self.options.segment_bytes = bytes;
     }
 
     /// To be read by.

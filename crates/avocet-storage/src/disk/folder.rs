@@ -3,15 +3,22 @@
 use std::{
     fs::{self, OpenOptions},
     io::{self, ErrorKind},
+    ops::Range,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
+};
+
+use rustix::{
+    fs::{FallocateFlags, fallocate, fstatvfs},
+    io::Errno,
 };
 
 use super::{Disk, File};
 
 /// Readable by nobody else: messages are nobody else's business.
 const FILE_MODE: u32 = 0o600;
+const ZEROS: [u8; 4096] = [0; 4096];
 
 /// The files of a folder. Whoever opens it sees to it that nobody else does.
 #[derive(Debug)]
@@ -86,10 +93,27 @@ impl Disk for Folder {
     fn sync(&self) -> io::Result<()> {
         self.handle.sync_all()
     }
+
+    fn free_bytes(&self) -> Option<u64> {
+        let volume = fstatvfs(&self.handle).ok()?;
+        // One without any bounds says that it has nothing at all.
+        (volume.f_blocks > 0).then(|| volume.f_bavail.saturating_mul(volume.f_frsize))
+    }
 }
 
 fn is_forbidden(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
+}
+
+/// For a system that gives no room without being written to.
+fn fill(file: &fs::File, range: Range<u64>) -> io::Result<()> {
+    let mut at = range.start;
+    while at < range.end {
+        let piece = &ZEROS[..ZEROS.len().min((range.end - at) as usize)];
+        file.write_all_at(piece, at)?;
+        at += piece.len() as u64;
+    }
+    Ok(())
 }
 
 impl File for fs::File {
@@ -112,6 +136,18 @@ impl File for fs::File {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.write_all_at(bytes, offset)
+    }
+
+    fn allocate(&self, bytes: u64) -> io::Result<()> {
+        let len = File::size(self)?;
+        if len >= bytes {
+            return Ok(());
+        }
+        let allocated = match fallocate(self, FallocateFlags::empty(), len, bytes - len) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => fill(self, len..bytes),
+            allocated => allocated.map_err(io::Error::from),
+        };
+        allocated.inspect_err(|_| drop(self.set_len(len)))
     }
 
     fn truncate(&self, bytes: u64) -> io::Result<()> {

@@ -41,6 +41,8 @@ struct State {
     /// Changes so far, to tell faults when they are due.
     changes: u64,
     faults: Vec<(Range<u64>, Fault)>,
+    /// Bytes that all files together can have, if there is a bound.
+    capacity: Option<u64>,
     chance: Chance,
 }
 
@@ -82,6 +84,17 @@ impl SimulatedDisk {
         self.state.lock().faults.clear();
     }
 
+    /// From now on all files together have room for so many bytes.
+    pub fn limit(&self, capacity: u64) {
+        self.state.lock().capacity = Some(capacity);
+    }
+
+    /// How many bytes all files have together.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.state.lock().used()
+    }
+
     /// How many changes there were.
     #[must_use]
     pub fn changes(&self) -> u64 {
@@ -111,7 +124,10 @@ impl SimulatedDisk {
             });
         }
         let durable_names = found.clone();
-        let state = State { files, names: found, durable_names, chance, ..State::default() };
+        let capacity = state.capacity;
+        let mut state = State { files, names: found, durable_names, chance, ..State::default() };
+        // What was removed has its room back for good before something else takes it.
+        state.capacity = capacity.map(|bytes| bytes.max(state.used()));
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -130,6 +146,21 @@ impl SimulatedDisk {
 }
 
 impl State {
+    fn used(&self) -> u64 {
+        self.names.values().map(|number| self.files[*number].current.len() as u64).sum()
+    }
+
+    fn free(&self) -> Option<u64> {
+        self.capacity.map(|capacity| capacity.saturating_sub(self.used()))
+    }
+
+    /// How many bytes of a write there is room for.
+    fn fitting(&self, number: usize, offset: u64, len: usize) -> usize {
+        let grown = (offset + len as u64).saturating_sub(self.files[number].current.len() as u64);
+        let lacking = self.free().map_or(0, |free| grown.saturating_sub(free));
+        len.saturating_sub(lacking as usize)
+    }
+
     /// Counts a change; what is to fail, fails.
     fn change(&mut self) -> Option<Fault> {
         let number = self.changes;
@@ -261,6 +292,10 @@ impl Disk for SimulatedDisk {
         state.history.clear();
         Ok(())
     }
+
+    fn free_bytes(&self) -> Option<u64> {
+        self.state.lock().free()
+    }
 }
 
 impl File for Handle {
@@ -278,16 +313,36 @@ impl File for Handle {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut state = self.state.lock();
-        let fault = state.change();
+        let mut fault = state.change();
         let done = match fault {
-            None => bytes.len(),
+            None => state.fitting(self.number, offset, bytes.len()),
             Some(Fault::Broken) => 0,
             Some(Fault::Full) => state.chance.below(bytes.len()),
         };
+        if done < bytes.len() {
+            fault = fault.or(Some(Fault::Full));
+        }
         let content = &mut state.files[self.number];
         Content::apply(&mut content.current, offset, &bytes[..done]);
         content.unsynced.push(Unsynced::Write(offset, bytes[..done].to_owned()));
         fault.map_or(Ok(()), |fault| Err(fault.into()))
+    }
+
+    fn allocate(&self, bytes: u64) -> io::Result<()> {
+        let mut state = self.state.lock();
+        if let Some(fault) = state.change() {
+            return Err(fault.into());
+        }
+        let len = state.files[self.number].current.len() as u64;
+        let missing = bytes.saturating_sub(len) as usize;
+        if state.fitting(self.number, len, missing) < missing {
+            return Err(Fault::Full.into());
+        }
+        let content = &mut state.files[self.number];
+        let zeros = vec![0; missing];
+        Content::apply(&mut content.current, len, &zeros);
+        content.unsynced.push(Unsynced::Write(len, zeros));
+        Ok(())
     }
 
     fn truncate(&self, bytes: u64) -> io::Result<()> {

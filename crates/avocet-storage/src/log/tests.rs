@@ -150,7 +150,7 @@ fn power_cut_loses_nothing_that_was_committed() {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     match number("AVOCET_SEED") {
         Some(seed) => cut_power(seed),
-        None => (0..number("AVOCET_SEEDS").unwrap_or(10_000)).for_each(cut_power),
+        None => (0..number("AVOCET_SEEDS").unwrap_or(1_000)).for_each(cut_power),
     }
 }
 

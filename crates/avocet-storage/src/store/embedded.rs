@@ -7,6 +7,8 @@
 
 mod cleaner;
 mod expiry;
+mod reserve;
+mod space;
 mod writer;
 
 use std::{
@@ -23,7 +25,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use self::{expiry::Walk, writer::Writer};
+use self::{expiry::Walk, space::Space, writer::Writer};
 use super::{
     Amount, Batch, Done, Queued, Refusal, Store,
     state::{Lies, State},
@@ -40,13 +42,14 @@ const SESSIONS_AT_ONCE: usize = 256;
 /// How a store is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// A segment with so many bytes is full.
+    /// A segment with so many bytes is full, or with less on a volume that has room for few.
     pub segment_bytes: u32,
     /// So many bytes may wait to be committed before batches are refused.
     pub waiting_bytes_max: usize,
     /// What an outcome waits for.
     pub durability: Durability,
-    /// The log is cleaned from so many bytes on, when more than half of it is of no use.
+    /// The log is cleaned from so many bytes on, when more than half of it is of no use; from less
+    /// on if segments are smaller.
     pub cleaned_from_bytes: u64,
     /// How long a disk that has failed is left alone before it is tried again.
     pub retry_after: Duration,
@@ -121,8 +124,9 @@ impl EmbeddedStore {
         key: u64,
     ) -> io::Result<(Self, Writer, Vec<Loss>)> {
         let mut replay = Replay { state: State::new(Some(Arc::clone(&disk))) };
+        let space = Space::open(Arc::clone(&disk), &options);
         let log_options = LogOptions {
-            segment_bytes: options.segment_bytes,
+            segment_bytes: space.segment_bytes(),
             durability: options.durability,
             key,
         };
@@ -149,7 +153,7 @@ impl EmbeddedStore {
             walk: Mutex::default(),
             waiting_bytes_max: options.waiting_bytes_max,
         });
-        let writer = Writer::new(Arc::clone(&shared), log, &options);
+        let writer = Writer::new(Arc::clone(&shared), log, space, &options);
         Ok((Self { shared, reader, thread: None }, writer, losses))
     }
 

@@ -7,21 +7,26 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Options, Shared, cleaner::Cleaner, lies};
+use super::{
+    Options, Shared,
+    cleaner::Cleaner,
+    lies,
+    space::{Lend, Space},
+};
 use crate::{
     command::{Command, Place},
-    log::{Appended, Log, Placed},
+    disk,
+    log::{Appended, Log, Placed, RECORD_HEADER_BYTES},
     store::{Batch, Done, Refusal},
 };
 
-/// A group of several batches is no larger.
-const GROUP_BYTES_MAX: usize = 8 << 20;
 /// Pages of queues that are looked at before others have their turn.
 const PAGES_AT_ONCE: usize = 1024;
 
 pub(in crate::store) struct Writer {
     shared: Arc<Shared>,
     log: Log,
+    space: Space,
     cleaner: Cleaner,
     /// What is to be stored, in order.
     waiting: VecDeque<(Batch, Done)>,
@@ -35,10 +40,11 @@ pub(in crate::store) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, log: Log, options: &Options) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, log: Log, space: Space, options: &Options) -> Self {
         Self {
             shared,
             log,
+            space,
             cleaner: Cleaner::new(options),
             retry_after: options.retry_after,
             waiting: VecDeque::new(),
@@ -61,7 +67,12 @@ impl Writer {
         self.store();
         self.has_leaving = self.shared.state.lock().let_leave(PAGES_AT_ONCE);
         if !self.has_leaving {
-            let outcome = self.cleaner.step(&mut self.log, &self.shared);
+            let outcome = self.cleaner.step(&mut self.log, &mut self.space, &self.shared);
+            if matches!(outcome, Ok(true)) && self.space.is_full() {
+                // What waits for room need not wait any longer.
+                self.retry_at = None;
+                self.regain();
+            }
             *self.shared.cleaning_failure.lock() =
                 outcome.err().map(|error| format!("space cannot be given back: {error}"));
         }
@@ -86,12 +97,14 @@ impl Writer {
                 return false;
             }
             let now = Instant::now();
-            let is_due = self.retry_at.is_some_and(|at| at <= now);
+            let due = [self.retry_at, self.space.look_at()];
+            let is_due = due.into_iter().flatten().any(|at| at <= now);
             let has_arrived = !inbound.batches.is_empty();
             if has_arrived || is_due || self.has_leaving || self.cleaner.is_due(now) {
                 return true;
             }
-            let until = [self.retry_at, self.cleaner.retry_at()].into_iter().flatten().min();
+            let until = [self.retry_at, self.space.look_at(), self.cleaner.retry_at()];
+            let until = until.into_iter().flatten().min();
             match until {
                 Some(until) => drop(self.shared.arrived.wait_until(&mut inbound, until)),
                 None => self.shared.arrived.wait(&mut inbound),
@@ -104,8 +117,18 @@ impl Writer {
         if self.retry_at.is_some_and(|at| Instant::now() < at) {
             return self.refuse();
         }
+        if self.space.look_at().is_some_and(|at| at <= Instant::now()) {
+            self.regain();
+        }
         // A disk that has failed is asked even if nobody has anything.
         while !self.waiting.is_empty() || self.retry_at.is_some() {
+            if self.space.is_full() {
+                self.refuse();
+                if self.waiting.is_empty() {
+                    self.retry_at = None;
+                    return;
+                }
+            }
             self.enter();
             let committed = match self.log.waiting_bytes() {
                 // Nothing to be stored, only to be told in turn.
@@ -114,7 +137,8 @@ impl Writer {
             };
             match committed {
                 Ok(placed) => self.succeed(placed),
-                Err(error) => return self.fail(&error),
+                Err(error) if self.fail(&error) => {}
+                Err(_) => return,
             }
         }
     }
@@ -123,7 +147,7 @@ impl Writer {
     fn enter(&mut self) {
         while let Some((batch, done)) = self.waiting.pop_front() {
             let bytes = self.log.waiting_bytes() + batch.bytes.len();
-            if !self.entered.is_empty() && bytes > GROUP_BYTES_MAX {
+            if !self.entered.is_empty() && bytes > self.space.group_bytes_max() {
                 self.waiting.push_front((batch, done));
                 break;
             }
@@ -144,7 +168,13 @@ impl Writer {
 
     fn succeed(&mut self, placed: Placed) {
         self.retry_at = None;
-        *self.shared.failure.lock() = None;
+        self.space.succeed();
+        if self.space.is_full() {
+            self.regain();
+        } else {
+            *self.shared.failure.lock() = None;
+            self.space.grow(&self.log);
+        }
         let places = self.apply(placed);
         let entered = std::mem::take(&mut self.entered);
         let told: usize = entered.iter().map(|(batch, ..)| batch.bytes.len()).sum();
@@ -173,14 +203,37 @@ impl Writer {
         self.entered.iter().map(apply).collect()
     }
 
-    fn fail(&mut self, error: &io::Error) {
+    /// Tells whether what waits is to be tried again at once.
+    fn fail(&mut self, error: &io::Error) -> bool {
+        let batches = self.entered.iter().filter(|(batch, ..)| !batch.is_refusable).count();
         self.log.discard();
         *self.shared.failure.lock() = Some(error.to_string());
-        self.retry_at = Some(Instant::now() + self.retry_after);
         for (batch, done, _) in std::mem::take(&mut self.entered).into_iter().rev() {
             self.waiting.push_front((batch, done));
         }
         self.refuse();
+        if disk::is_full(error) && self.make_room(batches) {
+            return true;
+        }
+        self.retry_at = Some(Instant::now() + self.retry_after);
+        false
+    }
+
+    /// Tells whether there is some, or may be for less than so many batches.
+    fn make_room(&mut self, batches: usize) -> bool {
+        self.space.fill(&mut self.log);
+        let bytes = |batch: &Batch| batch.bytes.len() + batch.ends.len() * RECORD_HEADER_BYTES;
+        let waiting: usize = self.waiting.iter().map(|(batch, _)| bytes(batch)).sum();
+        let bytes = waiting.min(self.space.group_bytes_max());
+        waiting > 0
+            && (self.space.lend(bytes, Lend::Commands, &self.log) || self.space.take_less(batches))
+    }
+
+    /// Looks whether the disk has room again, if it was full.
+    fn regain(&mut self) {
+        if self.space.regain(&mut self.log) {
+            *self.shared.failure.lock() = None;
+        }
     }
 
     /// Refuses what may be refused.

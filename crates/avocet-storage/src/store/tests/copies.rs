@@ -315,6 +315,10 @@ impl Disk for Beside {
     fn sync(&self) -> io::Result<()> {
         Err(ErrorKind::ReadOnlyFilesystem.into())
     }
+
+    fn free_bytes(&self) -> Option<u64> {
+        None
+    }
 }
 
 impl File for FileBeside {
@@ -328,6 +332,10 @@ impl File for FileBeside {
     }
 
     fn write_at(&self, _: &[u8], _: u64) -> io::Result<()> {
+        Err(ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn allocate(&self, _: u64) -> io::Result<()> {
         Err(ErrorKind::ReadOnlyFilesystem.into())
     }
 
