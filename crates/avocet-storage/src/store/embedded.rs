@@ -9,6 +9,8 @@ mod cleaner;
 mod expiry;
 mod reserve;
 mod space;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::{
@@ -44,7 +46,8 @@ const SESSIONS_AT_ONCE: usize = 256;
 pub struct Options {
     /// A segment with so many bytes is full, or with less on a volume that has room for few.
     pub segment_bytes: u32,
-    /// So many bytes may wait to be committed before batches are refused.
+    /// So many bytes may wait to be committed before batches are refused, and the store is
+    /// burdened.
     pub waiting_bytes_max: usize,
     /// What an outcome waits for.
     pub durability: Durability,
@@ -157,24 +160,27 @@ impl EmbeddedStore {
         Ok((Self { shared, reader, thread: None }, writer, losses))
     }
 
-    /// Reads a record whose place is known, which the cleaner may change meanwhile. False if it
-    /// cannot be read.
+    /// Reads a record whose place is known, which the cleaner may change meanwhile; whoever visits
+    /// it tells whether it says what it should. False if none that does can be read.
+    ///
+    /// # Errors
+    /// What keeps it from being looked for.
     fn read(
         &self,
-        locate: impl Fn(&mut State) -> Option<Position>,
-        visit: &mut dyn FnMut(&Command<'_>),
-    ) -> bool {
+        locate: impl Fn(&mut State) -> io::Result<Option<Position>>,
+        visit: &mut dyn FnMut(&Command<'_>) -> bool,
+    ) -> io::Result<bool> {
         let (mut body, mut tried) = (Vec::new(), None);
         loop {
-            let Some(position) = locate(&mut self.shared.state.lock()) else { return true };
+            let Some(position) = locate(&mut self.shared.state.lock())? else { return Ok(true) };
             let read = self.reader.read(position, &mut body);
-            if let Some(command) = read.is_ok().then(|| Command::read(&body)).flatten() {
-                visit(&command);
-                return true;
+            let command = read.is_ok().then(|| Command::read(&body)).flatten();
+            if command.is_some_and(|command| visit(&command)) {
+                return Ok(true);
             }
             if tried.replace(position) == Some(position) {
                 self.shared.unreadable.fetch_add(1, Ordering::Relaxed);
-                return false;
+                return Ok(false);
             }
         }
     }
@@ -239,6 +245,10 @@ impl Store for EmbeddedStore {
         Ok(())
     }
 
+    fn is_burdened(&self) -> bool {
+        self.shared.inbound.lock().bytes >= self.shared.waiting_bytes_max
+    }
+
     fn failure(&self) -> Option<String> {
         let failure = self.shared.failure.lock().clone();
         failure.or_else(|| self.shared.cleaning_failure.lock().clone())
@@ -273,11 +283,12 @@ impl Store for EmbeddedStore {
                 let (Command::Publish { message, claims, .. }
                 | Command::Keep { message, claims, .. }) = command
                 else {
-                    return;
+                    return false;
                 };
                 let ours = claims.iter().find(|it| it.session == session);
                 ours.into_iter().for_each(|claim| visit(place, claim, *message));
-            });
+                ours.is_some()
+            })?;
             if !is_read {
                 unreadable.push(place);
             }
@@ -306,12 +317,14 @@ impl Store for EmbeddedStore {
         // As they lie on the disk, which is read from its beginning to its end.
         topics.sort_unstable_by_key(|(at, _)| *at);
         for (_, topic) in topics {
-            let locate = |state: &mut State| state.retained.get(&topic).map(|kept| kept.at);
-            self.read(locate, &mut |command| {
-                if let Command::Retain { topic, message } = command {
-                    visit(topic, *message);
+            let locate = |state: &mut State| Ok(state.retained.get(&topic).map(|kept| kept.at));
+            self.read(locate, &mut |command| match command {
+                Command::Retain { topic: found, message } if **found == *topic => {
+                    visit(found, *message);
+                    true
                 }
-            });
+                _ => false,
+            })?;
         }
         Ok(())
     }
@@ -319,12 +332,14 @@ impl Store for EmbeddedStore {
     fn plans(&self, visit: &mut dyn FnMut(u64, Time, Purpose, Message<'_>)) -> io::Result<()> {
         let plans: Vec<u64> = self.shared.state.lock().plans.keys().copied().collect();
         for plan in plans {
-            let locate = |state: &mut State| state.plans.get(&plan).map(|kept| kept.at);
-            self.read(locate, &mut |command| {
-                if let Command::Plan { plan, due_at, purpose, message } = command {
-                    visit(*plan, *due_at, *purpose, *message);
+            let locate = |state: &mut State| Ok(state.plans.get(&plan).map(|kept| kept.at));
+            self.read(locate, &mut |command| match command {
+                Command::Plan { plan: found, due_at, purpose, message } if *found == plan => {
+                    visit(plan, *due_at, *purpose, *message);
+                    true
                 }
-            });
+                _ => false,
+            })?;
         }
         Ok(())
     }

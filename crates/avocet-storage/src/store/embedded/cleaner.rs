@@ -102,13 +102,17 @@ impl Cleaner {
     ) -> io::Result<Option<Position>> {
         let mut next = None;
         if shared.state.lock().holdings(at.segment) > 0 {
-            let mut needed = Vec::new();
+            let (mut needed, mut failed) = (Vec::new(), None);
             let bytes = STEP_BYTES.min(space.segment_bytes());
             let scanned = log.reader().scan(at, bytes, |at, number, body| {
                 let Some(command) = Command::read(body) else { return };
                 let mut state = shared.state.lock();
-                needed.extend(state.still_needed(at, number, command).map(|it| bytes_of(&it)));
+                match state.still_needed(at, number, command) {
+                    Ok(command) => needed.extend(command.map(|it| bytes_of(&it))),
+                    Err(error) => failed = Some(error),
+                }
             })?;
+            failed.map_or(Ok(()), Err)?;
             write_anew(&needed, log, space, shared)?;
             next = scanned.next;
         }
