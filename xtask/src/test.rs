@@ -26,6 +26,9 @@ const FULL: [&str; 2] = ["--features", "avocet/full"];
 /// How long each target is searched for bytes that break it.
 const FUZZ_SECONDS: u64 = 8;
 
+/// Seeds of the power cuts of the store, and of those of its log.
+const POWER_CUTS: u32 = 10_000;
+
 struct Steps {
     done: Vec<(&'static str, Duration)>,
     notes: Notes,
@@ -68,6 +71,7 @@ pub(crate) fn run() -> Result<()> {
     steps.step("clients", services::clients)?;
     steps.step("executable", executable)?;
     steps.step("tests", tests)?;
+    steps.step("power cuts", power_cuts)?;
     steps.step("interleavings", interleavings)?;
     steps.step("spec", spec::check)?;
     steps.step("instructions", instructions::check)?;
@@ -104,6 +108,23 @@ fn interleavings() -> Result<Notes> {
     let usual = ["test", "--quiet", "--workspace", "--lib"];
     let test = [&usual[..], &INTERLEAVINGS, &["simulation::"]].concat();
     repository::succeed(&mut repository::cargo(&test))?;
+    Ok(Notes::new())
+}
+
+/// Of the store and its log, in release: without optimisation they are tried with few seeds.
+fn power_cuts() -> Result<Notes> {
+    let arguments =
+        "test --quiet --release --package avocet-storage --lib power_cut -- --nocapture";
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    let mut cargo = repository::cargo(&arguments);
+    let told = repository::output(cargo.env("AVOCET_SEEDS", POWER_CUTS.to_string()))?;
+    let lines = told.lines().map(|line| line.trim_start_matches('.'));
+    let counts: Vec<&str> = lines.filter(|line| line.ends_with(" seeds")).collect();
+    println!("{}", counts.join("\n"));
+    let all = format!(": {POWER_CUTS} seeds");
+    if counts.iter().filter(|line| line.ends_with(&all)).count() < 2 {
+        bail!("the store and its log have not been tried with {POWER_CUTS} seeds:\n{told}");
+    }
     Ok(Notes::new())
 }
 

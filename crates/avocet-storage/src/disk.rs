@@ -9,7 +9,7 @@ mod tests;
 use std::{fmt, io, sync::Arc};
 
 #[cfg(test)]
-pub(crate) use self::tests::Scratch;
+pub(crate) use self::tests::{Scratch, seeds};
 pub use self::{
     folder::Folder,
     simulated::{Fault, SimulatedDisk},

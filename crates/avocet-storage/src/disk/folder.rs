@@ -34,11 +34,19 @@ impl Folder {
     /// # Errors
     /// What the system says.
     pub fn open(path: &Path) -> io::Result<Self> {
+        Self::make(path, &mut |parent| fs::File::open(parent)?.sync_all())
+    }
+
+    /// `sync` makes the names of a folder last.
+    pub(super) fn make(
+        path: &Path,
+        sync: &mut dyn FnMut(&Path) -> io::Result<()>,
+    ) -> io::Result<Self> {
         let missing: Vec<&Path> = path.ancestors().take_while(|it| !it.exists()).collect();
         fs::create_dir_all(path)?;
         for parent in missing.iter().filter_map(|made| made.parent()) {
             let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-            fs::File::open(parent)?.sync_all()?;
+            sync(parent)?;
         }
         Self::existing(path)
     }

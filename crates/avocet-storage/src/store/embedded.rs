@@ -318,12 +318,10 @@ impl Store for EmbeddedStore {
         topics.sort_unstable_by_key(|(at, _)| *at);
         for (_, topic) in topics {
             let locate = |state: &mut State| Ok(state.retained.get(&topic).map(|kept| kept.at));
-            self.read(locate, &mut |command| match command {
-                Command::Retain { topic: found, message } if **found == *topic => {
-                    visit(found, *message);
-                    true
-                }
-                _ => false,
+            self.read(locate, &mut |command| {
+                let Command::Retain { topic: found, message } = command else { return false };
+                let is_it = **found == *topic;
+                is_it.then(|| visit(found, *message)).is_some()
             })?;
         }
         Ok(())
@@ -333,12 +331,11 @@ impl Store for EmbeddedStore {
         let plans: Vec<u64> = self.shared.state.lock().plans.keys().copied().collect();
         for plan in plans {
             let locate = |state: &mut State| Ok(state.plans.get(&plan).map(|kept| kept.at));
-            self.read(locate, &mut |command| match command {
-                Command::Plan { plan: found, due_at, purpose, message } if *found == plan => {
-                    visit(plan, *due_at, *purpose, *message);
-                    true
-                }
-                _ => false,
+            self.read(locate, &mut |command| {
+                let Command::Plan { plan: found, due_at, purpose, message } = command else {
+                    return false;
+                };
+                (*found == plan).then(|| visit(plan, *due_at, *purpose, *message)).is_some()
             })?;
         }
         Ok(())

@@ -4,10 +4,10 @@
 mod copies;
 mod full;
 mod harm;
+mod volume;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ops::Range,
     sync::{Arc, mpsc},
     time::Duration,
 };
@@ -16,7 +16,7 @@ use super::{Batch, Contents, EmbeddedStore, MemoryStore, Options, Refusal, Store
 use crate::{
     command::{Claim, Command, Message, Place, SessionNumber, Standing, Time},
     conformance::{self, apply, dice::Dice, submit, told},
-    disk::{Disk, Fault, Folder, Scratch, SimulatedDisk},
+    disk::{Disk, Fault, Folder, Scratch, SimulatedDisk, seeds},
     log::Durability,
 };
 
@@ -198,16 +198,7 @@ fn cut_power(seed: u64) -> u64 {
 
 #[test]
 fn power_cut_loses_nothing_that_was_done() {
-    seeds(300).for_each(|seed| _ = cut_power(seed));
-}
-
-/// The one that is asked for, as many as are asked for, or else so many.
-fn seeds(count: u64) -> Range<u64> {
-    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    match number("AVOCET_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("AVOCET_SEEDS").unwrap_or(count),
-    }
+    seeds("power cuts of the store", 300, 1).for_each(|seed| _ = cut_power(seed));
 }
 
 #[test]

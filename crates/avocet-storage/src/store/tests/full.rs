@@ -6,13 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    OPTIONS, batch, bytes_on, message, open_with, publish, seeds, session, with_places_after,
-};
+use super::{OPTIONS, batch, bytes_on, message, open_with, publish, session, with_places_after};
 use crate::{
     command::{Command, Place, SessionNumber},
     conformance::{apply, dice::Dice, submit, told},
-    disk::{Disk, Fault, SimulatedDisk},
+    disk::{Disk, Fault, SimulatedDisk, seeds},
     log::Durability,
     store::{Batch, Contents, EmbeddedStore, Options, Refusal, Store},
 };
@@ -32,7 +30,7 @@ fn limited(capacity: u64) -> SimulatedDisk {
 }
 
 /// What some sessions and retained topics begin with.
-fn begin(store: &dyn Store) {
+pub(super) fn begin(store: &dyn Store) {
     let mut commands: Vec<Command<'_>> = (1..=3).map(session).collect();
     let topics: Vec<String> = (0..RETAINED).map(|number| format!("kept/{number}")).collect();
     let retain = |topic| Command::Retain { topic, message: message(&[9; 50]) };
@@ -55,7 +53,7 @@ fn fill(store: &dyn Store, bytes: usize) -> Vec<(u64, Place)> {
 }
 
 /// As clients do that acknowledge what they got, one by one.
-fn release_all(store: &dyn Store, places: &[(u64, Place)]) {
+pub(super) fn release_all(store: &dyn Store, places: &[(u64, Place)]) {
     let (sender, receiver) = mpsc::sync_channel(places.len());
     for (number, place) in places {
         let mut batch = Batch::default();
@@ -90,7 +88,12 @@ fn wait_until(mut holds: impl FnMut() -> bool, what: &dyn Fn() -> String) {
     }
 }
 
-fn fill_and_release(store: &dyn Store, rounds: usize, packet: usize, bytes: &dyn Fn() -> u64) {
+pub(super) fn fill_and_release(
+    store: &dyn Store,
+    rounds: usize,
+    packet: usize,
+    bytes: &dyn Fn() -> u64,
+) {
     let mut least = usize::MAX;
     for round in 0..rounds {
         let places = fill(store, packet);
@@ -105,7 +108,7 @@ fn fill_and_release(store: &dyn Store, rounds: usize, packet: usize, bytes: &dyn
     assert!(least * 10 > room * 8, "{least}, {room}");
 }
 
-fn check_what_is_kept(store: &dyn Store) {
+pub(super) fn check_what_is_kept(store: &dyn Store) {
     let found = told(store);
     assert_eq!(found.retained.len(), RETAINED);
     assert_eq!(found.sessions.len(), 3);
@@ -308,15 +311,13 @@ fn cut_power(seed: u64) {
     assert_eq!(told(&now.store), now.model, "seed {seed}");
 }
 
-fn places_of(contents: &Contents) -> Vec<(u64, Place)> {
+pub(super) fn places_of(contents: &Contents) -> Vec<(u64, Place)> {
     let queues = contents.queues.iter();
     queues.flat_map(|(session, queue)| queue.keys().map(|place| (session.0, *place))).collect()
 }
 
 #[test]
 fn power_cut_on_a_full_disk_loses_nothing_and_room_is_given_back() {
-    // A tenth of those that are asked for: each of them writes a hundred times as much.
-    let seeds = seeds(300);
-    let count = (seeds.end - seeds.start).div_ceil(10);
-    (seeds.start..seeds.start + count).for_each(cut_power);
+    // Each of them writes a hundred times as much as those of the others.
+    seeds("power cuts on a full disk", 300, 10).for_each(cut_power);
 }
