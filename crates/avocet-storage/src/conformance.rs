@@ -195,8 +195,8 @@ pub fn queue_is_told_in_pieces(open: Open<'_>) {
     assert_eq!(store.queued(SESSION), Amount::default());
 }
 
-/// Reads a queue piece by piece, as who delivers it does: each place is told, as a message or as one
-/// that cannot be read, so that it comes to an end. Answers how many.
+/// Reads a queue piece by piece, as who delivers it does: each place is told, as a message or as
+/// one that cannot be read, so that it comes to an end. Answers how many.
 fn walk(store: &dyn Store) -> usize {
     let (mut from, mut told, most) = (Place(0), 0, Amount { messages: 7, bytes: u64::MAX });
     loop {

@@ -322,9 +322,11 @@ impl File for Handle {
         if done < bytes.len() {
             fault = fault.or(Some(Fault::Full));
         }
-        let content = &mut state.files[self.number];
-        Content::apply(&mut content.current, offset, &bytes[..done]);
-        content.unsynced.push(Unsynced::Write(offset, bytes[..done].to_owned()));
+        if done > 0 {
+            let content = &mut state.files[self.number];
+            Content::apply(&mut content.current, offset, &bytes[..done]);
+            content.unsynced.push(Unsynced::Write(offset, bytes[..done].to_owned()));
+        }
         fault.map_or(Ok(()), |fault| Err(fault.into()))
     }
 

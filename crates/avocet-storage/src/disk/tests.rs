@@ -25,8 +25,8 @@ impl Drop for Scratch {
     }
 }
 
-/// The seed that is asked for, as many as are asked for, or else so many; of a test whose seeds take
-/// long one in `part`.
+/// The seed that is asked for, as many as are asked for, or else so many; of a test whose seeds
+/// take long one in `part`.
 #[expect(clippy::print_stdout, reason = "how many were tried is what a long run has to say")]
 pub(crate) fn seeds(what: &str, count: u64, part: u64) -> Range<u64> {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());

@@ -41,6 +41,8 @@ pub(super) struct Space {
     group_bytes: usize,
     /// Whether there waits what may not be refused and finds no room.
     is_pressed: bool,
+    /// Whether a part of the cleaner's share may be given up for that: there is nothing to clean.
+    is_all_lent: bool,
     /// What could not be held back, for want of room or whatever else.
     missed: u64,
 }
@@ -71,11 +73,15 @@ impl Space {
             look_at: None,
             group_bytes: GROUP_BYTES_MAX,
             is_pressed: false,
+            is_all_lent: false,
             missed: 0,
         };
         space.measure(ours);
         let wanted = space.wanted(longest.unwrap_or(0));
-        drop(space.reserve.hold(wanted));
+        if space.reserve.hold(wanted).is_err() {
+            let free = space.disk.free_bytes().unwrap_or(0);
+            drop(space.reserve.hold(wanted.min(space.reserve.bytes() + free)));
+        }
         space
     }
 
@@ -153,6 +159,13 @@ impl Space {
         }
     }
 
+    /// What waits finds no room, and the cleaner has nothing to do. Tells whether there is
+    /// something to be given up all the same: what waits is what gives the cleaner something to do.
+    pub(super) fn lend_all(&mut self) -> bool {
+        self.is_all_lent = self.is_pressed && self.reserve.bytes() > 0;
+        self.is_all_lent
+    }
+
     pub(super) fn is_pressed(&self) -> bool {
         self.is_pressed
     }
@@ -161,6 +174,7 @@ impl Space {
     /// whether there was anything.
     pub(super) fn lend(&mut self, bytes: usize, to: Lend, log: &Log) -> bool {
         let floor = match to {
+            Lend::Commands if std::mem::take(&mut self.is_all_lent) => 0,
             Lend::Commands => self.for_cleaning(longest(log)),
             Lend::Cleaning => 0,
         };
@@ -186,8 +200,9 @@ impl Space {
     }
 
     /// Takes back what was given up, if the disk has room for that, and some more for others;
-    /// tells whether it is full no longer.
-    pub(super) fn regain(&mut self, log: &mut Log) -> bool {
+    /// tells whether it is full no longer. If the cleaner has made room, its share is taken back
+    /// from what there is; else that is left to whom it was given.
+    pub(super) fn regain(&mut self, log: &mut Log, is_made: bool) -> bool {
         self.missed = 0;
         let (held, wanted) = (self.reserve.bytes(), self.wanted(longest(log)));
         let margin = u64::from(self.segment_bytes);
@@ -196,7 +211,9 @@ impl Space {
                 // The cleaner's share comes before all others.
                 let some = (held + free).saturating_sub(self.slack()).min(wanted);
                 let share = self.for_cleaning(longest(log)).min(held + free);
-                drop(self.reserve.hold(some.max(share)));
+                if is_made {
+                    drop(self.reserve.hold(some.max(share)));
+                }
                 Err(io::ErrorKind::StorageFull.into())
             }
             Some(_) => self.reserve.hold(wanted),
@@ -219,12 +236,12 @@ impl Space {
         if longest == 0 { 0 } else { cleaning + (cleaning / 4).max(self.slack()) }
     }
 
-    /// What is needed of a segment has to fit; of one that a large message has made longer than
-    /// usual only if there is room.
+    /// What is needed of a segment has to fit. One that is much longer, by a large message or an
+    /// earlier version, is not cleaned but released: that takes less than an eighth of it.
     fn for_cleaning(&self, longest: u64) -> u64 {
         let least = SEGMENT_BYTES_MIN.min(self.segment_bytes.into());
         let bytes = longest.max(least).next_power_of_two();
-        bytes.min(2 * u64::from(self.segment_bytes)) + self.slack()
+        bytes.min((2 * u64::from(self.segment_bytes)).max(longest / 8)) + self.slack()
     }
 }
 

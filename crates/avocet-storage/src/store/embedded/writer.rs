@@ -71,7 +71,10 @@ impl Writer {
             if matches!(outcome, Ok(true)) && self.space.is_full() {
                 // What waits for room need not wait any longer.
                 self.retry_at = None;
-                self.regain();
+                self.regain(true);
+            } else if !self.cleaner.is_due(Instant::now()) && self.space.lend_all() {
+                self.retry_at = None;
+                self.store();
             }
             *self.shared.cleaning_failure.lock() =
                 outcome.err().map(|error| format!("space cannot be given back: {error}"));
@@ -118,7 +121,7 @@ impl Writer {
             return self.refuse();
         }
         if self.space.look_at().is_some_and(|at| at <= Instant::now()) {
-            self.regain();
+            self.regain(false);
         }
         // A disk that has failed is asked even if nobody has anything.
         while !self.waiting.is_empty() || self.retry_at.is_some() {
@@ -170,7 +173,7 @@ impl Writer {
         self.retry_at = None;
         self.space.succeed();
         if self.space.is_full() {
-            self.regain();
+            self.regain(false);
         } else {
             *self.shared.failure.lock() = None;
             self.space.grow(&self.log);
@@ -230,8 +233,8 @@ impl Writer {
     }
 
     /// Looks whether the disk has room again, if it was full.
-    fn regain(&mut self) {
-        if self.space.regain(&mut self.log) {
+    fn regain(&mut self, is_made: bool) {
+        if self.space.regain(&mut self.log, is_made) {
             *self.shared.failure.lock() = None;
         }
     }

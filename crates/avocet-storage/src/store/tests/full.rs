@@ -182,6 +182,26 @@ fn store_that_is_opened_on_a_full_disk_takes_releases_and_goes_on() {
     check_what_is_kept(&store);
 }
 
+/// An earlier version held nothing back, and made segments that are larger than the disk.
+#[test]
+fn disk_with_hardly_any_room_that_is_one_long_segment_gives_it_back() {
+    let disk = SimulatedDisk::default();
+    let larger = Options { segment_bytes: 32 << 10, cleaned_from_bytes: 96 << 10, ..options() };
+    let store = open_with(&disk, Options { segment_bytes: 64 << 20, ..options() });
+    begin(&store);
+    let publish = |number| submit(&store, batch(&[publish(&[1; 1000], &[number])])).expect("room");
+    let places: Vec<_> =
+        (0..1000).map(|it| it % 3 + 1).map(|number| (number, publish(number)[0])).collect();
+    drop(store);
+    disk.remove("reserve").expect("it was there");
+    disk.limit(disk.used() + (16 << 10));
+    let store = open_with(&disk, larger);
+    release_all(&store, &places);
+    resume(&store);
+    fill_and_release(&store, 2, 1000, &|| bytes_on(&disk));
+    check_what_is_kept(&store);
+}
+
 /// Somebody else has filled the disk, and goes.
 #[test]
 fn store_goes_on_by_itself_when_others_make_room() {
