@@ -21,8 +21,6 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 const OPTIONS: Options = Options {
     segment_bytes: 64 << 20,
-    segment_bytes_min: 1 << 20,
-    reserve_bytes: 4 << 20,
     waiting_bytes_max: 256 << 20,
     durability: Durability::Os,
     cleaned_from_bytes: 256 << 20,

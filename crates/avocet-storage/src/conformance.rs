@@ -135,6 +135,8 @@ pub fn batches_are_reported_in_order(open: Open<'_>) {
     for number in 0..100 {
         assert_eq!(receiver.recv().expect("it has an outcome"), (number, Ok(Vec::new())));
     }
+    submit(&*store, Batch::default()).expect("it is told in its turn");
+    assert!(!store.is_burdened(), "nothing waits");
 }
 
 const SESSION: SessionNumber = SessionNumber(1 << 40);
@@ -186,10 +188,31 @@ pub fn queue_is_told_in_pieces(open: Open<'_>) {
     let left: Vec<Place> = [&places[10..100], &places[300..305], &places[306..990]].concat();
     assert_eq!(read(Place(0), 2000, 20_000), (left, false));
     assert_eq!(store.queued(SESSION), Amount { messages: 779, bytes: 7790 });
+    assert_eq!(walk(&*store), 779);
     do_all(&*store, &[release(0..=999)]);
     assert_eq!(read(Place(0), 2000, 20_000), (Vec::new(), false));
     do_all(&*store, &[Command::End { session: SESSION }]);
     assert_eq!(store.queued(SESSION), Amount::default());
+}
+
+/// Reads a queue piece by piece, as who delivers it does: each place is told, as a message or as
+/// one that cannot be read, so that it comes to an end. Answers how many.
+fn walk(store: &dyn Store) -> usize {
+    let (mut from, mut told, most) = (Place(0), 0, Amount { messages: 7, bytes: u64::MAX });
+    loop {
+        let mut last = None;
+        let visit = &mut |place, _: &Claim, _: Message<'_>| {
+            assert!(Some(place) > last, "they are told in order");
+            (last, told) = (Some(place), told + 1);
+        };
+        let queued = store.queue(SESSION, from, most, visit).expect("it can be read");
+        told += queued.unreadable.len();
+        let last = last.max(queued.unreadable.last().copied());
+        if !queued.has_more {
+            return told;
+        }
+        from = Place(last.expect("something was told, since there is more").0 + 1);
+    }
 }
 
 /// Messages whose time is over are told, unless they were released, and no others.

@@ -9,7 +9,7 @@ mod tests;
 use std::{fmt, io, sync::Arc};
 
 #[cfg(test)]
-pub(crate) use self::tests::Scratch;
+pub(crate) use self::tests::{Scratch, seeds};
 pub use self::{
     folder::Folder,
     simulated::{Fault, SimulatedDisk},
@@ -52,6 +52,14 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// # Errors
     /// What the system says; then none of them can be relied on.
     fn sync(&self) -> io::Result<()>;
+
+    /// How many bytes more there is room for, if that is known.
+    fn free_bytes(&self) -> Option<u64>;
+}
+
+/// Whether there was no room for something.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Bytes by offset. Any thread may read while one writes.
@@ -74,10 +82,11 @@ pub trait File: fmt::Debug + Send + Sync {
     /// What the system says.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
-    /// Takes so many bytes of the disk for it; where there are fewer, zeros follow.
+    /// Makes it so many bytes long, if it has less, and has room for them from then on, which
+    /// nothing else takes.
     ///
     /// # Errors
-    /// What the system says; then any part of it may have been taken.
+    /// What the system says; then it is as long as it was.
     fn allocate(&self, bytes: u64) -> io::Result<()>;
 
     /// Leaves the first `bytes` bytes, if there are more.

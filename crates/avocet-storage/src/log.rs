@@ -28,7 +28,7 @@ use parking_lot::RwLock;
 
 pub(crate) use self::{
     reader::read_lossy,
-    segment::{name as segment_name, names as segment_names},
+    segment::{HEAD_BYTES, name as segment_name, names as segment_names},
 };
 pub use self::{
     reader::{Reader, Scanned},
@@ -58,8 +58,6 @@ pub enum Durability {
 pub struct LogOptions {
     /// A segment with so many bytes is full.
     pub segment_bytes: u32,
-    /// In a log of few bytes it is full with an eighth of all, but not with fewer than these.
-    pub segment_bytes_min: u32,
     /// What a commit waits for.
     pub durability: Durability,
     /// A number that nobody can guess: records are mixed with it, so that no client can publish
@@ -278,19 +276,15 @@ impl Log {
         self.group_records = 0;
     }
 
+    /// From now on a segment with so many bytes is full.
+    pub fn set_segment_bytes(&mut self, bytes: u32) {
+        self.options.segment_bytes = bytes;
+    }
+
     /// To be read by.
     #[must_use]
     pub fn reader(&self) -> &Reader {
         &self.reader
-    }
-
-    /// Begins another segment, if the last one has anything.
-    ///
-    /// # Errors
-    /// What the disk says; then the next commit begins one.
-    pub fn roll(&mut self) -> io::Result<()> {
-        self.is_open &= self.segments.back().is_none_or(|last| last.is_empty());
-        self.settle().and_then(|()| self.writable().map(drop))
     }
 
     /// The segments there are, oldest first: number and bytes.
@@ -355,19 +349,9 @@ impl Log {
         Ok(())
     }
 
-    /// With how many bytes a segment is full: space is given back by segments, and a small disk has
-    /// not room for many large ones.
-    #[must_use]
-    pub fn segment_bytes(&self) -> u32 {
-        let LogOptions { segment_bytes, segment_bytes_min, .. } = self.options;
-        let total: u64 = self.segments().map(|(_, len)| u64::from(len)).sum();
-        let part = u32::try_from(total / 8).unwrap_or(u32::MAX);
-        part.max(segment_bytes_min).min(segment_bytes)
-    }
-
     /// The segment to write to, with room for the group.
     fn writable(&mut self) -> io::Result<&mut Segment> {
-        let segment_bytes = self.segment_bytes();
+        let segment_bytes = self.options.segment_bytes;
         let full = self.segments.back().is_none_or(|last| last.shelf.len() >= segment_bytes);
         if !self.is_open || full {
             if !self.is_open {

@@ -73,13 +73,12 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// [`Refusal::Busy`]; then `done` is not called.
     fn submit(&self, batch: Batch, done: Done) -> Result<(), Refusal>;
 
+    /// Whether so much waits to be stored that nobody should be let in who would bring more: what
+    /// may be refused is refused now, and what may not be has no other bound.
+    fn is_burdened(&self) -> bool;
+
     /// What stands in the way of storing, if anything does.
     fn failure(&self) -> Option<String>;
-
-    /// Whether as much waits to be stored as may: what cannot be refused should not be begun.
-    fn is_burdened(&self) -> bool {
-        false
-    }
 
     /// How often a record was asked for that could not be read: what it said is lost.
     fn unreadable(&self) -> u64 {

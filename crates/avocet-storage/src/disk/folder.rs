@@ -3,17 +3,22 @@
 use std::{
     fs::{self, OpenOptions},
     io::{self, ErrorKind},
+    ops::Range,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use rustix::{fs::FallocateFlags, io::Errno};
+use rustix::{
+    fs::{FallocateFlags, fallocate, fstatvfs},
+    io::Errno,
+};
 
 use super::{Disk, File};
 
 /// Readable by nobody else: messages are nobody else's business.
 const FILE_MODE: u32 = 0o600;
+const ZEROS: [u8; 4096] = [0; 4096];
 
 /// The files of a folder. Whoever opens it sees to it that nobody else does.
 #[derive(Debug)]
@@ -29,11 +34,19 @@ impl Folder {
     /// # Errors
     /// What the system says.
     pub fn open(path: &Path) -> io::Result<Self> {
+        Self::make(path, &mut |parent| fs::File::open(parent)?.sync_all())
+    }
+
+    /// `sync` makes the names of a folder last.
+    pub(super) fn make(
+        path: &Path,
+        sync: &mut dyn FnMut(&Path) -> io::Result<()>,
+    ) -> io::Result<Self> {
         let missing: Vec<&Path> = path.ancestors().take_while(|it| !it.exists()).collect();
         fs::create_dir_all(path)?;
         for parent in missing.iter().filter_map(|made| made.parent()) {
             let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-            fs::File::open(parent)?.sync_all()?;
+            sync(parent)?;
         }
         Self::existing(path)
     }
@@ -88,21 +101,27 @@ impl Disk for Folder {
     fn sync(&self) -> io::Result<()> {
         self.handle.sync_all()
     }
-}
 
-fn write_zeros(file: &fs::File, bytes: u64) -> io::Result<()> {
-    let zeros = [0; 4096];
-    let mut at = File::size(file)?;
-    while at < bytes {
-        let count = zeros.len().min((bytes - at) as usize);
-        file.write_all_at(&zeros[..count], at)?;
-        at += count as u64;
+    fn free_bytes(&self) -> Option<u64> {
+        let volume = fstatvfs(&self.handle).ok()?;
+        // One without any bounds says that it has nothing at all.
+        (volume.f_blocks > 0).then(|| volume.f_bavail.saturating_mul(volume.f_frsize))
     }
-    Ok(())
 }
 
 fn is_forbidden(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
+}
+
+/// For a system that gives no room without being written to.
+fn fill(file: &fs::File, range: Range<u64>) -> io::Result<()> {
+    let mut at = range.start;
+    while at < range.end {
+        let piece = &ZEROS[..ZEROS.len().min((range.end - at) as usize)];
+        file.write_all_at(piece, at)?;
+        at += piece.len() as u64;
+    }
+    Ok(())
 }
 
 impl File for fs::File {
@@ -128,10 +147,15 @@ impl File for fs::File {
     }
 
     fn allocate(&self, bytes: u64) -> io::Result<()> {
-        match rustix::fs::fallocate(self, FallocateFlags::empty(), 0, bytes) {
-            Err(Errno::OPNOTSUPP) => write_zeros(self, bytes),
-            allocated => Ok(allocated?),
+        let len = File::size(self)?;
+        if len >= bytes {
+            return Ok(());
         }
+        let allocated = match fallocate(self, FallocateFlags::empty(), len, bytes - len) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => fill(self, len..bytes),
+            allocated => allocated.map_err(io::Error::from),
+        };
+        allocated.inspect_err(|_| drop(self.set_len(len)))
     }
 
     fn truncate(&self, bytes: u64) -> io::Result<()> {

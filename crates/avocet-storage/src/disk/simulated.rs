@@ -41,9 +41,9 @@ struct State {
     /// Changes so far, to tell faults when they are due.
     changes: u64,
     faults: Vec<(Range<u64>, Fault)>,
+    /// Bytes that all files together can have, if there is a bound.
+    capacity: Option<u64>,
     chance: Chance,
-    /// So many bytes fit on it, if that is bounded.
-    bytes_max: Option<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -79,14 +79,20 @@ impl SimulatedDisk {
         state.faults.push((changes.start + from..changes.end.saturating_add(from), fault));
     }
 
-    /// Bounds the bytes of all files together; a file takes whole sectors.
-    pub fn limit(&self, bytes_max: usize) {
-        self.state.lock().bytes_max = Some(bytes_max);
-    }
-
     /// All is well from now on.
     pub fn mend(&self) {
         self.state.lock().faults.clear();
+    }
+
+    /// From now on all files together have room for so many bytes.
+    pub fn limit(&self, capacity: u64) {
+        self.state.lock().capacity = Some(capacity);
+    }
+
+    /// How many bytes all files have together.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.state.lock().used()
     }
 
     /// How many changes there were.
@@ -118,9 +124,10 @@ impl SimulatedDisk {
             });
         }
         let durable_names = found.clone();
-        let bytes_max = state.bytes_max;
-        let state =
-            State { files, names: found, durable_names, chance, bytes_max, ..State::default() };
+        let capacity = state.capacity;
+        let mut state = State { files, names: found, durable_names, chance, ..State::default() };
+        // What was removed has its room back for good before something else takes it.
+        state.capacity = capacity.map(|bytes| bytes.max(state.used()));
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -139,23 +146,27 @@ impl SimulatedDisk {
 }
 
 impl State {
+    fn used(&self) -> u64 {
+        self.names.values().map(|number| self.files[*number].current.len() as u64).sum()
+    }
+
+    fn free(&self) -> Option<u64> {
+        self.capacity.map(|capacity| capacity.saturating_sub(self.used()))
+    }
+
+    /// How many bytes of a write there is room for.
+    fn fitting(&self, number: usize, offset: u64, len: usize) -> usize {
+        let grown = (offset + len as u64).saturating_sub(self.files[number].current.len() as u64);
+        let lacking = self.free().map_or(0, |free| grown.saturating_sub(free));
+        len.saturating_sub(lacking as usize)
+    }
+
     /// Counts a change; what is to fail, fails.
     fn change(&mut self) -> Option<Fault> {
         let number = self.changes;
         self.changes += 1;
         let due = self.faults.iter().find(|(changes, _)| changes.contains(&number));
         due.map(|(_, fault)| *fault)
-    }
-
-    /// How many of these bytes fit into a file.
-    fn fits(&self, number: usize, bytes: usize, offset: usize) -> usize {
-        let Some(bytes_max) = self.bytes_max else { return bytes };
-        let sectors = |bytes: usize| bytes.div_ceil(SECTOR_BYTES) * SECTOR_BYTES;
-        let others = self.names.values().filter(|it| **it != number);
-        let taken: usize = others.map(|it| sectors(self.files[*it].current.len())).sum();
-        let len = self.files[number].current.len();
-        let most = bytes_max.saturating_sub(taken) / SECTOR_BYTES * SECTOR_BYTES;
-        bytes.min(most.max(len).saturating_sub(offset))
     }
 
     fn change_names<R>(
@@ -281,6 +292,10 @@ impl Disk for SimulatedDisk {
         state.history.clear();
         Ok(())
     }
+
+    fn free_bytes(&self) -> Option<u64> {
+        self.state.lock().free()
+    }
 }
 
 impl File for Handle {
@@ -298,26 +313,38 @@ impl File for Handle {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut state = self.state.lock();
-        let fault = state.change();
-        let fits = state.fits(self.number, bytes.len(), offset as usize);
-        let fault = fault.or((fits < bytes.len()).then_some(Fault::Full));
+        let mut fault = state.change();
         let done = match fault {
-            None => bytes.len(),
+            None => state.fitting(self.number, offset, bytes.len()),
             Some(Fault::Broken) => 0,
-            Some(Fault::Full) => state.chance.below(bytes.len()).min(fits),
+            Some(Fault::Full) => state.chance.below(bytes.len()),
         };
-        let content = &mut state.files[self.number];
-        Content::apply(&mut content.current, offset, &bytes[..done]);
-        content.unsynced.push(Unsynced::Write(offset, bytes[..done].to_owned()));
+        if done < bytes.len() {
+            fault = fault.or(Some(Fault::Full));
+        }
+        if done > 0 {
+            let content = &mut state.files[self.number];
+            Content::apply(&mut content.current, offset, &bytes[..done]);
+            content.unsynced.push(Unsynced::Write(offset, bytes[..done].to_owned()));
+        }
         fault.map_or(Ok(()), |fault| Err(fault.into()))
     }
 
     fn allocate(&self, bytes: u64) -> io::Result<()> {
-        let size = self.size()?;
-        match bytes.checked_sub(size) {
-            Some(more) if more > 0 => self.write_at(&vec![0; more as usize], size),
-            _ => Ok(()),
+        let mut state = self.state.lock();
+        if let Some(fault) = state.change() {
+            return Err(fault.into());
         }
+        let len = state.files[self.number].current.len() as u64;
+        let missing = bytes.saturating_sub(len) as usize;
+        if state.fitting(self.number, len, missing) < missing {
+            return Err(Fault::Full.into());
+        }
+        let content = &mut state.files[self.number];
+        let zeros = vec![0; missing];
+        Content::apply(&mut content.current, len, &zeros);
+        content.unsynced.push(Unsynced::Write(len, zeros));
+        Ok(())
     }
 
     fn truncate(&self, bytes: u64) -> io::Result<()> {

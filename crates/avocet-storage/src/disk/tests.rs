@@ -1,6 +1,7 @@
 use std::{
     fs, io,
-    path::PathBuf,
+    ops::Range,
+    path::{Path, PathBuf},
     process,
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -22,6 +23,19 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         drop(fs::remove_dir_all(&self.0));
     }
+}
+
+/// The seed that is asked for, as many as are asked for, or else so many; of a test whose seeds
+/// take long one in `part`.
+#[expect(clippy::print_stdout, reason = "how many were tried is what a long run has to say")]
+pub(crate) fn seeds(what: &str, count: u64, part: u64) -> Range<u64> {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    if let Some(seed) = number("AVOCET_SEED") {
+        return seed..seed + 1;
+    }
+    let count = number("AVOCET_SEEDS").unwrap_or(count).div_ceil(part);
+    println!("{what}: {count} seeds");
+    0..count
 }
 
 fn kind<T>(result: io::Result<T>) -> Option<io::ErrorKind> {
@@ -65,6 +79,57 @@ fn check(disk: &dyn Disk) -> io::Result<()> {
 fn folder_is_a_disk() {
     let scratch = Scratch::new();
     check(&Folder::open(&scratch.0).expect("a folder can be made")).expect("the disk is well");
+}
+
+/// Each folder that is made stands in another one, which has to know it for good: the data of a
+/// first start would be gone with it.
+#[test]
+fn folders_that_are_made_are_synced_where_they_stand() {
+    let scratch = Scratch::new();
+    fs::create_dir(&scratch.0).expect("a folder can be made");
+    let path = scratch.0.join("data/node/store");
+    let mut synced = Vec::new();
+    let mut note = |parent: &Path| {
+        assert!(path.is_dir(), "it is made before");
+        synced.push(parent.to_owned());
+        Ok(())
+    };
+    Folder::make(&path, &mut note).expect("it can be made");
+    Folder::make(&path, &mut note).expect("it is there");
+    synced.sort();
+    let parents = ["", "data", "data/node"].map(|it| scratch.0.join(it));
+    assert_eq!(synced, parents);
+    let other = scratch.0.join("other");
+    let failed = Folder::make(&other, &mut |_| Err(io::ErrorKind::Other.into()));
+    assert_eq!(kind(failed), Some(io::ErrorKind::Other));
+}
+
+#[test]
+fn room_that_is_allocated_is_there_and_what_is_written_stays() {
+    let scratch = Scratch::new();
+    let folder = Folder::open(&scratch.0).expect("a folder can be made");
+    let simulated = SimulatedDisk::default();
+    simulated.limit(20_000);
+    for disk in [&folder as &dyn Disk, &simulated] {
+        let file = disk.create("a").expect("the disk is well");
+        file.write_at(b"a", 0).expect("the disk is well");
+        let free = disk.free_bytes().expect("it is known");
+        file.allocate(10_000).expect("there is room");
+        file.allocate(5000).expect("there is room");
+        assert_eq!(file.size().expect("the disk is well"), 10_000);
+        let mut byte = [0];
+        file.read_at(&mut byte, 0).expect("the disk is well");
+        assert_eq!(&byte, b"a");
+        let failed = file.allocate(free + (1 << 40));
+        assert!(failed.is_err());
+        assert_eq!(file.size().expect("the disk is well"), 10_000);
+    }
+    assert_eq!(simulated.free_bytes(), Some(10_000));
+    let file = simulated.create("b").expect("the disk is well");
+    assert_eq!(kind(file.write_at(&[1; 10_001], 0)), Some(io::ErrorKind::StorageFull));
+    assert_eq!(simulated.used(), 20_000);
+    file.truncate(0).expect("the disk is well");
+    file.write_at(&[1; 10_000], 0).expect("there is room");
 }
 
 #[test]

@@ -21,7 +21,7 @@ const COPY_BYTES: usize = 36;
 /// Where the second copy of the head is, in another sector.
 const SECOND_COPY: usize = 512;
 /// What stands before the first record.
-pub(super) const HEAD_BYTES: usize = SECOND_COPY + COPY_BYTES;
+pub(crate) const HEAD_BYTES: usize = SECOND_COPY + COPY_BYTES;
 /// In place of the number of salvaged records: this is no segment that was damaged once, and no
 /// record is missing.
 const WHOLE: u32 = u32::MAX;

@@ -3,14 +3,10 @@ mod harm;
 use std::{collections::BTreeMap, io, ops::Range, sync::Arc};
 
 use super::{Appended, Durability, Log, LogOptions, Loss, Position};
-use crate::disk::{Disk, Fault, SimulatedDisk};
+use crate::disk::{Disk, Fault, SimulatedDisk, seeds};
 
-const OPTIONS: LogOptions = LogOptions {
-    segment_bytes: 4096,
-    segment_bytes_min: 4096,
-    durability: Durability::Fsync,
-    key: 0x1234_5678_9ABC_DEF0,
-};
+const OPTIONS: LogOptions =
+    LogOptions { segment_bytes: 4096, durability: Durability::Fsync, key: 0x1234_5678_9ABC_DEF0 };
 
 /// What a log is found to hold.
 #[derive(Debug)]
@@ -151,11 +147,7 @@ fn cut_power(seed: u64) {
 
 #[test]
 fn power_cut_loses_nothing_that_was_committed() {
-    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    match number("AVOCET_SEED") {
-        Some(seed) => cut_power(seed),
-        None => (0..number("AVOCET_SEEDS").unwrap_or(10_000)).for_each(cut_power),
-    }
+    seeds("power cuts of the log", 1_000, 1).for_each(cut_power);
 }
 
 /// Each change fails once, in both ways; what was committed before and after is there, what failed

@@ -9,6 +9,9 @@ mod cleaner;
 mod expiry;
 mod gathering;
 mod reserve;
+mod space;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::{
@@ -25,7 +28,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use self::{expiry::Walk, writer::Writer};
+use self::{expiry::Walk, space::Space, writer::Writer};
 use super::{
     Amount, Batch, Done, Queued, Refusal, Store,
     state::{Lies, State},
@@ -42,17 +45,15 @@ const SESSIONS_AT_ONCE: usize = 256;
 /// How a store is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// A segment with so many bytes is full.
+    /// A segment with so many bytes is full, or with less on a volume that has room for few.
     pub segment_bytes: u32,
-    /// In a small log a segment is full earlier, but not with fewer bytes.
-    pub segment_bytes_min: u32,
-    /// So many bytes of the disk are kept back for what makes room.
-    pub reserve_bytes: u64,
-    /// So many bytes may wait to be committed before batches are refused.
+    /// So many bytes may wait to be committed before batches are refused, and the store is
+    /// burdened.
     pub waiting_bytes_max: usize,
     /// What an outcome waits for.
     pub durability: Durability,
-    /// The log is cleaned from so many bytes on, when more than half of it is of no use.
+    /// The log is cleaned from so many bytes on, when more than half of it is of no use; from less
+    /// on if segments are smaller.
     pub cleaned_from_bytes: u64,
     /// How long a disk that has failed is left alone before it is tried again.
     pub retry_after: Duration,
@@ -62,8 +63,6 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             segment_bytes: 64 << 20,
-            segment_bytes_min: 1 << 20,
-            reserve_bytes: 4 << 20,
             waiting_bytes_max: 256 << 20,
             durability: Durability::Fsync,
             cleaned_from_bytes: 256 << 20,
@@ -133,21 +132,18 @@ impl EmbeddedStore {
         key: u64,
     ) -> io::Result<(Self, Writer, Vec<Loss>)> {
         let mut replay = Replay { state: State::new(Some(Arc::clone(&disk))) };
+        let space = Space::open(Arc::clone(&disk), &options);
         let log_options = LogOptions {
-            segment_bytes: options.segment_bytes,
-            segment_bytes_min: options.segment_bytes_min,
+            segment_bytes: space.segment_bytes(),
             durability: options.durability,
             key,
         };
         let mut unknown = 0;
-        let (log, mut losses) = Log::open(
-            Arc::clone(&disk),
-            log_options,
-            |position, number, body| match Command::read(body) {
+        let (log, mut losses) =
+            Log::open(disk, log_options, |position, number, body| match Command::read(body) {
                 Some(command) => replay.take(position, number, body, &command),
                 None => unknown += 1,
-            },
-        )?;
+            })?;
         if unknown > 0 {
             let name = "commands that this version does not understand".to_owned();
             losses.push(Loss { name, records: unknown });
@@ -165,28 +161,31 @@ impl EmbeddedStore {
             walk: Mutex::default(),
             waiting_bytes_max: options.waiting_bytes_max,
         });
-        let writer = Writer::new(Arc::clone(&shared), log, disk, &options);
+        let writer = Writer::new(Arc::clone(&shared), log, space, &options);
         Ok((Self { shared, reader, thread: None }, writer, losses))
     }
 
-    /// Reads a record whose place is known, which the cleaner may change meanwhile. False if it
-    /// cannot be read.
+    /// Reads a record whose place is known, which the cleaner may change meanwhile; whoever visits
+    /// it tells whether it says what it should. False if none that does can be read.
+    ///
+    /// # Errors
+    /// What keeps it from being looked for.
     fn read(
         &self,
-        locate: impl Fn(&mut State) -> Option<Position>,
-        visit: &mut dyn FnMut(&Command<'_>),
-    ) -> bool {
+        locate: impl Fn(&mut State) -> io::Result<Option<Position>>,
+        visit: &mut dyn FnMut(&Command<'_>) -> bool,
+    ) -> io::Result<bool> {
         let (mut body, mut tried) = (Vec::new(), None);
         loop {
-            let Some(position) = locate(&mut self.shared.state.lock()) else { return true };
+            let Some(position) = locate(&mut self.shared.state.lock())? else { return Ok(true) };
             let read = self.reader.read(position, &mut body);
-            if let Some(command) = read.is_ok().then(|| Command::read(&body)).flatten() {
-                visit(&command);
-                return true;
+            let command = read.is_ok().then(|| Command::read(&body)).flatten();
+            if command.is_some_and(|command| visit(&command)) {
+                return Ok(true);
             }
             if tried.replace(position) == Some(position) {
                 self.shared.unreadable.fetch_add(1, Ordering::Relaxed);
-                return false;
+                return Ok(false);
             }
         }
     }
@@ -255,13 +254,13 @@ impl Store for EmbeddedStore {
         Ok(())
     }
 
+    fn is_burdened(&self) -> bool {
+        self.shared.inbound.lock().bytes >= self.shared.waiting_bytes_max
+    }
+
     fn failure(&self) -> Option<String> {
         let failure = self.shared.failure.lock().clone();
         failure.or_else(|| self.shared.cleaning_failure.lock().clone())
-    }
-
-    fn is_burdened(&self) -> bool {
-        self.shared.inbound.lock().bytes >= self.shared.waiting_bytes_max
     }
 
     fn unreadable(&self) -> u64 {
@@ -293,11 +292,12 @@ impl Store for EmbeddedStore {
                 let (Command::Publish { message, claims, .. }
                 | Command::Keep { message, claims, .. }) = command
                 else {
-                    return;
+                    return false;
                 };
                 let ours = claims.iter().find(|it| it.session == session);
                 ours.into_iter().for_each(|claim| visit(place, claim, *message));
-            });
+                ours.is_some()
+            })?;
             if !is_read {
                 unreadable.push(place);
             }
@@ -326,12 +326,12 @@ impl Store for EmbeddedStore {
         // As they lie on the disk, which is read from its beginning to its end.
         topics.sort_unstable_by_key(|(at, _)| *at);
         for (_, topic) in topics {
-            let locate = |state: &mut State| state.retained.get(&topic).map(|kept| kept.at);
+            let locate = |state: &mut State| Ok(state.retained.get(&topic).map(|kept| kept.at));
             self.read(locate, &mut |command| {
-                if let Command::Retain { topic, message } = command {
-                    visit(topic, *message);
-                }
-            });
+                let Command::Retain { topic: found, message } = command else { return false };
+                let is_it = **found == *topic;
+                is_it.then(|| visit(found, *message)).is_some()
+            })?;
         }
         Ok(())
     }
@@ -339,12 +339,13 @@ impl Store for EmbeddedStore {
     fn plans(&self, visit: &mut dyn FnMut(u64, Time, Purpose, Message<'_>)) -> io::Result<()> {
         let plans: Vec<u64> = self.shared.state.lock().plans.keys().copied().collect();
         for plan in plans {
-            let locate = |state: &mut State| state.plans.get(&plan).map(|kept| kept.at);
+            let locate = |state: &mut State| Ok(state.plans.get(&plan).map(|kept| kept.at));
             self.read(locate, &mut |command| {
-                if let Command::Plan { plan, due_at, purpose, message } = command {
-                    visit(*plan, *due_at, *purpose, *message);
-                }
-            });
+                let Command::Plan { plan: found, due_at, purpose, message } = command else {
+                    return false;
+                };
+                (*found == plan).then(|| visit(plan, *due_at, *purpose, *message)).is_some()
+            })?;
         }
         Ok(())
     }

@@ -204,6 +204,11 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    /// Nothing waits but what is submitted by whoever is told of something else.
+    fn is_burdened(&self) -> bool {
+        false
+    }
+
     fn failure(&self) -> Option<String> {
         None
     }

@@ -256,9 +256,16 @@ impl State {
     }
 
     /// Where a message lies that waits for a session.
-    pub(super) fn claim(&mut self, session: SessionNumber, place: Place) -> Option<Position> {
-        let session = self.sessions.get(&session)?;
-        session.queue.find(place, &mut self.scratch).map(|entry| entry.at)
+    ///
+    /// # Errors
+    /// What the disk says that has the queue.
+    pub(super) fn claim(
+        &mut self,
+        session: SessionNumber,
+        place: Place,
+    ) -> io::Result<Option<Position>> {
+        let Some(session) = self.sessions.get(&session) else { return Ok(None) };
+        Ok(session.queue.find(place, &mut self.scratch)?.map(|entry| entry.at))
     }
 
     /// The sessions whose standing lies in a segment, as they stand.
@@ -272,25 +279,29 @@ impl State {
 
     /// What of a command that lies at `at`, as the record of this number, would be missed if it
     /// were gone, as a command.
+    ///
+    /// # Errors
+    /// What the disk says that has the queues.
     pub(super) fn still_needed<'a>(
         &mut self,
         at: Position,
         number: u64,
         command: Command<'a>,
-    ) -> Option<Command<'a>> {
+    ) -> io::Result<Option<Command<'a>>> {
         let is_here = |kept: Option<&Kept>| kept.is_some_and(|kept| kept.at == at);
-        match command {
+        Ok(match command {
             Command::Stand { session, .. } => {
                 let found = self.sessions.get(&session);
-                let found = found.filter(|it| is_here(it.lies.as_ref()))?;
-                let standing = Box::new(found.stands.standing());
-                Some(Command::Stand { session, standing })
+                found.filter(|it| is_here(it.lies.as_ref())).map(|found| {
+                    let standing = Box::new(found.stands.standing());
+                    Command::Stand { session, standing }
+                })
             }
             Command::Publish { message, claims, .. } => {
-                self.still_claimed(at, Place(number), message, claims)
+                self.still_claimed(at, Place(number), message, claims)?
             }
             Command::Keep { place, message, claims } => {
-                self.still_claimed(at, place, message, claims)
+                self.still_claimed(at, place, message, claims)?
             }
             Command::Retain { topic, .. } => is_here(self.retained.get(topic)).then_some(command),
             Command::Plan { plan, .. } => is_here(self.plans.get(&plan)).then_some(command),
@@ -309,7 +320,7 @@ impl State {
             | Command::Clear { .. }
             | Command::Expire { .. }
             | Command::Unplan { .. } => None,
-        }
+        })
     }
 
     fn still_claimed<'a>(
@@ -317,10 +328,15 @@ impl State {
         at: Position,
         place: Place,
         message: Message<'a>,
-        mut claims: Vec<Claim>,
-    ) -> Option<Command<'a>> {
-        claims.retain(|claim| self.claim(claim.session, place) == Some(at));
-        (!claims.is_empty()).then_some(Command::Keep { place, message, claims })
+        claims: Vec<Claim>,
+    ) -> io::Result<Option<Command<'a>>> {
+        let mut left = Vec::new();
+        for claim in claims {
+            if self.claim(claim.session, place)? == Some(at) {
+                left.push(claim);
+            }
+        }
+        Ok((!left.is_empty()).then_some(Command::Keep { place, message, claims: left }))
     }
 
     /// `may_wait` if the message may wait already, somewhere else.

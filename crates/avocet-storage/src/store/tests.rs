@@ -4,27 +4,24 @@
 mod copies;
 mod full;
 mod harm;
+mod volume;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, mpsc},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use super::{Batch, Contents, EmbeddedStore, MemoryStore, Options, Refusal, Store};
 use crate::{
     command::{Claim, Command, Message, Place, SessionNumber, Standing, Time},
     conformance::{self, apply, dice::Dice, submit, told},
-    disk::{Disk, Fault, Folder, Scratch, SimulatedDisk},
+    disk::{Disk, Fault, Folder, Scratch, SimulatedDisk, seeds},
     log::Durability,
 };
 
-const PATIENCE: Duration = Duration::from_secs(30);
-
 const OPTIONS: Options = Options {
     segment_bytes: 4096,
-    segment_bytes_min: 4096,
-    reserve_bytes: 4096,
     waiting_bytes_max: 1 << 20,
     durability: Durability::Fsync,
     cleaned_from_bytes: 12_288,
@@ -70,15 +67,6 @@ fn bytes_on(disk: &SimulatedDisk) -> u64 {
     let names = disk.names().expect("the disk is well");
     let logs = names.iter().filter(|name| name.ends_with(".log"));
     logs.filter_map(|name| disk.open(name).and_then(|it| it.size()).ok()).sum()
-}
-
-/// Returns once nothing stands in the way of storing.
-fn until_well(store: &EmbeddedStore) {
-    let start = Instant::now();
-    while let Some(failure) = store.failure() {
-        assert!(start.elapsed() < PATIENCE, "{failure}");
-        std::thread::yield_now();
-    }
 }
 
 /// The same, with the places that come after this one given anew: which a store gives to
@@ -210,11 +198,7 @@ fn cut_power(seed: u64) -> u64 {
 
 #[test]
 fn power_cut_loses_nothing_that_was_done() {
-    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    match number("AVOCET_SEED") {
-        Some(seed) => _ = cut_power(seed),
-        None => (0..number("AVOCET_SEEDS").unwrap_or(300)).for_each(|seed| _ = cut_power(seed)),
-    }
+    seeds("power cuts of the store", 300, 1).for_each(|seed| _ = cut_power(seed));
 }
 
 #[test]
@@ -247,7 +231,7 @@ fn disk_that_takes_nothing_refuses_what_may_be_refused_and_keeps_the_rest_until_
         assert!(receiver.try_recv().is_err());
         disk.mend();
         assert_eq!(receiver.recv().expect("it has an outcome"), Ok(Vec::new()));
-        until_well(&store);
+        assert_eq!(store.failure(), None);
         let before = told(&store);
         assert_eq!(before.retained.keys().collect::<Vec<_>>(), ["kept"]);
         drop(store);

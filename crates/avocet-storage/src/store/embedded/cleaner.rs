@@ -7,133 +7,126 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Options, Shared, lies};
+use super::{
+    Options, Shared, lies,
+    space::{Lend, Space},
+};
 use crate::{
     command::Command,
-    log::{Log, Position},
+    disk,
+    log::{self, Log, Placed, Position},
     store::state::State,
 };
 
 /// Bytes of a segment that are looked at before others have their turn.
 const STEP_BYTES: u32 = 256 * 1024;
 /// Segments may be small, as each start of the process leaves one, until there are so many.
-const SEGMENTS_MAX: usize = 64;
+const SEGMENTS_MAX: usize = 32;
 
 #[derive(Debug)]
 pub(super) struct Cleaner {
-    from_bytes: u64,
-    segment_bytes: u32,
-    /// On a full disk it has to be worth so much.
-    worth_bytes: u64,
     retry_after: Duration,
     /// How far the oldest segment has been looked at.
     at: Option<Position>,
+    /// Whether it has just given back a segment: there may be another one.
+    has_given: bool,
     /// When to try again what has failed.
     retry_at: Option<Instant>,
 }
 
 impl Cleaner {
     pub(super) fn new(options: &Options) -> Self {
-        Self {
-            from_bytes: options.cleaned_from_bytes,
-            segment_bytes: options.segment_bytes,
-            worth_bytes: u64::from(options.segment_bytes_min / 4),
-            retry_after: options.retry_after,
-            at: None,
-            retry_at: None,
-        }
+        Self { retry_after: options.retry_after, at: None, has_given: false, retry_at: None }
     }
 
-    /// Whether it is in the middle of a segment.
+    /// Whether it is in the middle of something.
     pub(super) fn is_due(&self, now: Instant) -> bool {
-        self.retry_at.map_or(self.at.is_some(), |at| at <= now)
-    }
-
-    /// What has failed is tried again at once.
-    pub(super) fn hurry(&mut self) {
-        self.retry_at = Some(Instant::now());
+        self.retry_at.map_or(self.at.is_some() || self.has_given, |at| at <= now)
     }
 
     pub(super) fn retry_at(&self) -> Option<Instant> {
         self.retry_at
     }
 
-    /// Does a little of what there is to do; more is worth it if the disk is full.
-    pub(super) fn step(&mut self, log: &mut Log, shared: &Shared, is_full: bool) -> io::Result<()> {
+    /// Does a little of what there is to do; tells whether a segment is gone.
+    pub(super) fn step(
+        &mut self,
+        log: &mut Log,
+        space: &mut Space,
+        shared: &Shared,
+    ) -> io::Result<bool> {
         if self.retry_at.is_some_and(|at| Instant::now() < at) {
             let failure = shared.cleaning_failure.lock().clone();
-            return failure.map_or(Ok(()), |failure| Err(io::Error::other(failure)));
+            return failure.map_or(Ok(false), |failure| Err(io::Error::other(failure)));
         }
-        self.retry_at = None;
+        (self.retry_at, self.has_given) = (None, false);
+        let at = self.at.or_else(|| begin(log, space, &shared.state.lock()));
+        let Some(at) = at else { return Ok(false) };
         // Whatever fails is begun anew.
-        let stepped = match self.at.take() {
-            Some(at) => Ok(Some(at)),
-            None => self.begin(log, &shared.state.lock(), is_full),
-        };
-        let stepped = match stepped {
-            Ok(Some(at)) => Self::clean(at, log, shared),
-            other => other,
+        self.at = None;
+        let stepped = if space.is_full() {
+            Self::clean_all(at, log, space, shared)
+        } else {
+            Self::clean(at, log, space, shared)
         };
         if stepped.is_err() {
             self.retry_at = Some(Instant::now() + self.retry_after);
         }
         self.at = stepped?;
-        Ok(())
+        self.has_given = self.at.is_none();
+        Ok(self.has_given)
     }
 
-    /// Where to begin, if it is worth it.
-    fn begin(&self, log: &mut Log, state: &State, is_full: bool) -> io::Result<Option<Position>> {
-        let (count, total, needed) =
-            log.segments().fold((0, 0, 0), |(count, total, needed), (segment, len)| {
-                (count + 1, total + u64::from(len), needed + state.bytes_needed(segment))
-            });
-        let is_worth_it = (total >= self.from_bytes && needed < total / 2)
-            || (is_full && total.saturating_sub(needed) >= self.worth_bytes);
-        if is_full && is_worth_it && self.gains_in_last_alone(log, state) {
-            log.roll()?;
+    /// The rest of a segment at once: others would take the room for it.
+    fn clean_all(
+        at: Position,
+        log: &mut Log,
+        space: &mut Space,
+        shared: &Shared,
+    ) -> io::Result<Option<Position>> {
+        let needed = shared.state.lock().bytes_needed(at.segment);
+        space.lend_ahead(needed, log);
+        let mut next = Some(at);
+        while let Some(at) = next {
+            next = Self::clean(at, log, space, shared)?;
         }
-        let mut segments = log.segments();
-        let (Some((oldest, _)), Some(_)) = (segments.next(), segments.next()) else {
-            return Ok(None);
-        };
-        let are_many =
-            count > SEGMENTS_MAX && total / 4 < count as u64 * u64::from(self.segment_bytes) / 16;
-        let is_free = state.holdings(oldest) == 0;
-        let at = Position { segment: oldest, offset: 0 };
-        Ok(Some(at).filter(|_| is_free || is_worth_it || are_many))
-    }
-
-    /// The last segment is written to: what is of no use there needs another behind it.
-    fn gains_in_last_alone(&self, log: &Log, state: &State) -> bool {
-        let gain = |(segment, len)| u64::from(len).saturating_sub(state.bytes_needed(segment));
-        let before_last = log.segments().count().saturating_sub(1);
-        log.segments().take(before_last).map(gain).sum::<u64>() < self.worth_bytes
+        Ok(None)
     }
 
     /// Looks at some records; answers where to go on.
-    fn clean(at: Position, log: &mut Log, shared: &Shared) -> io::Result<Option<Position>> {
+    fn clean(
+        at: Position,
+        log: &mut Log,
+        space: &mut Space,
+        shared: &Shared,
+    ) -> io::Result<Option<Position>> {
         let mut next = None;
         if shared.state.lock().holdings(at.segment) > 0 {
-            let mut needed = Vec::new();
-            let scanned = log.reader().scan(at, STEP_BYTES, |at, number, body| {
+            let (mut needed, mut failed) = (Vec::new(), None);
+            let bytes = STEP_BYTES.min(space.segment_bytes());
+            let scanned = log.reader().scan(at, bytes, |at, number, body| {
                 let Some(command) = Command::read(body) else { return };
                 let mut state = shared.state.lock();
-                needed.extend(state.still_needed(at, number, command).map(|it| bytes_of(&it)));
+                match state.still_needed(at, number, command) {
+                    Ok(command) => needed.extend(command.map(|it| bytes_of(&it))),
+                    Err(error) => failed = Some(error),
+                }
             })?;
-            write_anew(&needed, log, shared)?;
+            failed.map_or(Ok(()), Err)?;
+            write_anew(&needed, log, space, shared)?;
             next = scanned.next;
         }
         if next.is_none() {
-            Self::finish(at.segment, log, shared)?;
+            Self::finish(at.segment, log, space, shared)?;
         }
         Ok(next)
     }
 
     /// All that is needed of a segment and can be read has been written anew.
-    fn finish(segment: u32, log: &mut Log, shared: &Shared) -> io::Result<()> {
+    fn finish(segment: u32, log: &mut Log, space: &mut Space, shared: &Shared) -> io::Result<()> {
         let needed: Vec<Vec<u8>> =
             shared.state.lock().standing_in(segment).map(|it| bytes_of(&it)).collect();
-        write_anew(&needed, log, shared)?;
+        write_anew(&needed, log, space, shared)?;
         let lost = shared.state.lock().holdings(segment);
         if lost == 0 {
             log.forget_oldest()?;
@@ -145,19 +138,58 @@ impl Cleaner {
     }
 }
 
+/// Where to begin, if it is worth it.
+fn begin(log: &Log, space: &Space, state: &State) -> Option<Position> {
+    let mut segments = log.segments();
+    let (oldest, len) = segments.next()?;
+    // The last is written to.
+    segments.next()?;
+    let (count, total, needed) =
+        log.segments().fold((0, 0, 0), |(count, total, needed), (segment, len)| {
+            (count + 1, total + u64::from(len), needed + state.bytes_needed(segment))
+        });
+    let segment_bytes = u64::from(space.segment_bytes());
+    let heads = (count * log::HEAD_BYTES) as u64;
+    let gained = total.saturating_sub(needed + heads);
+    let is_worth_it = if space.is_full() {
+        let needed_here = state.bytes_needed(oldest);
+        let gained_here = u64::from(len).saturating_sub(needed_here);
+        let is_pressed = space.is_pressed() && gained >= segment_bytes / 2;
+        (gained >= total / 8 || gained_here >= u64::from(len) / 4 || is_pressed)
+            && fits(space, len.into(), needed_here)
+    } else {
+        total >= space.cleaned_from_bytes() && needed < total / 2
+    };
+    let are_many = count > SEGMENTS_MAX && total / 4 < count as u64 * segment_bytes / 16;
+    let is_free = state.holdings(oldest) == 0;
+    (is_free || is_worth_it || are_many).then_some(Position { segment: oldest, offset: 0 })
+}
+
+/// Whether there is room for what is needed of a segment. How much that is, is not known well if
+/// messages have several claims, so it is tried with less room only if something has to be done.
+fn fits(space: &Space, len: u64, needed: u64) -> bool {
+    let wanted = if space.is_pressed() { needed } else { len.min(2 * needed) };
+    needed == 0 || space.available().is_none_or(|room| room >= wanted)
+}
+
 fn bytes_of(command: &Command<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
     command.write(&mut bytes);
     bytes
 }
 
-fn write_anew(commands: &[Vec<u8>], log: &mut Log, shared: &Shared) -> io::Result<()> {
+fn write_anew(
+    commands: &[Vec<u8>],
+    log: &mut Log,
+    space: &mut Space,
+    shared: &Shared,
+) -> io::Result<()> {
     if commands.is_empty() {
         return Ok(());
     }
     // Each of them stands by itself, but so all of them fit or none.
     let appended = log.append_batch(commands.iter().map(|it| &it[..]));
-    let placed = appended.and_then(|first| Ok((first, log.commit()?)));
+    let placed = appended.and_then(|first| Ok((first, commit(log, space)?)));
     let (mut record, placed) = placed.inspect_err(|_| log.discard())?;
     let mut state = shared.state.lock();
     for bytes in commands {
@@ -168,4 +200,20 @@ fn write_anew(commands: &[Vec<u8>], log: &mut Log, shared: &Shared) -> io::Resul
         }
     }
     Ok(())
+}
+
+/// With what is held back, if there is no other room.
+fn commit(log: &mut Log, space: &mut Space) -> io::Result<Placed> {
+    loop {
+        let committed = log.commit();
+        match committed {
+            Err(error) if disk::is_full(&error) => {
+                space.fill(log);
+                if !space.lend(log.waiting_bytes(), Lend::Cleaning, log) {
+                    return Err(error);
+                }
+            }
+            committed => return committed,
+        }
+    }
 }

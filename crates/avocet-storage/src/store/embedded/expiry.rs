@@ -67,15 +67,21 @@ impl EmbeddedStore {
         let Some(expires_at) = message.expires_at else { return 0 };
         let claims: Vec<Claim> = {
             let mut state = self.shared.state.lock();
-            let waits = |claim: &Claim| state.claim(claim.session, place) == Some(at);
-            let waiting: Vec<Claim> = claims.into_iter().filter(waits).collect();
-            if expires_at > now {
-                if !waiting.is_empty() {
-                    state.expires(at.segment, expires_at);
+            let mut is_unknown = false;
+            let waits = |claim: &Claim| match state.claim(claim.session, place) {
+                Ok(found) => found == Some(at),
+                Err(_) => {
+                    is_unknown = true;
+                    false
                 }
-                return 0;
+            };
+            let waiting: Vec<Claim> = claims.into_iter().filter(waits).collect();
+            let is_over = expires_at <= now;
+            // What cannot be looked for now is told another time.
+            if is_unknown || !(is_over || waiting.is_empty()) {
+                state.expires(at.segment, expires_at);
             }
-            waiting
+            if is_over { waiting } else { return 0 }
         };
         claims.iter().for_each(|claim| visit(claim.session, place, claim, message));
         claims.len()

@@ -12,25 +12,22 @@ use super::{
     cleaner::Cleaner,
     gathering::Gathering,
     lies,
-    reserve::{For, Reserve},
+    space::{Lend, Space},
 };
 use crate::{
     command::{Command, Place},
-    disk::Disk,
-    log::{Appended, Log, Placed},
+    disk,
+    log::{Appended, Log, Placed, RECORD_HEADER_BYTES},
     store::{Batch, Done, Refusal},
 };
 
-/// A group of several batches is no larger.
-const GROUP_BYTES_MAX: usize = 8 << 20;
 /// Pages of queues that are looked at before others have their turn.
 const PAGES_AT_ONCE: usize = 1024;
 
 pub(in crate::store) struct Writer {
     shared: Arc<Shared>,
     log: Log,
-    disk: Arc<dyn Disk>,
-    reserve: Reserve,
+    space: Space,
     cleaner: Cleaner,
     /// What is to be stored, in order.
     waiting: VecDeque<(Batch, Done)>,
@@ -40,32 +37,22 @@ pub(in crate::store) struct Writer {
     retry_after: Duration,
     /// When the disk is tried again, if it has failed.
     retry_at: Option<Instant>,
-    /// When the reserve is taken back, if it was given.
-    take_at: Option<Instant>,
     /// Whether pages of queues are to be looked at.
     has_leaving: bool,
 }
 
 impl Writer {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        log: Log,
-        disk: Arc<dyn Disk>,
-        options: &Options,
-    ) -> Self {
-        let reserve = Reserve::new(&*disk, options.reserve_bytes);
+    pub(super) fn new(shared: Arc<Shared>, log: Log, space: Space, options: &Options) -> Self {
         Self {
             shared,
             log,
-            disk,
-            reserve,
+            space,
             cleaner: Cleaner::new(options),
             gathering: Gathering::default(),
             retry_after: options.retry_after,
             waiting: VecDeque::new(),
             entered: Vec::new(),
             retry_at: None,
-            take_at: None,
             has_leaving: false,
         }
     }
@@ -83,20 +70,17 @@ impl Writer {
         self.store();
         self.has_leaving = self.shared.state.lock().let_leave(PAGES_AT_ONCE);
         if !self.has_leaving {
-            let outcome = self.clean();
+            let outcome = self.cleaner.step(&mut self.log, &mut self.space, &self.shared);
+            if matches!(outcome, Ok(true)) && self.space.is_full() {
+                // What waits for room need not wait any longer.
+                self.retry_at = None;
+                self.regain(true);
+            } else if !self.cleaner.is_due(Instant::now()) && self.space.lend_all() {
+                self.retry_at = None;
+                self.store();
+            }
             *self.shared.cleaning_failure.lock() =
                 outcome.err().map(|error| format!("space cannot be given back: {error}"));
-        }
-    }
-
-    fn clean(&mut self) -> io::Result<()> {
-        let outcome = self.cleaner.step(&mut self.log, &self.shared, self.reserve.is_given());
-        match &outcome {
-            Err(error) if self.reserve.give(&*self.disk, For::Cleaner, error) => {
-                self.cleaner.hurry();
-                Ok(())
-            }
-            _ => outcome,
         }
     }
 
@@ -126,21 +110,21 @@ impl Writer {
                 return false;
             }
             let now = Instant::now();
-            let take_at = self.reserve.is_given().then(|| self.take_at.unwrap_or(now));
-            let mut until =
-                [self.retry_at, self.cleaner.retry_at(), take_at].into_iter().flatten().min();
-            let is_due = [self.retry_at, take_at].into_iter().flatten().any(|at| at <= now);
+            let due = [self.retry_at, self.space.look_at()];
+            let is_due = due.into_iter().flatten().any(|at| at <= now);
             if is_due || self.has_leaving || self.cleaner.is_due(now) {
                 return true;
             }
+            let mut until = vec![self.retry_at, self.space.look_at(), self.cleaner.retry_at()];
             inbound.wanted = 0;
             if !inbound.batches.is_empty() {
                 let Some((wanted, gathered)) = self.gathering.wants(inbound.commands, now) else {
                     return true;
                 };
                 inbound.wanted = wanted;
-                until = Some(until.map_or(gathered, |until| until.min(gathered)));
+                until.push(Some(gathered));
             }
+            let until = until.into_iter().flatten().min();
             match until {
                 Some(until) => drop(self.shared.arrived.wait_until(&mut inbound, until)),
                 None => self.shared.arrived.wait(&mut inbound),
@@ -153,15 +137,18 @@ impl Writer {
         if self.retry_at.is_some_and(|at| Instant::now() < at) {
             return self.refuse();
         }
-        if !self.waiting.is_empty() {
-            self.reserve.prepare(&*self.disk, self.log.segment_bytes().into());
-        }
-        if self.reserve.is_given() {
-            self.take_reserve();
-            self.refuse_if_full();
+        if self.space.look_at().is_some_and(|at| at <= Instant::now()) {
+            self.regain(false);
         }
         // A disk that has failed is asked even if nobody has anything.
         while !self.waiting.is_empty() || self.retry_at.is_some() {
+            if self.space.is_full() {
+                self.refuse();
+                if self.waiting.is_empty() {
+                    self.retry_at = None;
+                    return;
+                }
+            }
             self.enter();
             let begun = Instant::now();
             let committed = match self.log.waiting_bytes() {
@@ -171,28 +158,9 @@ impl Writer {
             };
             match committed {
                 Ok(placed) => self.succeed(placed, begun.elapsed()),
-                Err(error) => return self.fail(&error),
+                Err(error) if self.fail(&error) => {}
+                Err(_) => return,
             }
-        }
-    }
-
-    /// Takes back what was given of the disk, if that is to be tried: then it is not full any more.
-    fn take_reserve(&mut self) {
-        let now = Instant::now();
-        if self.take_at.is_some_and(|at| now < at) {
-            return;
-        }
-        self.take_at = None;
-        *self.shared.failure.lock() = self.reserve.take(&*self.disk).err().map(|error| {
-            self.take_at = Some(now + self.retry_after);
-            error.to_string()
-        });
-    }
-
-    /// What the reserve has left is for what may not be refused.
-    fn refuse_if_full(&mut self) {
-        if self.reserve.is_given() {
-            self.refuse();
         }
     }
 
@@ -200,7 +168,7 @@ impl Writer {
     fn enter(&mut self) {
         while let Some((batch, done)) = self.waiting.pop_front() {
             let bytes = self.log.waiting_bytes() + batch.bytes.len();
-            if !self.entered.is_empty() && bytes > GROUP_BYTES_MAX {
+            if !self.entered.is_empty() && bytes > self.space.group_bytes_max() {
                 self.waiting.push_front((batch, done));
                 break;
             }
@@ -221,8 +189,12 @@ impl Writer {
 
     fn succeed(&mut self, placed: Placed, took: Duration) {
         self.retry_at = None;
-        if !self.reserve.is_given() {
+        self.space.succeed();
+        if self.space.is_full() {
+            self.regain(false);
+        } else {
             *self.shared.failure.lock() = None;
+            self.space.grow(&self.log);
         }
         let places = self.apply(placed);
         let entered = std::mem::take(&mut self.entered);
@@ -257,17 +229,37 @@ impl Writer {
         self.entered.iter().map(apply).collect()
     }
 
-    fn fail(&mut self, error: &io::Error) {
+    /// Tells whether what waits is to be tried again at once.
+    fn fail(&mut self, error: &io::Error) -> bool {
+        let batches = self.entered.iter().filter(|(batch, ..)| !batch.is_refusable).count();
         self.log.discard();
         *self.shared.failure.lock() = Some(error.to_string());
-        let now = Instant::now();
-        let has_room = self.reserve.give(&*self.disk, For::Commits, error);
-        self.take_at = Some(now + self.retry_after);
-        self.retry_at = Some(if has_room { now } else { now + self.retry_after });
         for (batch, done, _) in std::mem::take(&mut self.entered).into_iter().rev() {
             self.waiting.push_front((batch, done));
         }
         self.refuse();
+        if disk::is_full(error) && self.make_room(batches) {
+            return true;
+        }
+        self.retry_at = Some(Instant::now() + self.retry_after);
+        false
+    }
+
+    /// Tells whether there is some, or may be for less than so many batches.
+    fn make_room(&mut self, batches: usize) -> bool {
+        self.space.fill(&mut self.log);
+        let bytes = |batch: &Batch| batch.bytes.len() + batch.ends.len() * RECORD_HEADER_BYTES;
+        let waiting: usize = self.waiting.iter().map(|(batch, _)| bytes(batch)).sum();
+        let bytes = waiting.min(self.space.group_bytes_max());
+        waiting > 0
+            && (self.space.lend(bytes, Lend::Commands, &self.log) || self.space.take_less(batches))
+    }
+
+    /// Looks whether the disk has room again, if it was full.
+    fn regain(&mut self, is_made: bool) {
+        if self.space.regain(&mut self.log, is_made) {
+            *self.shared.failure.lock() = None;
+        }
     }
 
     /// Refuses what may be refused.

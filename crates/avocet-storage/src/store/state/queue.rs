@@ -66,8 +66,9 @@ impl Queue {
     }
 
     /// The message at a place.
-    pub(super) fn find(&self, place: Place, scratch: &mut Scratch) -> Option<Entry> {
-        self.runs.iter().find_map(|run| run.find(place, scratch))
+    pub(super) fn find(&self, place: Place, scratch: &mut Scratch) -> io::Result<Option<Entry>> {
+        let found = self.runs.iter().find_map(|run| run.find(place, scratch).transpose());
+        found.transpose()
     }
 
     /// Has a message lie somewhere else; answers how it was.
@@ -153,13 +154,15 @@ impl Run {
         (self.pages.get(index)?.first <= place).then_some(index)
     }
 
-    fn find(&self, place: Place, scratch: &mut Scratch) -> Option<Entry> {
+    fn find(&self, place: Place, scratch: &mut Scratch) -> io::Result<Option<Entry>> {
         if let Ok(index) = self.tail.binary_search_by_key(&place, |entry| entry.place) {
-            return Some(self.tail[index]);
+            return Ok(Some(self.tail[index]));
         }
-        let reference = self.pages[self.page_of(place)?];
-        let page = scratch.read(reference.number).ok()?;
-        reference.entries(&page).map(|(_, entry)| entry).find(|entry| entry.place == place)
+        let Some(index) = self.page_of(place) else { return Ok(None) };
+        let reference = self.pages[index];
+        let page = scratch.read(reference.number)?;
+        let mut entries = reference.entries(&page).map(|(_, entry)| entry);
+        Ok(entries.find(|entry| entry.place == place))
     }
 
     fn replace(&mut self, entry: Entry, scratch: &mut Scratch) -> Option<Entry> {

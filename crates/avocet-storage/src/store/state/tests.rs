@@ -64,7 +64,7 @@ impl Pair {
         let expected: Vec<Entry> = rest.by_ref().take(messages).collect();
         assert_eq!(found, expected);
         assert_eq!(has_more, rest.next().is_some());
-        let one = self.queue.find(Place(from), &mut self.scratch);
+        let one = self.queue.find(Place(from), &mut self.scratch).expect("it is read");
         assert_eq!(one, self.model.get(&Place(from)).copied());
     }
 }

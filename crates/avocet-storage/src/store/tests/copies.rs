@@ -315,6 +315,10 @@ impl Disk for Beside {
     fn sync(&self) -> io::Result<()> {
         Err(ErrorKind::ReadOnlyFilesystem.into())
     }
+
+    fn free_bytes(&self) -> Option<u64> {
+        None
+    }
 }
 
 impl File for FileBeside {
