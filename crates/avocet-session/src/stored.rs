@@ -311,7 +311,9 @@ impl Session {
         let mut stored = Stored::new(id);
         (stored.messages, stored.bytes) = restored.waiting;
         stored.may_be_shared = true;
-        stored.is_behind = stored.messages > 0;
+        // An identifier may be known whose message is not there any more: that is seen by looking.
+        let has_sent = restored.sent.iter().any(|(_, place)| place.is_some());
+        stored.is_behind = stored.messages > 0 || has_sent;
         if restored.was_cut {
             let sent = restored.sent.iter().filter(|(_, place)| place.is_some());
             let unsent = stored.messages.saturating_sub(sent.count() as u64);
