@@ -226,15 +226,7 @@ impl Records {
 
     /// The steps of the stretch that is being written.
     fn steps(&mut self) -> &mut Vec<Step> {
-        self.stretch(self.is_sure)
-    }
-
-    fn stretch(&mut self, is_sure: bool) -> &mut Vec<Step> {
-        if self.stretches.last().is_none_or(|last| last.is_sure != is_sure) {
-            self.stretches.push(Stretch { is_sure, steps: Vec::new() });
-        }
-        let last = self.stretches.len() - 1;
-        &mut self.stretches[last].steps
+        open(&mut self.stretches, self.is_sure).1
     }
 
     pub(crate) fn push(&mut self, step: Step) {
@@ -271,23 +263,21 @@ impl Records {
 
     /// What may not be refused.
     pub(crate) fn push_sure(&mut self, step: Step) {
-        self.stretch(true).push(step);
+        open(&mut self.stretches, true).1.push(step);
     }
 
     /// A session has a right to a message that is being published.
     pub(crate) fn claim(&mut self, mailbox: &Mailbox, session: StoredId, claim: Claim) {
         let claim = (mailbox.clone(), session, claim);
-        let (is_sure, begin) = (self.is_sure, self.begin);
-        if self.gathered.is_none() {
-            self.stretch(is_sure);
-        }
-        let is_here = begin.stretch + 1 == self.stretches.len();
-        let (steps, from) = match (&mut self.gathered, self.stretches.last_mut()) {
-            (Some(steps), _) => (steps, 0),
-            (None, Some(last)) => (&mut last.steps, if is_here { begin.step } else { 0 }),
-            (None, None) => return,
+        let Self { stretches, gathered, begin, last, is_sure, .. } = self;
+        let (steps, from) = match gathered {
+            Some(steps) => (steps, 0),
+            None => {
+                let (index, steps) = open(stretches, *is_sure);
+                (steps, if index == begin.stretch { begin.step } else { 0 })
+            }
         };
-        let Some(claim) = enter(&mut steps[from..], &mut self.last, claim) else { return };
+        let Some(claim) = enter(&mut steps[from..], last, claim) else { return };
         let message = Arc::clone(claim.2.message());
         steps.push(Step::Publish(Published { message, claims: vec![claim], from: None }));
     }
@@ -390,18 +380,24 @@ pub(crate) fn receive(
     message: Option<&Arc<ApplicationMessage>>,
     from: (StoredId, PacketId),
 ) {
-    let its = records.since(mark).find_map(|step| match (step, message) {
-        (Step::Publish(published), Some(message))
-            if published.from.is_none() && Arc::ptr_eq(&published.message, message) =>
-        {
-            Some(published)
-        }
-        _ => None,
+    let its = records.since(mark).find_map(|step| {
+        let (Step::Publish(published), Some(message)) = (step, message) else { return None };
+        let is_its = published.from.is_none() && Arc::ptr_eq(&published.message, message);
+        is_its.then_some(published)
     });
     match its {
         Some(published) => published.from = Some(from),
         None => records.push(Step::Receive(from.0, from.1)),
     }
+}
+
+/// The stretch that takes the next step of this kind: the last one, or another behind it.
+fn open(stretches: &mut Vec<Stretch>, is_sure: bool) -> (usize, &mut Vec<Step>) {
+    if stretches.last().is_none_or(|last| last.is_sure != is_sure) {
+        stretches.push(Stretch { is_sure, steps: Vec::new() });
+    }
+    let index = stretches.len() - 1;
+    (index, &mut stretches[index].steps)
 }
 
 fn following(id: PacketId) -> u16 {
