@@ -19,7 +19,8 @@ use crate::{
     broker::Shared,
     kept::{self, Clock},
     leave,
-    mailbox::{FlushList, Inner, Mailbox},
+    mailbox::{FlushList, Mailbox},
+    output::Exit,
     records::{Load, Rest, Step},
     subscribe,
     timers::Timer,
@@ -67,29 +68,34 @@ fn fill(shared: &Shared, list: &mut FlushList, mailbox: &Mailbox) {
     let Some((session, from, messages)) = wanted else { return };
     let page = read(shared, mailbox.client_id(), session, from, messages);
     let now = Instant::now();
+    after_reading(shared, list, mailbox, |session, exit| match page {
+        Ok(Page { found, lost, has_more }) => {
+            session.handle_lost(&lost, exit);
+            session.handle_loaded(from, found, has_more, now, exit);
+        }
+        Err(_) => _ = shared.timers.set(now + RETRY_AFTER, Timer::Load(mailbox.clone())),
+    });
+}
+
+/// Has a session hear that it was read. If it is over by now, others may have what it has left.
+fn after_reading(
+    shared: &Shared,
+    list: &mut FlushList,
+    mailbox: &Mailbox,
+    hear: impl FnOnce(&mut Session, &mut Exit<'_>),
+) {
     let mut inner = mailbox.lock();
     if inner.ended {
         inner.session.give_up_loading();
         leave::leave_rest(&mut inner, list);
         return;
     }
-    let Ok(Page { found, lost, has_more }) = page else {
-        shared.timers.set(now + RETRY_AFTER, Timer::Load(mailbox.clone()));
-        return;
-    };
-    inner.with_exit(&shared.drops, mailbox, list, |session, exit| {
-        session.handle_lost(&lost, exit);
-        session.handle_loaded(from, found, has_more, now, exit);
-    });
-    share_now(&inner, list, mailbox);
-    mailbox.enlist(&mut inner, list);
-}
-
-/// What was to be shared while the store was read is to be now.
-fn share_now(inner: &Inner, list: &mut FlushList, mailbox: &Mailbox) {
+    inner.with_exit(&shared.drops, mailbox, list, hear);
+    // What was to be shared meanwhile is to be now.
     if inner.session.is_to_share() {
         list.records.loads.push(Load::Shared(mailbox.clone()));
     }
+    mailbox.enlist(&mut inner, list);
 }
 
 /// Gives what shared subscriptions have brought to a session without a connection to members that
@@ -102,6 +108,7 @@ fn share(shared: &Arc<Shared>, list: &mut FlushList, mailbox: &Mailbox) {
         let look = || subscribe::has_other(shared, subscription, mailbox);
         *known.entry(Arc::clone(subscription)).or_insert_with(look)
     };
+    subscriptions.sort_unstable();
     subscriptions.dedup();
     subscriptions.retain(&mut has_other);
     give(shared, list, mailbox, |session| {
@@ -155,15 +162,7 @@ fn give(
 
 /// A session was read, and what was given away of it is stored with others.
 pub(crate) fn finish(shared: &Shared, list: &mut FlushList, mailbox: &Mailbox, now: Instant) {
-    let mut inner = mailbox.lock();
-    if inner.ended {
-        inner.session.give_up_loading();
-        leave::leave_rest(&mut inner, list);
-        return;
-    }
-    inner.with_exit(&shared.drops, mailbox, list, |session, exit| session.end_loading(now, exit));
-    share_now(&inner, list, mailbox);
-    mailbox.enlist(&mut inner, list);
+    after_reading(shared, list, mailbox, |session, exit| session.end_loading(now, exit));
 }
 
 /// Gives what shared subscriptions have brought to a session that is over to others; all else is
