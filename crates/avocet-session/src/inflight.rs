@@ -84,14 +84,18 @@ impl Entry {
         matches!(self.stage, Stage::Done)
     }
 
-    /// Whether another member of such a shared subscription may have it.
-    fn is_anyones(&self, wanted: impl Fn(&str) -> bool) -> bool {
+    /// The shared subscription, if another of its members may have the message: QoS 2 that was sent
+    /// is its client's.
+    fn shared(&self) -> Option<&Arc<str>> {
         match &self.stage {
-            Stage::Published(waiting) => {
-                let may_be = waiting.qos < QoS::ExactlyOnce || !self.was_sent;
-                may_be && waiting.shared().is_some_and(|it| wanted(it))
+            Stage::Published(waiting) if waiting.qos < QoS::ExactlyOnce || !self.was_sent => {
+                waiting.shared()
             }
-            Stage::Logged(_) | Stage::Absent(_) | Stage::Released | Stage::Done => false,
+            Stage::Published(_)
+            | Stage::Logged(_)
+            | Stage::Absent(_)
+            | Stage::Released
+            | Stage::Done => None,
         }
     }
 }
@@ -591,12 +595,7 @@ impl Inflight {
 
     /// The shared subscriptions of what another member may have.
     pub(crate) fn shared(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.ring.iter().filter(|entry| entry.is_anyones(|_| true)).filter_map(|entry| match &entry
-            .stage
-        {
-            Stage::Published(waiting) => waiting.shared(),
-            Stage::Logged(_) | Stage::Absent(_) | Stage::Released | Stage::Done => None,
-        })
+        self.ring.iter().filter_map(Entry::shared)
     }
 
     /// Takes out the QoS 1 messages that such a shared subscription brought, and what was not sent;
@@ -605,7 +604,7 @@ impl Inflight {
     pub(crate) fn drain_shared(&mut self, wanted: impl Fn(&str) -> bool) -> Vec<Waiting> {
         let mut taken = Vec::new();
         for index in (0..self.ring.len()).rev() {
-            if self.ring[index].is_anyones(&wanted)
+            if self.ring[index].shared().is_some_and(|it| wanted(it))
                 && let Stage::Published(waiting) = self.remove(index)
             {
                 taken.push(waiting);
