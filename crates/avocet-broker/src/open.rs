@@ -275,7 +275,9 @@ impl Entrance<'_> {
             records.push_sure(Step::Plan(plan));
             inner.will_plan = NonZeroU64::new(number);
         }
-        // Before anybody may have something for it.
-        self.list.submit(self.shared);
+        if is_new {
+            // Before anybody may have something for it.
+            self.list.submit(self.shared);
+        }
     }
 }

@@ -115,15 +115,16 @@ impl Writer {
             if is_due || self.has_leaving || self.cleaner.is_due(now) {
                 return true;
             }
-            let mut until = vec![self.retry_at, self.space.look_at(), self.cleaner.retry_at()];
+            let mut gathered = None;
             inbound.wanted = 0;
             if !inbound.batches.is_empty() {
-                let Some((wanted, gathered)) = self.gathering.wants(inbound.commands, now) else {
+                let Some((wanted, until)) = self.gathering.wants(inbound.commands, now) else {
                     return true;
                 };
                 inbound.wanted = wanted;
-                until.push(Some(gathered));
+                gathered = Some(until);
             }
+            let until = [self.retry_at, self.space.look_at(), self.cleaner.retry_at(), gathered];
             let until = until.into_iter().flatten().min();
             match until {
                 Some(until) => drop(self.shared.arrived.wait_until(&mut inbound, until)),
