@@ -110,6 +110,7 @@ fn share(shared: &Arc<Shared>, list: &mut FlushList, mailbox: &Mailbox) {
     };
     subscriptions.sort_unstable();
     subscriptions.dedup();
+    let mut is_unshared = subscriptions.is_empty();
     subscriptions.retain(&mut has_other);
     give(shared, list, mailbox, |session| {
         subscriptions.iter().flat_map(|it| session.take_shared_of(it)).collect()
@@ -121,6 +122,8 @@ fn share(shared: &Arc<Shared>, list: &mut FlushList, mailbox: &Mailbox) {
         };
         next = page.next();
         let mut its = page.found;
+        its.retain(|(_, claim)| claim.shared().is_some());
+        is_unshared &= its.is_empty();
         its.retain(|(_, claim)| claim.shared().is_some_and(&mut has_other));
         let is_given = give(shared, list, mailbox, |session| {
             let its = its.into_iter();
@@ -129,6 +132,9 @@ fn share(shared: &Arc<Shared>, list: &mut FlushList, mailbox: &Mailbox) {
         if !is_given {
             break;
         }
+    }
+    if is_unshared && next.is_none() {
+        mailbox.lock().session.note_unshared();
     }
     // Only then: what was given away must not be read again.
     list.records.push_sure(Step::Loaded(mailbox.clone()));

@@ -196,8 +196,9 @@ pub(crate) struct Stored {
     uncertain: u64,
     /// What was in flight and only in the store, and is acknowledged: it may still be found there.
     acknowledged: Vec<Place>,
-    /// Whether shared subscriptions may have brought some of what waits.
-    may_be_shared: bool,
+    /// Whether shared subscriptions have brought some of what waits. Nothing: nobody has looked at
+    /// what was there at the start.
+    is_shared: Option<bool>,
     /// Whether some of QoS 1, of QoS 2, were never sent that were found among those that were.
     overtaken: [bool; 2],
 }
@@ -216,7 +217,7 @@ impl Stored {
             is_to_share: false,
             uncertain: 0,
             acknowledged: Vec::new(),
-            may_be_shared: false,
+            is_shared: Some(false),
             overtaken: [false; 2],
         }
     }
@@ -310,7 +311,7 @@ impl Session {
         session.expiry_interval = restored.expiry_interval;
         let mut stored = Stored::new(id);
         (stored.messages, stored.bytes) = restored.waiting;
-        stored.may_be_shared = true;
+        stored.is_shared = None;
         // An identifier may be known whose message is not there any more: that is seen by looking.
         let has_sent = restored.sent.iter().any(|(_, place)| place.is_some());
         stored.is_behind = stored.messages > 0 || has_sent;
@@ -371,7 +372,9 @@ impl Session {
         stored.messages += 1;
         stored.bytes += bytes as u64;
         stored.claimed += 1;
-        stored.may_be_shared |= waiting.shared().is_some();
+        if waiting.shared().is_some() {
+            stored.is_shared = Some(true);
+        }
         out.claim(stored.id, Claim(waiting));
         self.drop_excess(out);
         Delivery::Queued
@@ -450,7 +453,13 @@ impl Session {
     /// Whether shared subscriptions may have brought some of what waits in the store.
     #[must_use]
     pub fn may_be_shared(&self) -> bool {
-        self.stored.as_ref().is_some_and(|stored| stored.may_be_shared && stored.messages > 0)
+        let stored = self.stored.as_ref().filter(|stored| stored.messages > 0);
+        stored.is_some_and(|stored| stored.is_shared != Some(false))
+    }
+
+    /// All that was there at the start was looked at, and no shared subscription had brought it.
+    pub fn note_unshared(&mut self) {
+        self.stored.iter_mut().for_each(|stored| _ = stored.is_shared.get_or_insert(false));
     }
 
     /// Whether the store has all that the session has a right to, and nobody reads it.

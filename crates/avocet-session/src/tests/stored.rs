@@ -352,6 +352,20 @@ fn message_that_is_acknowledged_before_it_is_loaded_is_not_sent() {
     });
 }
 
+/// What was there at the start need not be looked at each time its client goes.
+#[test]
+fn queue_that_was_looked_at_is_shared_only_by_what_comes() {
+    Script::v5(|s| {
+        cut_restored(s, &[], 1);
+        assert!(s.session().may_be_shared());
+        s.session_mut().note_unshared();
+        assert!(!s.session().may_be_shared());
+        s.brings(message(Q1, "a", "x").shared("$share/g/a")).gives(&["queued"]);
+        s.session_mut().note_unshared();
+        assert!(s.session().may_be_shared());
+    });
+}
+
 /// [MQTT5-4.3.3-7]
 #[test]
 fn message_in_flight_does_not_expire() {
