@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
 };
@@ -32,9 +32,15 @@ fn check_failure(ended: &Ended, code: i32, words: &[&str]) {
     assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
 }
 
-/// Leaves a retained message and one that waits, in a data directory that no broker has.
-fn stored(data: &Path) {
-    let mut broker = Broker::start_in(data, &[]);
+/// A retained message and one that waits, in a data directory that no broker has, and its folder.
+/// Nothing if the broker under test is not Avocet.
+fn stored() -> Option<(Folder, PathBuf)> {
+    if Broker::is_foreign() {
+        return None;
+    }
+    let folder = Folder::new();
+    let data = folder.path().join("data");
+    let mut broker = Broker::start_in(&data, &[]);
     let resume = Connect::resume(Version::V5, "alice");
     let mut alice = broker.connect(&resume);
     alice.subscribe("queue/#", 1);
@@ -43,6 +49,7 @@ fn stored(data: &Path) {
     bob.publish(&Publish::new("kept", "x").qos(1, 1).retain());
     bob.publish(&Publish::new("queue/a", "y").qos(1, 2));
     broker.kill();
+    Some((folder, data))
 }
 
 #[test]
@@ -120,12 +127,7 @@ fn check_served(data: &Path, messages: u64) {
 
 #[test]
 fn store_is_looked_at_with_and_without_a_broker() {
-    if Broker::is_foreign() {
-        return;
-    }
-    let folder = Folder::new();
-    let data = folder.path().join("data");
-    stored(&data);
+    let Some((folder, data)) = stored() else { return };
     let before = fs::read_dir(data.join("store")).expect("it is there").count();
     let told = on(&folder, &data, &["store", "stats"]);
     check_good(&told, &["segments           1\n", "queued messages    1\n"]);
@@ -141,12 +143,7 @@ fn store_is_looked_at_with_and_without_a_broker() {
 
 #[test]
 fn damage_is_told_and_not_restored_unless_asked_for() {
-    if Broker::is_foreign() {
-        return;
-    }
-    let folder = Folder::new();
-    let data = folder.path().join("data");
-    stored(&data);
+    let Some((folder, data)) = stored() else { return };
     let log = data.join("store/0000000000.log");
     let mut bytes = fs::read(&log).expect("it is there");
     // In the first record: what comes behind it shows that it was committed.
@@ -171,12 +168,7 @@ fn damage_is_told_and_not_restored_unless_asked_for() {
 
 #[test]
 fn restore_takes_nothing_away() {
-    if Broker::is_foreign() {
-        return;
-    }
-    let folder = Folder::new();
-    let data = folder.path().join("data");
-    stored(&data);
+    let Some((folder, data)) = stored() else { return };
     check_good(&on(&folder, &data, &["backup", "copy"]), &[]);
     let old = fs::read(data.join("store/0000000000.log")).expect("it is there");
     check_failure(&on(&folder, &data, &["restore", "copy"]), 1, &["--replace"]);

@@ -14,7 +14,7 @@ use super::{
     lane::{Arrival, Faults, Lane},
     link::{Link, Poller},
     load::{Load, Meter},
-    outcome::{Costs, round},
+    outcome::{Costs, with},
     publisher::stamp,
     setup, store,
     wire::{self, Frame, Malformed, kind},
@@ -155,32 +155,20 @@ impl Fetched {
 
     pub(super) fn to_json(&self) -> Value {
         let Self { costs, faults } = self;
-        json!({
-            "seconds": round(costs.elapsed.as_secs_f64()),
-            "delivered": costs.delivered,
-            "messages_per_second": costs.rate().round(),
-            "broker_cpu_us_per_message": costs.broker_us().map(round),
-            "own_cpu_us_per_message": round(costs.own_us()),
-            "others_busy_processors": round(costs.others_busy()),
+        let said = json!({
             "lost": faults.lost,
             "doubled": faults.doubled,
             "out_of_order": faults.out_of_order,
             "unexpected": faults.unexpected,
-        })
+        });
+        with(said, costs.figures())
     }
 }
 
 impl fmt::Display for Fetched {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { costs, faults } = self;
-        let (delivered, seconds) = (costs.delivered, costs.elapsed.as_secs_f64());
-        let rate = costs.rate();
-        writeln!(f, "  taken       {delivered} in {seconds:.2} s, {rate:.0} messages/s")?;
-        if let Some(us) = costs.broker_us() {
-            writeln!(f, "  broker      {us:.3} us of processor time for a message")?;
-        }
-        let (own, others) = (costs.own_us(), costs.others_busy());
-        writeln!(f, "  this tool   {own:.3} us; others kept {others:.2} processors busy")?;
+        costs.write(f, "taken")?;
         if !faults.is_none() {
             let Faults { lost, doubled, out_of_order, unexpected, .. } = faults;
             writeln!(

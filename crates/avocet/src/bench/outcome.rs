@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use avocet_mqtt::ProtocolVersion;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     lane::Faults,
@@ -44,6 +44,30 @@ pub(super) struct Costs {
 }
 
 impl Costs {
+    /// `what`: what was done with the messages, in eleven letters at most.
+    pub(super) fn write(&self, f: &mut fmt::Formatter<'_>, what: &str) -> fmt::Result {
+        let (delivered, seconds) = (self.delivered, self.elapsed.as_secs_f64());
+        let rate = self.rate();
+        writeln!(f, "  {what:11} {delivered} in {seconds:.2} s, {rate:.0} messages/s")?;
+        if let Some(us) = self.broker_us() {
+            writeln!(f, "  broker      {us:.3} us of processor time for a message")?;
+        }
+        let (own, others) = (self.own_us(), self.others_busy());
+        writeln!(f, "  this tool   {own:.3} us; others kept {others:.2} processors busy")
+    }
+
+    /// The same for scripts.
+    pub(super) fn figures(&self) -> Value {
+        json!({
+            "seconds": round(self.elapsed.as_secs_f64()),
+            "delivered": self.delivered,
+            "messages_per_second": self.rate().round(),
+            "broker_cpu_us_per_message": self.broker_us().map(round),
+            "own_cpu_us_per_message": round(self.own_us()),
+            "others_busy_processors": round(self.others_busy()),
+        })
+    }
+
     pub(super) fn rate(&self) -> f64 {
         self.delivered as f64 / self.elapsed.as_secs_f64()
     }
@@ -82,10 +106,10 @@ impl Outcome {
         self.found.faults.is_none() && self.found.costs.delivered > 0
     }
 
-    pub(super) fn to_json(&self) -> serde_json::Value {
+    pub(super) fn to_json(&self) -> Value {
         let Self { load, found: Found { costs, latencies, punctuality, faults } } = self;
         let late = punctuality.as_ref().and_then(|punctuality| punctuality.late.spread());
-        json!({
+        let said = json!({
             "scenario": load.name(),
             "processes": load.role.processes(),
             "publishers": load.publishers(),
@@ -96,12 +120,6 @@ impl Outcome {
             "qos": load.qos.bits(),
             "mqtt": version_name(load.version),
             "fastlane": load.is_fastlane,
-            "seconds": round(costs.elapsed.as_secs_f64()),
-            "delivered": costs.delivered,
-            "messages_per_second": costs.rate().round(),
-            "broker_cpu_us_per_message": costs.broker_us().map(round),
-            "own_cpu_us_per_message": round(costs.own_us()),
-            "others_busy_processors": round(costs.others_busy()),
             "latency_us": latencies.spread().map(spread::to_json),
             "late_us": late.map(spread::to_json),
             "held_back": punctuality.as_ref().map(|punctuality| punctuality.held_back),
@@ -110,7 +128,8 @@ impl Outcome {
             "out_of_order": faults.out_of_order,
             "unexpected": faults.unexpected,
             "refused": faults.refused,
-        })
+        });
+        with(said, costs.figures())
     }
 }
 
@@ -120,6 +139,14 @@ fn rate(load: &Load) -> Option<u32> {
         Rate::Unlimited => None,
         Rate::Most(rate) | Rate::Open(rate) => Some(rate),
     }
+}
+
+/// What two objects say together.
+pub(super) fn with(mut said: Value, more: Value) -> Value {
+    if let (Value::Object(said), Value::Object(more)) = (&mut said, more) {
+        said.extend(more);
+    }
+    said
 }
 
 /// To four digits after the point.
@@ -142,14 +169,7 @@ impl fmt::Display for Outcome {
         }
         write!(f, "QoS {qos}, ")?;
         writeln!(f, "{bytes} bytes, MQTT {version}{lane}")?;
-        let (delivered, seconds) = (costs.delivered, costs.elapsed.as_secs_f64());
-        let rate = costs.rate();
-        writeln!(f, "  delivered   {delivered} in {seconds:.2} s, {rate:.0} messages/s")?;
-        if let Some(us) = costs.broker_us() {
-            writeln!(f, "  broker      {us:.3} us of processor time for a message")?;
-        }
-        let (own, others) = (costs.own_us(), costs.others_busy());
-        writeln!(f, "  this tool   {own:.3} us; others kept {others:.2} processors busy")?;
+        costs.write(f, "delivered")?;
         if let Some(latency) = latencies.spread() {
             writeln!(f, "  latency     {}", spread::to_text(Some(latency)))?;
         }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::bench::{
     load::Load,
-    outcome::{Costs, round, version_name},
+    outcome::{Costs, version_name, with},
     shared::{Shared, number},
 };
 
@@ -49,23 +49,17 @@ impl Outcome {
             "qos": load.qos.bits(),
             "mqtt": version_name(load.version),
             "every": every,
-            "seconds": round(costs.elapsed.as_secs_f64()),
-            "delivered": costs.delivered,
-            "messages_per_second": costs.rate().round(),
-            "broker_cpu_us_per_message": costs.broker_us().map(round),
-            "own_cpu_us_per_message": round(costs.own_us()),
-            "others_busy_processors": round(costs.others_busy()),
             "publishers_cut": cut.publishers,
             "subscribers_cut": cut.subscribers,
             "redelivered": findings.redelivered,
             "published_again": findings.published_again,
         });
-        with_faults(said, &findings.faults)
+        with(with_faults(said, &findings.faults), costs.figures())
     }
 }
 
 /// Adds what was wrong, each kind under its name.
-fn with_faults(mut said: Value, faults: &Faults) -> Value {
+fn with_faults(said: Value, faults: &Faults) -> Value {
     let counts = json!({
         "lost": faults.lost,
         "doubled": faults.doubled,
@@ -77,10 +71,7 @@ fn with_faults(mut said: Value, faults: &Faults) -> Value {
         "unexpected": faults.unexpected,
         "refused": faults.refused,
     });
-    if let (Value::Object(said), Value::Object(counts)) = (&mut said, counts) {
-        said.extend(counts);
-    }
-    said
+    with(said, counts)
 }
 
 impl Shared for Found {
