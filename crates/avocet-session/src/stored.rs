@@ -135,8 +135,8 @@ pub struct Restored<'r> {
     pub expiry_interval: u32,
     /// Packet identifiers of QoS 2 that came in, up to PUBREL.
     pub received: &'r [PacketId],
-    /// Packet identifiers that went out, with the place of their message, or without it after
-    /// PUBREC.
+    /// Packet identifiers that went out, with the place of their message, which waits, or without
+    /// it after PUBREC.
     pub sent: &'r [(PacketId, Option<Place>)],
     /// Messages that wait, and their bytes.
     pub waiting: (u64, u64),
@@ -312,9 +312,7 @@ impl Session {
         let mut stored = Stored::new(id);
         (stored.messages, stored.bytes) = restored.waiting;
         stored.is_shared = None;
-        // An identifier may be known whose message is not there any more: that is seen by looking.
-        let has_sent = restored.sent.iter().any(|(_, place)| place.is_some());
-        stored.is_behind = stored.messages > 0 || has_sent;
+        stored.is_behind = stored.messages > 0;
         if restored.was_cut {
             let sent = restored.sent.iter().filter(|(_, place)| place.is_some());
             let unsent = stored.messages.saturating_sub(sent.count() as u64);

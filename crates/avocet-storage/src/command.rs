@@ -87,8 +87,8 @@ pub struct Standing {
     pub subscriptions: BTreeMap<String, Terms>,
     /// Packet identifiers of QoS 2 that have come, up to PUBREL.
     pub received: BTreeSet<u16>,
-    /// Packet identifiers that went out, with the place of the message; of QoS 2 without it from
-    /// PUBREC up to PUBCOMP.
+    /// Packet identifiers that went out, with the place of the message, which waits; of QoS 2
+    /// without it from PUBREC up to PUBCOMP.
     pub sent: BTreeMap<u16, Option<Place>>,
 }
 
@@ -165,7 +165,8 @@ pub enum Command<'a> {
         /// The last of them.
         to: Place,
     },
-    /// Messages get their packet identifiers.
+    /// Messages get their packet identifiers. It may come when they wait no longer: then whatever
+    /// had the identifiers has them no more.
     Send {
         /// Whose.
         session: SessionNumber,

@@ -306,12 +306,11 @@ fn message_that_is_lost_to_the_store_leaves_no_hole() {
     });
 }
 
-/// That it was sent may be stored behind that it was acknowledged: nothing waits then, and yet it
-/// seems to be in flight.
+/// Its message could not be read.
 #[test]
 fn identifier_without_a_message_keeps_nobody_waiting() {
     Script::each(|s| {
-        cut_restored(s, &[(1, 3)], 0);
+        cut_restored(s, &[(1, 3)], 1);
         s.brings(message(Q1, "a", "4")).commits_at(4).gives(&["queued"]);
         s.loads(&[], Q1, false).gives(&["store release 3-3", "load"]);
         s.loads(&[4], Q1, false).gives(&["PUBLISH q1 id=2 t=a p=4", "store send 2 of 4"]);

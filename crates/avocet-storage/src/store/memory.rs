@@ -103,13 +103,9 @@ impl Contents {
             }
             Command::Keep { place, message, claims } => self.enqueue(*place, message, claims),
             Command::Release { session, from, to } => self.release(*session, *from, *to),
-            Command::Send { session, packet_id, places } => self.change(*session, |it| {
-                let mut packet_id = *packet_id;
-                for place in places {
-                    it.sent.insert(packet_id, Some(*place));
-                    packet_id = packet_id.checked_add(1).unwrap_or(1);
-                }
-            }),
+            Command::Send { session, packet_id, places } => {
+                self.send(*session, *packet_id, places);
+            }
             Command::Acknowledge { session, packet_id, place } => {
                 self.change(*session, |it| {
                     it.sent.insert(*packet_id, None);
@@ -143,6 +139,18 @@ impl Contents {
             if let Some(queue) = self.queues.get_mut(&claim.session) {
                 queue.insert(place, (claim.clone(), stored.clone()));
             }
+        }
+    }
+
+    fn send(&mut self, session: SessionNumber, mut packet_id: u16, places: &[Place]) {
+        let Some(standing) = self.sessions.get_mut(&session) else { return };
+        let queue = self.queues.get(&session);
+        for place in places {
+            standing.sent.remove(&packet_id);
+            if queue.is_some_and(|queue| queue.contains_key(place)) {
+                standing.sent.insert(packet_id, Some(*place));
+            }
+            packet_id = packet_id.checked_add(1).unwrap_or(1);
         }
     }
 

@@ -81,6 +81,20 @@ fn seconds(time: Time) -> u32 {
     u32::try_from(time.0.div_ceil(1000).max(1)).unwrap_or(u32::MAX)
 }
 
+impl Session {
+    /// As it is told. That a message got its packet identifier may have been stored behind that it
+    /// was acknowledged: then the identifier is free.
+    fn standing(&self, scratch: &mut Scratch) -> Standing {
+        let mut standing = self.stands.standing();
+        standing.sent.retain(|_, place| match place {
+            // What the disk does not tell waits, as far as is known.
+            Some(place) => !matches!(self.queue.find(*place, scratch), Ok(None)),
+            None => true,
+        });
+        standing
+    }
+}
+
 impl State {
     /// Of nothing. Queues that are long go to a file of the disk.
     pub(super) fn new(disk: Option<Arc<dyn Disk>>) -> Self {
@@ -219,13 +233,14 @@ impl State {
 
     /// Some sessions, in the order of their numbers, behind one or from the first on.
     pub(super) fn sessions(
-        &self,
+        &mut self,
         behind: Option<SessionNumber>,
         most: usize,
     ) -> Vec<(SessionNumber, Standing)> {
         let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
         let sessions = self.sessions.range((from, Bound::Unbounded)).take(most);
-        sessions.map(|(number, session)| (*number, session.stands.standing())).collect()
+        let scratch = &mut self.scratch;
+        sessions.map(|(number, session)| (*number, session.standing(scratch))).collect()
     }
 
     /// How many sessions there are, what waits for all of them together, retained messages, plans.
