@@ -172,8 +172,9 @@ impl Keeper {
             let (loads, of) = (Arc::clone(&self.loads), Arc::clone(shared));
             let run = move || {
                 while let Some(taken) = loads.take(false) {
+                    let Some(keeper) = &of.keeper else { return };
                     for wanted in taken {
-                        guard(&of, || load::load(&of, &wanted));
+                        guard(&of, || load::load(&of, keeper, wanted));
                     }
                 }
             };
@@ -194,7 +195,11 @@ impl Keeper {
 
     /// Has something read.
     pub(crate) fn load(&self, wanted: Load) {
-        self.loads.push(wanted);
+        let is_expired = |load: &Load| matches!(load, Load::Expired);
+        // Once is enough.
+        if !is_expired(&wanted) || !self.loads.waiting.lock().items.iter().any(is_expired) {
+            self.loads.push(wanted);
+        }
     }
 
     fn submit_group(&self, group: Group) {

@@ -1,4 +1,5 @@
-//! What waits in the store, read for those who get it.
+//! What waits in the store, read for those who get it: a page at a time, so that who has much does
+//! not keep others waiting.
 
 use std::{
     collections::HashMap,
@@ -17,11 +18,12 @@ use tracing::error;
 
 use crate::{
     broker::Shared,
+    keeper::Keeper,
     kept::{self, Clock},
     leave,
     mailbox::{FlushList, Mailbox},
     output::Exit,
-    records::{Load, Rest, Step},
+    records::{Load, Rest, Sharing, Step},
     subscribe,
     timers::Timer,
 };
@@ -51,30 +53,52 @@ impl Page {
     }
 }
 
-pub(crate) fn load(shared: &Arc<Shared>, wanted: &Load) {
+/// What is left of what was to be read.
+enum Left {
+    Nothing,
+    /// To go on with, once others had their turn.
+    Some(Load),
+    /// The same, when the store has had time.
+    Later(Load),
+}
+
+/// Reads a page.
+pub(crate) fn load(shared: &Arc<Shared>, keeper: &Keeper, wanted: Load) {
     let mut list = FlushList::default();
-    match wanted {
+    let left = match wanted {
         Load::Queue(mailbox) => fill(shared, &mut list, mailbox),
-        Load::Shared(mailbox) => share(shared, &mut list, mailbox),
+        Load::Shared(mailbox) => begin_sharing(shared, &mut list, mailbox),
+        Load::Sharing(sharing) if keeper.store().is_burdened() => Left::Later(Load::Sharing(sharing)),
+        Load::Sharing(sharing) => share(shared, &mut list, sharing),
+        Load::End(rest) if keeper.store().is_burdened() => Left::Later(Load::End(rest)),
         Load::End(rest) => end(shared, &mut list, rest),
-        Load::Expired => expire(shared, &mut list),
-    }
+        Load::Expired => expire(shared, keeper, &mut list),
+    };
     list.flush(shared, Instant::now());
+    match left {
+        Left::Nothing => {}
+        Left::Some(left) => keeper.load(left),
+        Left::Later(left) => {
+            _ = shared.timers.set(Instant::now() + RETRY_AFTER, Timer::Load(left));
+        }
+    }
 }
 
 /// Reads what a client has room for.
-fn fill(shared: &Shared, list: &mut FlushList, mailbox: &Mailbox) {
+fn fill(shared: &Shared, list: &mut FlushList, mailbox: Mailbox) -> Left {
     let wanted = mailbox.lock().session.load_from();
-    let Some((session, from, messages)) = wanted else { return };
-    let page = read(shared, mailbox.client_id(), session, from, messages);
+    let Some((session, from, messages)) = wanted else { return Left::Nothing };
+    let Ok(page) = read(shared, mailbox.client_id(), session, from, messages) else {
+        // It waits for what it has asked for, unless it is over.
+        after_reading(shared, list, &mailbox, |_, _| {});
+        return Left::Later(Load::Queue(mailbox));
+    };
     let now = Instant::now();
-    after_reading(shared, list, mailbox, |session, exit| match page {
-        Ok(Page { found, lost, has_more }) => {
-            session.handle_lost(&lost, exit);
-            session.handle_loaded(from, found, has_more, now, exit);
-        }
-        Err(_) => _ = shared.timers.set(now + RETRY_AFTER, Timer::Load(mailbox.clone())),
+    after_reading(shared, list, &mailbox, |session, exit| {
+        session.handle_lost(&page.lost, exit);
+        session.handle_loaded(from, page.found, page.has_more, now, exit);
     });
+    Left::Nothing
 }
 
 /// Has a session hear that it was read. If it is over by now, others may have what it has left.
@@ -99,53 +123,58 @@ fn after_reading(
 }
 
 /// Gives what shared subscriptions have brought to a session without a connection to members that
-/// have one.
-fn share(shared: &Arc<Shared>, list: &mut FlushList, mailbox: &Mailbox) {
-    let Some((session, mut subscriptions)) = begin_sharing(mailbox) else { return };
-    // Who has asked once need not again.
-    let mut known: HashMap<Arc<str>, bool> = HashMap::new();
-    let mut has_other = |subscription: &Arc<str>| {
-        let look = || subscribe::has_other(shared, subscription, mailbox);
-        *known.entry(Arc::clone(subscription)).or_insert_with(look)
+/// have one: what is in memory first.
+fn begin_sharing(shared: &Arc<Shared>, list: &mut FlushList, mailbox: Mailbox) -> Left {
+    let Some((session, mut subscriptions)) = take_for_sharing(&mailbox) else {
+        return Left::Nothing;
     };
     subscriptions.sort_unstable();
     subscriptions.dedup();
-    let mut is_unshared = subscriptions.is_empty();
-    subscriptions.retain(&mut has_other);
-    give(shared, list, mailbox, |session| {
+    let is_unshared = subscriptions.is_empty();
+    subscriptions.retain(|subscription| subscribe::has_other(shared, subscription, &mailbox));
+    give(shared, list, &mailbox, |session| {
         subscriptions.iter().flat_map(|it| session.take_shared_of(it)).collect()
     });
-    let mut next = Some(Place(0));
-    while let Some(from) = next {
-        let Ok(page) = read(shared, mailbox.client_id(), session, from, PAGE_MESSAGES) else {
-            break;
-        };
-        next = page.next();
-        let mut its = page.found;
-        its.retain(|(_, claim)| claim.shared().is_some());
-        is_unshared &= its.is_empty();
-        its.retain(|(_, claim)| claim.shared().is_some_and(&mut has_other));
-        let is_given = give(shared, list, mailbox, |session| {
-            let its = its.into_iter();
-            its.filter_map(|(place, claim)| session.give_away(place, claim)).collect()
-        });
-        if !is_given {
-            break;
-        }
-    }
-    if is_unshared && next.is_none() {
-        mailbox.lock().session.note_unshared();
-    }
-    // Only then: what was given away must not be read again.
-    list.records.push_sure(Step::Loaded(mailbox.clone()));
+    Left::Some(Load::Sharing(Box::new(Sharing { mailbox, session, from: Place(0), is_unshared })))
 }
 
-fn begin_sharing(mailbox: &Mailbox) -> Option<(StoredId, Vec<Arc<str>>)> {
+fn take_for_sharing(mailbox: &Mailbox) -> Option<(StoredId, Vec<Arc<str>>)> {
     let mut inner = mailbox.lock();
     if inner.ended {
         return None;
     }
     Some((inner.session.begin_sharing()?, inner.session.shared_in_memory()))
+}
+
+/// A page of what is in the store.
+fn share(shared: &Arc<Shared>, list: &mut FlushList, mut sharing: Box<Sharing>) -> Left {
+    let Sharing { mailbox, session, from, is_unshared } = &mut *sharing;
+    let page = read(shared, mailbox.client_id(), *session, *from, PAGE_MESSAGES);
+    let could_read = page.is_ok();
+    let page = page.unwrap_or_default();
+    let next = page.next();
+    let mut its = page.found;
+    its.retain(|(_, claim)| claim.shared().is_some());
+    *is_unshared &= its.is_empty() && could_read;
+    // Who has asked once need not again.
+    let mut known: HashMap<Arc<str>, bool> = HashMap::new();
+    its.retain(|(_, claim)| {
+        let look = |subscription: &Arc<str>| subscribe::has_other(shared, subscription, mailbox);
+        claim.shared().is_some_and(|it| *known.entry(Arc::clone(it)).or_insert_with(|| look(it)))
+    });
+    let is_given = give(shared, list, mailbox, |session| {
+        its.into_iter().filter_map(|(place, claim)| session.give_away(place, claim)).collect()
+    });
+    if let (Some(next), true) = (next, is_given) {
+        *from = next;
+        return Left::Some(Load::Sharing(sharing));
+    }
+    if *is_unshared && next.is_none() {
+        mailbox.lock().session.note_unshared();
+    }
+    // Only then: what was given away must not be read again.
+    list.records.push_sure(Step::Loaded(mailbox.clone()));
+    if could_read { Left::Nothing } else { Left::Later(Load::Shared(mailbox.clone())) }
 }
 
 /// Gives what a session gives away to others. False if its client is back, or it is over.
@@ -173,60 +202,58 @@ pub(crate) fn finish(shared: &Shared, list: &mut FlushList, mailbox: &Mailbox, n
 
 /// Gives what shared subscriptions have brought to a session that is over to others; all else is
 /// dropped.
-fn end(shared: &Arc<Shared>, list: &mut FlushList, rest: &Rest) {
-    let Rest { client_id, session, from, in_flight } = rest;
-    let mut next = Some(*from);
-    while let Some(from) = next {
-        // What cannot be read now is read at the next start.
-        let Ok(page) = read(shared, client_id, *session, from, PAGE_MESSAGES) else { return };
-        next = page.next();
-        let undelivered = |(place, claim): (Place, Claim)| {
-            let message = Arc::clone(claim.message());
-            // [MQTT5-4.8.2-5]
-            let is_its = claim.qos() == QoS::ExactlyOnce && in_flight.contains(&place);
-            if let Some(subscription) = claim.shared().filter(|_| !is_its).cloned() {
-                let stored = Some((*session, place));
-                return Some(Undelivered { subscription, message, stored });
-            }
-            shared.drops.note(client_id, message.topic(), claim.qos(), DropReason::SessionEnded);
-            None
-        };
-        let undelivered = page.found.into_iter().filter_map(undelivered).collect();
-        leave::redeliver(shared, list, undelivered, Instant::now());
-        list.submit(shared);
+fn end(shared: &Arc<Shared>, list: &mut FlushList, mut rest: Box<Rest>) -> Left {
+    let Rest { client_id, session, from, in_flight } = &mut *rest;
+    let Ok(page) = read(shared, client_id, *session, *from, PAGE_MESSAGES) else {
+        return Left::Later(Load::End(rest));
+    };
+    let next = page.next();
+    let undelivered = |(place, claim): (Place, Claim)| {
+        let message = Arc::clone(claim.message());
+        // [MQTT5-4.8.2-5]
+        let is_its = claim.qos() == QoS::ExactlyOnce && in_flight.contains(&place);
+        if let Some(subscription) = claim.shared().filter(|_| !is_its).cloned() {
+            let stored = Some((*session, place));
+            return Some(Undelivered { subscription, message, stored });
+        }
+        shared.drops.note(client_id, message.topic(), claim.qos(), DropReason::SessionEnded);
+        None
+    };
+    let undelivered = page.found.into_iter().filter_map(undelivered).collect();
+    leave::redeliver(shared, list, undelivered, Instant::now());
+    if let Some(next) = next {
+        *from = next;
+        return Left::Some(Load::End(rest));
     }
     list.records.push_sure(Step::End(*session));
+    Left::Nothing
 }
 
 /// Drops messages whose time is over and that are not in memory: those are looked at when they are
 /// sent.
-fn expire(shared: &Shared, list: &mut FlushList) {
-    let Some(keeper) = &shared.keeper else { return };
-    let mut has_more = true;
-    while has_more {
-        let (mut found, clock) = (Vec::new(), Clock::read());
-        let visit = &mut |number: SessionNumber,
-                          place: command::Place,
-                          claim: &command::Claim,
-                          message: Message<'_>| {
-            let message = kept::read(&message, &clock);
-            found.extend(message.map(|message| (number, Place(place.0), claim.flags, message)));
-        };
-        has_more =
-            keeper.store().expired(clock.wall(), PAGE_MESSAGES, visit).unwrap_or_else(|error| {
-                error!(%error, "Cannot read what has expired.");
-                false
-            });
-        for (number, place, flags, message) in found {
-            let (qos, retain) = kept::of_flags(flags);
-            let claim = Claim::new(message, qos, retain, &[], None);
-            let Some(mailbox) = keeper.mailbox(StoredId(number.0)) else { continue };
-            mailbox.with(&shared.drops, list, |session, exit| {
-                session.handle_expired(place, &claim, exit);
-            });
-        }
-        list.submit(shared);
+fn expire(shared: &Shared, keeper: &Keeper, list: &mut FlushList) -> Left {
+    let (mut found, clock) = (Vec::new(), Clock::read());
+    let visit = &mut |number: SessionNumber,
+                      place: command::Place,
+                      claim: &command::Claim,
+                      message: Message<'_>| {
+        let message = kept::read(&message, &clock);
+        found.extend(message.map(|message| (number, Place(place.0), claim.flags, message)));
+    };
+    let has_more =
+        keeper.store().expired(clock.wall(), PAGE_MESSAGES, visit).unwrap_or_else(|error| {
+            error!(%error, "Cannot read what has expired.");
+            false
+        });
+    for (number, place, flags, message) in found {
+        let (qos, retain) = kept::of_flags(flags);
+        let claim = Claim::new(message, qos, retain, &[], None);
+        let Some(mailbox) = keeper.mailbox(StoredId(number.0)) else { continue };
+        mailbox.with(&shared.drops, list, |session, exit| {
+            session.handle_expired(place, &claim, exit);
+        });
     }
+    if has_more { Left::Some(Load::Expired) } else { Left::Nothing }
 }
 
 /// # Errors

@@ -66,6 +66,8 @@ pub(crate) enum Load {
     /// What shared subscriptions have brought to a session whose client is away is for members
     /// whose clients are there.
     Shared(Mailbox),
+    /// The same, page by page.
+    Sharing(Box<Sharing>),
     /// Messages whose time is over, whoever they wait for.
     Expired,
     /// What shared subscriptions have brought to a session that is over is for others; then the
@@ -73,12 +75,23 @@ pub(crate) enum Load {
     End(Box<Rest>),
 }
 
+/// How far it has come what a session gives to others.
+#[derive(Debug)]
+pub(crate) struct Sharing {
+    pub(crate) mailbox: Mailbox,
+    pub(crate) session: StoredId,
+    /// What lies before was looked at.
+    pub(crate) from: avocet_session::Place,
+    /// Whether no shared subscription has brought any of it.
+    pub(crate) is_unshared: bool,
+}
+
 /// What the store has of a session that is over.
 #[derive(Debug)]
 pub(crate) struct Rest {
     pub(crate) client_id: Arc<str>,
     pub(crate) session: StoredId,
-    /// What lies before was in memory.
+    /// What lies before was in memory, or is given to others.
     pub(crate) from: avocet_session::Place,
     /// What was in flight: of QoS 2 that is for nobody else.
     pub(crate) in_flight: Vec<avocet_session::Place>,

@@ -34,8 +34,8 @@ pub(crate) enum Timer {
     Session(Mailbox, u64),
     /// Publish a delayed message, by which number the store has it.
     Delayed(Arc<ApplicationMessage>, u64),
-    /// Read again what waits for a session, which the store did not give.
-    Load(Mailbox),
+    /// Read what the store did not give.
+    Load(Load),
 }
 
 /// Names a timer that was set.
@@ -178,7 +178,7 @@ fn fire(shared: &Arc<Shared>, list: &mut FlushList, timer: Timer, now: Instant) 
             leave::publish_now_or_later(shared, list, &message, None, now);
             list.records.push_sure(Step::Unplan(plan));
         }
-        Timer::Load(mailbox) => list.records.loads.push(Load::Queue(mailbox)),
+        Timer::Load(load) => list.records.loads.push(load),
     }
 }
 

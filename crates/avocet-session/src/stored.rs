@@ -194,8 +194,8 @@ pub(crate) struct Stored {
     is_to_share: bool,
     /// So many messages of QoS 1 may have been sent without the store having known.
     uncertain: u64,
-    /// What was in flight and only in the store, and is acknowledged: it may still be found there.
-    acknowledged: Vec<Place>,
+    /// What was only in the store and is acknowledged, or has expired: it may still be found there.
+    gone: Vec<Place>,
     /// Whether shared subscriptions have brought some of what waits. Nothing: nobody has looked at
     /// what was there at the start.
     is_shared: Option<bool>,
@@ -216,7 +216,7 @@ impl Stored {
             claimed: 0,
             is_to_share: false,
             uncertain: 0,
-            acknowledged: Vec::new(),
+            gone: Vec::new(),
             is_shared: Some(false),
             overtaken: [false; 2],
         }
@@ -233,8 +233,14 @@ impl Stored {
     pub(crate) fn let_go(&mut self, gone: Gone) {
         self.released(gone.bytes);
         if gone.was_absent {
-            self.acknowledged.push(gone.place);
+            self.gone.push(gone.place);
         }
+    }
+
+    /// All up to this place is in memory, or was.
+    fn pass(&mut self, loaded: u64) {
+        self.loaded = loaded;
+        self.gone.retain(|place| place.0 > loaded);
     }
 
     /// Messages are gone for good.
@@ -484,8 +490,8 @@ impl Session {
         let is_open = self.is_open();
         let Some(stored) = &mut self.stored else { return };
         stored.claimed -= 1;
-        if place.0 <= stored.loaded {
-            return; // It was loaded meanwhile.
+        if place.0 <= stored.loaded || stored.gone.contains(&place) {
+            return; // It was loaded meanwhile, or has expired.
         }
         let window = if is_open { WINDOW_MESSAGES } else { AWAY_MESSAGES };
         let is_spent = !is_open && self.limits.budget.is_spent();
@@ -494,7 +500,7 @@ impl Session {
             stored.has_missed = true;
             return;
         }
-        stored.loaded = place.0;
+        stored.pass(place.0);
         self.outbox.push_stored(claim.0.at(place), &self.limits);
         if is_open {
             self.pump(now, out);
@@ -556,7 +562,7 @@ impl Session {
         let is_in_flight = self.inflight.absent().any(|absent| absent == place);
         let stored = self.stored.as_mut();
         let stored = stored.filter(|stored| {
-            place.0 > stored.loaded && !is_in_flight && !stored.acknowledged.contains(&place)
+            place.0 > stored.loaded && !is_in_flight && !stored.gone.contains(&place)
         })?;
         stored.released(claim.0.message.len());
         let stored = Some((stored.id, place));
@@ -586,18 +592,18 @@ impl Session {
         // If the client has gone meanwhile, what lies before it is not in memory any more.
         let loaded = (from.0 == stored.loaded + 1).then_some(loaded);
         let has_more = has_more || loaded.is_none();
+        let mut last = stored.loaded;
         for (place, claim) in loaded.into_iter().flatten() {
-            stored.loaded = stored.loaded.max(place.0);
-            if stored.acknowledged.contains(&place) {
-                continue; // while it was read
+            last = last.max(place.0);
+            if stored.gone.contains(&place) {
+                continue; // since before it was read, or while it was
             }
             let waiting = claim.0.at(place);
             if let Some(unsent) = restore(&mut self.inflight, stored, waiting) {
                 self.outbox.push_stored(unsent, &self.limits);
             }
         }
-        let loaded = stored.loaded;
-        stored.acknowledged.retain(|place| place.0 > loaded);
+        stored.pass(last);
         stored.is_behind = has_more || stored.has_missed;
         if let Some(inflight) = self.inflight.held() {
             let all = !has_more;
@@ -632,23 +638,24 @@ impl Session {
     /// A message that waits in the store has expired. Nothing is done for one in flight.
     pub fn handle_expired<O: Outlet>(&mut self, place: Place, claim: &Claim, out: &mut O) {
         let Some(stored) = &mut self.stored else { return };
-        if place.0 > stored.loaded {
+        let gone = if place.0 > stored.loaded {
             let is_in_flight = self.inflight.absent().any(|absent| absent == place);
-            if is_in_flight || stored.acknowledged.contains(&place) {
+            if is_in_flight || stored.gone.contains(&place) {
                 return;
             }
             if stored.is_loading || !stored.is_behind {
-                return; // It is about to come, and looked at when it is to be sent.
+                stored.gone.push(place); // It is about to come.
             }
-            let gone = claim.0.clone().at(place);
-            out.dropped(gone.message.topic(), gone.qos, DropReason::Expired);
-            stored.release(&gone, out);
-        } else if let Some(gone) =
-            self.outbox.held().and_then(|it| it.take_stored(place, &self.limits))
-        {
-            out.dropped(gone.message.topic(), gone.qos, DropReason::Expired);
-            stored.release(&gone, out);
-        }
+            claim.0.clone().at(place)
+        } else {
+            let outbox = self.outbox.held();
+            let Some(gone) = outbox.and_then(|it| it.take_stored(place, &self.limits)) else {
+                return;
+            };
+            gone
+        };
+        out.dropped(gone.message.topic(), gone.qos, DropReason::Expired);
+        stored.release(&gone, out);
     }
 
     /// Messages that wait in the store cannot be read.

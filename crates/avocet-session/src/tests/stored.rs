@@ -375,6 +375,33 @@ fn message_in_flight_does_not_expire() {
     });
 }
 
+#[test]
+fn message_that_expires_while_it_is_read_leaves_the_store() {
+    Script::v5(|s| {
+        cut_restored(s, &[], 3);
+        s.expires(4).gives(&["drop expired t=a", "store release 4-4"]);
+        s.expires(4).gives(&[]);
+        s.loads(&[3, 4, 5], Q1, false);
+        s.gives(&[
+            "PUBLISH q1 id=1 dup t=a p=3",
+            "store send 1 of 3",
+            "PUBLISH q1 id=2 dup t=a p=5",
+            "store send 2 of 5",
+        ]);
+    });
+}
+
+#[test]
+fn message_that_expires_before_its_session_hears_of_it_leaves_the_store() {
+    Script::v5(|s| {
+        s.stored().open().brings(message(Q1, "a", "1")).gives(&["queued"]);
+        s.expires(1).gives(&["drop expired t=a", "store release 1-1"]);
+        s.commits_at(1).gives(&[]);
+        s.brings(message(Q1, "a", "2")).commits_at(2);
+        s.gives(&["queued", "PUBLISH q1 id=1 t=a p=2", "store send 1 of 2"]);
+    });
+}
+
 /// So much of what came is to be stored that no more is taken.
 #[test]
 fn client_whose_subscriptions_are_not_stored_waits() {
