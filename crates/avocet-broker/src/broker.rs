@@ -236,6 +236,16 @@ impl Shared {
         self.router.unsubscribe(filter, id)
     }
 
+    /// Whether queues are asked before anybody gets a message, since one may refuse it.
+    pub(crate) fn asks_first(&self) -> bool {
+        self.refuses || self.is_failing()
+    }
+
+    /// Whether the store has refused something, and still fails.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.keeper.as_ref().is_some_and(Keeper::is_failing)
+    }
+
     /// Why a filter that is well formed is not accepted from this client, if so.
     pub(crate) fn refuses_filter(&self, mailbox: &Mailbox, filter: &Filter) -> Option<ReasonCode> {
         let limits = &self.limits;

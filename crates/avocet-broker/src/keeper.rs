@@ -8,7 +8,11 @@ use std::{
     collections::{HashMap, VecDeque},
     io, mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -51,6 +55,8 @@ pub(crate) struct Keeper {
     sessions: Mutex<HashMap<StoredId, Mailbox>>,
     /// Clients whose sessions are over, as the store is about to know: how many each has.
     ending: Mutex<HashMap<Arc<str>, usize>>,
+    /// Whether the store has refused something, and may still fail.
+    has_failed: AtomicBool,
 }
 
 /// Steps whose turn has come.
@@ -114,6 +120,7 @@ impl Keeper {
             threads: Mutex::default(),
             sessions: Mutex::default(),
             ending: Mutex::default(),
+            has_failed: AtomicBool::new(false),
         }
     }
 
@@ -146,6 +153,16 @@ impl Keeper {
     /// A stored session that is not over.
     pub(crate) fn mailbox(&self, session: StoredId) -> Option<Mailbox> {
         self.sessions.lock().get(&session).cloned()
+    }
+
+    /// Whether the store has refused something, and still fails.
+    pub(crate) fn is_failing(&self) -> bool {
+        if !self.has_failed.load(Ordering::Relaxed) {
+            return false;
+        }
+        let is_failing = self.store.failure().is_some();
+        self.has_failed.store(is_failing, Ordering::Relaxed);
+        is_failing
     }
 
     pub(crate) fn store(&self) -> &dyn Store {
@@ -253,6 +270,9 @@ fn finish(
     now: Instant,
 ) {
     let is_stored = outcome.is_ok();
+    if let (Err(Refusal::Failed(_)), Some(keeper)) = (&outcome, &shared.keeper) {
+        keeper.has_failed.store(true, Ordering::Relaxed);
+    }
     let mut places = outcome.unwrap_or_default().into_iter();
     for step in steps {
         match step {

@@ -243,7 +243,7 @@ impl Work<'_> {
         let destinations = Arc::clone(destinations);
         drop(routes);
         // Where a queue may refuse, each message has an answer of its own.
-        let together = if shared.refuses { 1 } else { run.len() };
+        let together = if shared.asks_first() { 1 } else { run.len() };
         for part in run.chunks(together) {
             let wide = self.widen(true, Arc::clone(&destinations), part);
             backlog.push_back(Backlog::Run(wide));
@@ -257,10 +257,12 @@ impl Work<'_> {
         if !transit.retain() {
             return ReasonCode::Success;
         }
-        if retained::keep(shared, list, transit, Some(self.mailbox)).is_ok() {
+        // Nobody is to get what is refused, and QoS 0 is not.
+        let is_refused = transit.qos() > QoS::AtMostOnce && shared.is_failing();
+        if !is_refused && retained::keep(shared, list, transit, Some(self.mailbox)).is_ok() {
             return ReasonCode::Success;
         }
-        let why = DropReason::QuotaExceeded;
+        let why = if is_refused { DropReason::StoreFailed } else { DropReason::QuotaExceeded };
         shared.drops.note(self.mailbox.client_id(), transit.topic(), transit.qos(), why);
         // Who cannot be told has its message delivered at least.
         match transit.qos() {
@@ -288,7 +290,7 @@ impl Work<'_> {
             return;
         }
         let way = Way { shared, from: Some(self.mailbox), now: self.now };
-        if shared.refuses {
+        if shared.asks_first() {
             return self.deliver_or_refuse(&way, run, destinations, list);
         }
         way.deliver(messages_of(run), &whole(destinations), list);
@@ -334,7 +336,7 @@ impl Work<'_> {
             messages: messages.map(OwnedMessages::of).collect(),
             destinations,
             next: Position::default(),
-            asks: self.shard.shared.refuses,
+            asks: self.shard.shared.asks_first(),
             dice: self.shard.dice(),
             receipts: run.iter().map(Receipts::of).collect(),
             refused: false,
@@ -433,31 +435,38 @@ fn whole(destinations: &Destinations<Mailbox>) -> Slice<'_, Mailbox> {
     destinations.slice(Position::default(), SLICE)
 }
 
-/// Whether a full queue would not take the message. Asked before anybody gets it, so that a
-/// publisher that repeats it does not double it for the others.
+/// Whether a full queue, or a store that fails, would not take the message. Asked before anybody
+/// gets it, so that a publisher that repeats it does not double it for the others.
 fn would_refuse(
     shared: &Shared,
     from: &Mailbox,
     messages: &Messages<'_>,
     receivers: &Slice<'_, Mailbox>,
 ) -> bool {
-    // The session makes no runs where a queue may refuse.
-    let Messages::One(transit, _) = messages else { return false };
-    if transit.qos() == QoS::AtMostOnce {
+    if messages.qos() == QoS::AtMostOnce {
         return false;
     }
-    let bytes = transit.topic().len() + transit.properties().len() + transit.payload().len();
+    let bytes = match messages {
+        Messages::One(transit, _) => {
+            transit.topic().len() + transit.properties().len() + transit.payload().len()
+        }
+        // The session makes no runs where a queue may refuse.
+        Messages::Run(_) => 0,
+    };
+    let is_failing = shared.is_failing();
     let refuses = |destination: &Destination<Mailbox>| {
         let terms = destination.for_publisher(Some(from.id()));
-        terms.is_some_and(|terms| terms.qos > QoS::AtMostOnce)
-            && destination.subscriber.lock().session.would_refuse(bytes)
+        terms.filter(|terms| terms.qos > QoS::AtMostOnce)?;
+        let inner = destination.subscriber.lock();
+        if is_failing && inner.session.stored_id().is_some() {
+            return Some(DropReason::StoreFailed);
+        }
+        inner.session.would_refuse(bytes).then_some(DropReason::Refused)
     };
-    let refused = receivers.plain.iter().any(refuses);
-    if refused {
-        let why = DropReason::Refused;
-        shared.drops.note(from.client_id(), transit.topic(), transit.qos(), why);
-    }
-    refused
+    let Some(why) = receivers.plain.iter().find_map(refuses) else { return false };
+    let count = messages.len() as u64;
+    shared.drops.note_all(from.client_id(), messages.topic(), messages.qos(), why, count);
+    true
 }
 
 /// Publishes a message that no connection brings now: a will, a delayed one, one of the broker's

@@ -96,6 +96,13 @@ fn full_disk_refuses_what_it_cannot_keep_and_all_goes_on_once_there_is_space() {
     bob.publish(&Publish::new("m", "0"));
     let messages = [memory.take_message(), memory.take_message()];
     assert_eq!(messages.map(|it| it.text()), ["1", "0"]);
+    // Nobody gets what is refused, as often as it comes.
+    memory.subscribe("a", 1);
+    for _ in 0..3 {
+        bob.send(&large("a", 1).bytes(V5));
+        assert_eq!(bob.expect_puback(1).code, NO_ROOM);
+    }
+    memory.expect_nothing_before_pong();
     // One that would be stored is not let in.
     let stored = Connect::resume(V5, "new").bytes();
     assert_eq!(broker.refusal(V5, &stored), Some(0x88));
