@@ -126,8 +126,8 @@ pub(crate) enum BenchCommand {
     Index(IndexArgs),
     /// The floor: bring bytes from publishers to subscribers and look at nothing else.
     ///
-    /// Knows just enough MQTT for pair, fanin and fanout with QoS 0. When it serves, one line on
-    /// standard output says so: `ready tcp.default=127.0.0.1:PORT`.
+    /// Knows just enough MQTT for pair, fanin and fanout with QoS 0, and with --folder for store.
+    /// When it serves, one line on standard output says so: `ready tcp.default=127.0.0.1:PORT`.
     Relay(RelayArgs),
     /// The floor of what is stored: append bytes to a file, and have each group of records synced.
     Disk(DiskArgs),

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{
     Options,
-    peer::{self, Running},
+    peer::{self, BARE, Running},
     report::{self, median, shown},
     row::{CPU, OTHERS, number, said, said_of},
 };
@@ -104,15 +104,18 @@ impl Alone {
     /// What we aim for, and where we are.
     fn table(&self, beside: &Beside) -> String {
         let [one, ten, thousand] = self.log_bytes.map(shown);
-        let figures = [beside.share(), beside.syncs(), beside.sync_us()];
-        let [share, syncs, sync] = figures.map(shown);
+        let (disk, bare) = (beside.share(), beside.share_of_bare());
+        let figures = [disk, bare, beside.syncs(), beside.bare_syncs(), beside.sync_us()];
+        let [share, of_bare, syncs, bare_syncs, sync] = figures.map(shown);
         let (start, us) = (shown(self.start.as_secs_f64()), shown(self.taken_us));
         let rate = (self.taken_rate / 1000.0).round();
         format!(
             "| Avocet | | aim |\n|---|---|---|\n\
              | 256 publishers: part of what the disk takes | {share} | 0.7 |\n\
+             | 256 publishers: part of what {BARE} takes | {of_bare} | |\n\
              | 16 publishers: p99 of PUBACK, as a multiple of the median of one sync ({sync} us) \
              | {syncs} | 3 |\n\
+             | the same of {BARE} | {bare_syncs} | |\n\
              | start with {STOCK}, until CONNACK, s | {start} | 10 |\n\
              | 1,000,000 waiting messages, taken by one client ({rate},000 a second), us each \
              | {us} | 4 |\n\
@@ -198,9 +201,19 @@ impl Beside {
         self.of_ours(2).map_or(0.0, |ours| ratio((ours, 0), (&self.disk[2], 0)))
     }
 
+    /// How much of what a bare server takes.
+    fn share_of_bare(&self) -> f64 {
+        let found = self.of_ours(2).zip(self.of_bare(2));
+        found.map_or(0.0, |(ours, bare)| ratio((ours, 0), (bare, 0)))
+    }
+
     /// How many syncs of one record the slowest PUBACK in a hundred takes.
     fn syncs(&self) -> f64 {
         self.of_ours(1).map_or(0.0, |ours| ratio((ours, 2), (&self.disk[0], 1)))
+    }
+
+    fn bare_syncs(&self) -> f64 {
+        self.of_bare(1).map_or(0.0, |bare| ratio((bare, 2), (&self.disk[0], 1)))
     }
 
     /// The median of one sync of one record, in microseconds.
@@ -208,15 +221,20 @@ impl Beside {
         of(&self.disk[0], 1)
     }
 
+    /// Of Avocet as it is.
     fn of_ours(&self, publishers: usize) -> Option<&[[f64; 3]]> {
-        let ours = self.names.iter().zip(&self.brokers).find(|(name, _)| is_ours(name));
-        ours.map(|(_, found)| &*found[publishers])
+        self.of("Avocet ", publishers)
     }
-}
 
-/// Avocet as it is: what follows its name is the version.
-fn is_ours(name: &str) -> bool {
-    name.strip_prefix("Avocet ").is_some()
+    fn of_bare(&self, publishers: usize) -> Option<&[[f64; 3]]> {
+        self.of(BARE, publishers)
+    }
+
+    /// The version follows the name.
+    fn of(&self, name: &str, publishers: usize) -> Option<&[[f64; 3]]> {
+        let its = self.names.iter().zip(&self.brokers).find(|(it, _)| it.starts_with(name));
+        its.map(|(_, found)| &*found[publishers])
+    }
 }
 
 fn store(tool: &Path, broker: &Running, load: &[&str]) -> Result<Value> {

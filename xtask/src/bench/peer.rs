@@ -66,6 +66,9 @@ pub(super) fn all(avocet: &Path) -> Result<Vec<Peer>> {
     Ok(ours.chain(read()?.peer).collect())
 }
 
+/// What stores messages for good and does nothing else, of [`durable`].
+pub(super) const BARE: &str = "a bare server";
+
 /// The same for what outlives the process: by how much care is taken of it.
 pub(super) fn durable(avocet: &Path) -> Result<Vec<Peer>> {
     let ours = [
@@ -74,7 +77,7 @@ pub(super) fn durable(avocet: &Path) -> Result<Vec<Peer>> {
         ("Avocet, `memory`", Some("session.durability=memory")),
     ];
     let ours = ours.into_iter().map(|(name, setting)| Peer::avocet(avocet, name, setting));
-    Ok(ours.chain(read()?.durable).collect())
+    Ok(ours.chain([Peer::bare(avocet)]).chain(read()?.durable).collect())
 }
 
 fn read() -> Result<Peers> {
@@ -84,7 +87,6 @@ fn read() -> Result<Peers> {
 
 impl Peer {
     fn avocet(executable: &Path, name: &str, setting: Option<&str>) -> Self {
-        let executable = executable.display().to_string();
         let settings = [
             "listeners.tcp.default.bind=127.0.0.1:{port}",
             "http.enable=false",
@@ -93,11 +95,21 @@ impl Peer {
         ];
         let settings = settings.into_iter().chain(setting);
         let arguments = settings.flat_map(|setting| ["--set".to_owned(), setting.to_owned()]);
-        let start = [executable.clone(), "start".to_owned()];
+        Self::of_ours(executable, name, ["start".to_owned()].into_iter().chain(arguments))
+    }
+
+    fn bare(executable: &Path) -> Self {
+        let words = ["bench", "relay", "--port", "{port}", "--folder", "{dir}"];
+        Self::of_ours(executable, BARE, words.map(str::to_owned))
+    }
+
+    /// A program that the executable is, too.
+    fn of_ours(executable: &Path, name: &str, arguments: impl IntoIterator<Item = String>) -> Self {
+        let executable = executable.display().to_string();
         Self {
             name: name.to_owned(),
-            version: vec![executable, "--version".to_owned()],
-            command: start.into_iter().chain(arguments).collect(),
+            version: vec![executable.clone(), "--version".to_owned()],
+            command: [executable].into_iter().chain(arguments).collect(),
             config: String::new(),
             config_name: usual_name(),
             files: BTreeMap::new(),

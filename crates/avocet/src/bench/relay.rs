@@ -2,11 +2,16 @@
 //! is no broker. It reads whole frames, looks at nothing of a PUBLISH but its length (and its topic
 //! once), copies the bytes to the subscribers of that topic and writes once for each touched socket
 //! and turn. A broker is judged by its cost relative to this.
+//!
+//! With a folder it is the least that takes messages of QoS 1 for good: all that one turn brings is
+//! appended to one file, which is synced, and then each is answered. Nobody gets them.
 
 use std::{
     collections::HashMap,
-    io,
+    fs::File,
+    io::{self, Write},
     net::{Ipv4Addr, TcpListener, TcpStream},
+    path::PathBuf,
 };
 
 use anyhow::{Context, bail};
@@ -15,7 +20,7 @@ use clap::Args;
 
 use super::{
     link::{Link, Poller, Ready},
-    wire::{self, kind},
+    wire::{self, Frame, kind},
 };
 use crate::{cli::print, client::stream::Socket};
 
@@ -30,6 +35,45 @@ pub(crate) struct RelayArgs {
     /// The port to listen on, on 127.0.0.1; 0 takes a free one.
     #[arg(long, default_value_t = 0)]
     port: u16,
+    /// A folder with a file `journal` that messages of QoS 1 are appended to, which is synced for
+    /// each turn before they are answered. Without it only QoS 0 is known.
+    #[arg(long)]
+    folder: Option<PathBuf>,
+}
+
+/// What has come at QoS 1 in this turn.
+struct Journal {
+    file: File,
+    /// To be appended.
+    bytes: Vec<u8>,
+    /// Who is to be told of which packet identifier, then.
+    owed: Vec<(usize, [u8; 2])>,
+}
+
+impl Journal {
+    fn open(folder: PathBuf) -> anyhow::Result<Self> {
+        let path = folder.join("journal");
+        let file = File::create(&path).with_context(|| format!("creating {}", path.display()))?;
+        Ok(Self { file, bytes: Vec::new(), owed: Vec::new() })
+    }
+
+    fn take(&mut self, from: usize, frame: &Frame<'_>, packet: &[u8]) -> anyhow::Result<()> {
+        let Ok(published) = wire::published(frame, false) else { bail!("malformed PUBLISH") };
+        let Some(id) = published.packet_id else { bail!("no packet identifier") };
+        self.bytes.extend_from_slice(packet);
+        self.owed.push((from, id));
+        Ok(())
+    }
+
+    /// Answers whom is to be told.
+    fn sync(&mut self) -> io::Result<Vec<(usize, [u8; 2])>> {
+        if !self.bytes.is_empty() {
+            self.file.write_all(&self.bytes)?;
+            self.file.sync_data()?;
+            self.bytes.clear();
+        }
+        Ok(std::mem::take(&mut self.owed))
+    }
 }
 
 /// Relays until it is ended from outside.
@@ -38,7 +82,8 @@ pub(super) fn run(args: &RelayArgs) -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen on 127.0.0.1:{}", args.port))?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
-    let mut relay = Relay::new(listener)?;
+    let journal = args.folder.clone().map(Journal::open).transpose()?;
+    let mut relay = Relay::new(listener, journal)?;
     print(&format!("ready tcp.default={address}\n"));
     relay.serve().context("the relay failed")
 }
@@ -52,6 +97,7 @@ struct Relay {
     /// Connections with something to write.
     queued: Vec<usize>,
     scratch: Vec<u8>,
+    journal: Option<Journal>,
 }
 
 #[derive(Debug)]
@@ -63,7 +109,7 @@ struct Connection {
 }
 
 impl Relay {
-    fn new(listener: TcpListener) -> io::Result<Self> {
+    fn new(listener: TcpListener, journal: Option<Journal>) -> io::Result<Self> {
         let poller = Poller::new()?;
         poller.add(&listener, LISTENER)?;
         Ok(Self {
@@ -73,6 +119,7 @@ impl Relay {
             subscribers: HashMap::new(),
             queued: Vec::new(),
             scratch: Vec::new(),
+            journal,
         })
     }
 
@@ -87,8 +134,18 @@ impl Relay {
                     self.handle_ready(*event);
                 }
             }
+            self.answer()?;
             self.flush();
         }
+    }
+
+    /// What has come at QoS 1 is there for good, and is answered.
+    fn answer(&mut self) -> io::Result<()> {
+        let Some(journal) = &mut self.journal else { return Ok(()) };
+        for (index, id) in journal.sync()? {
+            self.append(index, &wire::acknowledgement(kind::PUBACK, id));
+        }
+        Ok(())
     }
 
     fn accept(&mut self) -> io::Result<()> {
@@ -146,12 +203,18 @@ impl Relay {
     fn handle_bytes(&mut self, index: usize, bytes: &[u8]) -> anyhow::Result<usize> {
         let mut at = 0;
         while let Ok(Some(frame)) = wire::frame(&bytes[at..]) {
-            if frame.kind() == kind::PUBLISH {
+            let packet = &bytes[at..at + frame.len];
+            if let Some(journal) = &mut self.journal
+                && (frame.kind(), frame.qos()) == (kind::PUBLISH, 1)
+            {
+                journal.take(index, &frame, packet)?;
+                at += frame.len;
+            } else if frame.kind() == kind::PUBLISH {
                 let end = publishes_end(bytes, at + frame.len);
                 self.forward(index, &bytes[at..end])?;
                 at = end;
             } else {
-                self.handle_rare(index, &bytes[at..at + frame.len])?;
+                self.handle_rare(index, packet)?;
                 at += frame.len;
             }
         }
