@@ -8,6 +8,8 @@ mod tests;
 
 use std::{fmt, io, sync::Arc};
 
+use rustix::io::Errno;
+
 #[cfg(test)]
 pub(crate) use self::tests::{Scratch, seeds};
 pub use self::{
@@ -60,6 +62,12 @@ pub trait Disk: fmt::Debug + Send + Sync {
 /// Whether there was no room for something.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Whether it is this process that can open nothing more, whatever there is to be opened.
+pub(crate) fn lacks_means(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM))
 }
 
 /// Bytes by offset. Any thread may read while one writes.

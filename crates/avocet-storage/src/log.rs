@@ -12,6 +12,7 @@
 //!
 //! - [`record`]: the bytes of a record; [`segment`]: a file of them, with its head;
 //! - [`sound`]: what of a file can be relied on; [`replay`]: reads all of them;
+//! - [`unread`]: a file that cannot be opened;
 //! - [`reader`]: reads beside the writer.
 
 mod reader;
@@ -21,6 +22,7 @@ mod segment;
 mod sound;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 use std::{collections::VecDeque, io, sync::Arc};
 
@@ -37,6 +39,7 @@ pub use self::{
 use self::{
     record::{HEADER_BYTES, Key, Marks, RECORD_BYTES_MAX},
     segment::Segment,
+    unread::Unread,
 };
 use crate::disk::Disk;
 
@@ -128,6 +131,8 @@ pub struct Log {
     options: LogOptions,
     /// Oldest first.
     segments: VecDeque<Segment>,
+    /// Files that cannot be opened and have their names still: nothing is committed beside them.
+    in_the_way: Vec<Unread>,
     reader: Reader,
     /// Whether the last segment takes more.
     is_open: bool,
@@ -145,13 +150,15 @@ impl Log {
     /// counts as committed, so it is synced; if that fails, the first commit does it.
     ///
     /// # Errors
-    /// What the disk says when it is read. What is damaged is no error: it is reported.
+    /// `Unsupported` if the format is a newer one, that the files cannot be listed, and that the
+    /// process can open no more of them. What is damaged is no error: it is reported.
     pub fn open(
         disk: Arc<dyn Disk>,
         options: LogOptions,
         mut replay: impl FnMut(Position, u64, &[u8]),
     ) -> io::Result<(Self, Vec<Loss>)> {
-        let Replayed { segments, next, losses, .. } = Replayed::read(&*disk, true, &mut replay)?;
+        let replayed = Replayed::read(&*disk, true, &mut replay)?;
+        let Replayed { segments, in_the_way, next, losses, .. } = replayed;
         let shelves = segments.iter().map(|it| (it.number, Arc::clone(&it.shelf))).collect();
         let mut log = Self {
             disk,
@@ -162,6 +169,7 @@ impl Log {
                 Owed::Sync
             },
             segments,
+            in_the_way,
             reader: Reader { segments: Arc::new(RwLock::new(shelves)) },
             is_open: false,
             committed: next.unwrap_or(0),
@@ -252,6 +260,7 @@ impl Log {
 
     /// Syncs what an earlier process may have written and not synced.
     fn settle(&mut self) -> io::Result<()> {
+        self.clear_the_way()?;
         if self.owed == Owed::Nothing {
             return Ok(());
         }
@@ -266,6 +275,19 @@ impl Log {
         }
         self.disk.sync()?;
         self.owed = Owed::Nothing;
+        Ok(())
+    }
+
+    /// Files that cannot be opened get another name.
+    fn clear_the_way(&mut self) -> io::Result<()> {
+        while let Some(unread) = self.in_the_way.last() {
+            let put = unread.put_aside(&*self.disk);
+            let (segment, _) = put.map_err(|error| unread.refuse(&error))?;
+            let at = self.segments.partition_point(|it| it.number < segment.number);
+            self.reader.segments.write().insert(segment.number, Arc::clone(&segment.shelf));
+            self.segments.insert(at, segment);
+            self.in_the_way.pop();
+        }
         Ok(())
     }
 

@@ -184,11 +184,16 @@ fn stats_json(report: &Report) -> Value {
 
 /// How many records of a file cannot be read.
 fn lost(report: &Report, name: &str) -> u64 {
-    report.losses.iter().filter(|loss| loss.name == name).map(|loss| loss.records).sum()
+    report.losses.iter().filter(|loss| loss.name() == Some(name)).map(Loss::records).sum()
 }
 
 fn is_damaged(report: &Report, name: &str) -> bool {
-    report.losses.iter().any(|loss| loss.name == name)
+    report.losses.iter().any(|loss| loss.name() == Some(name))
+}
+
+/// What is lost beside the records of a file that is listed.
+fn elsewhere(report: &Report) -> impl Iterator<Item = &Loss> {
+    report.losses.iter().filter(|loss| !matches!(loss, Loss::Records { .. }))
 }
 
 /// What is known of each file, as lines.
@@ -202,6 +207,9 @@ fn files(path: &Path, report: &Report) -> String {
             format!("sound, {bytes} bytes")
         };
         text.push_str(&format!("{name}: {state}\n"));
+    }
+    for loss in elsewhere(report) {
+        text.push_str(&format!("{loss}\n"));
     }
     if report.unknown_records > 0 {
         let unknown = report.unknown_records;
@@ -223,19 +231,24 @@ fn files_json(path: &Path, report: &Report) -> Value {
         let lost = lost(report, &name);
         json!({ "name": name, "state": state, "bytes": segment.bytes, "lost_records": lost })
     });
+    let unread = elsewhere(report).filter_map(|loss| {
+        let (name, lost) = (loss.name()?, loss.records());
+        Some(json!({ "name": name, "state": "unreadable", "lost_records": lost }))
+    });
     let aside = report.put_aside.iter().map(|name| json!({ "name": name, "state": "set_aside" }));
+    let files: Vec<Value> = segments.chain(unread).chain(aside).collect();
     json!({
         "store": path.display().to_string(),
         "is_sound": is_whole(report),
         "records": report.records,
         "unknown_records": report.unknown_records,
-        "files": segments.chain(aside).collect::<Vec<Value>>(),
+        "files": files,
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use avocet_storage::{SegmentReport, log::Loss, store::Amount};
+    use avocet_storage::{SegmentReport, store::Amount};
 
     use super::*;
 
@@ -267,7 +280,7 @@ mod tests {
         let text = files(path, &report());
         assert!(text.ends_with("\n/data/store: 12 records, all is well\n"), "{text}");
         let mut report = report();
-        report.losses = vec![Loss { name: "0000000004.log".to_owned(), records: 7 }];
+        report.losses = vec![Loss::Records { name: "0000000004.log".to_owned(), records: 7 }];
         report.put_aside = vec!["0000000001.log.damaged".to_owned()];
         report.unknown_records = 2;
         let expected = "\

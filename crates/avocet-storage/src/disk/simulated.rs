@@ -2,7 +2,7 @@
 //! not, or in part, in any order; and that fails when it is told to.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{self, ErrorKind},
     ops::Range,
     sync::Arc,
@@ -43,6 +43,8 @@ struct State {
     faults: Vec<(Range<u64>, Fault)>,
     /// Bytes that all files together can have, if there is a bound.
     capacity: Option<u64>,
+    /// Names that cannot be opened.
+    shut: BTreeSet<String>,
     chance: Chance,
 }
 
@@ -79,9 +81,16 @@ impl SimulatedDisk {
         state.faults.push((changes.start + from..changes.end.saturating_add(from), fault));
     }
 
+    /// A file cannot be opened by this name from now on.
+    pub fn shut(&self, name: &str) {
+        self.state.lock().shut.insert(name.to_owned());
+    }
+
     /// All is well from now on.
     pub fn mend(&self) {
-        self.state.lock().faults.clear();
+        let mut state = self.state.lock();
+        state.faults.clear();
+        state.shut.clear();
     }
 
     /// From now on all files together have room for so many bytes.
@@ -265,7 +274,11 @@ impl Disk for SimulatedDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        let number = self.state.lock().names.get(name).copied().ok_or(ErrorKind::NotFound)?;
+        let state = self.state.lock();
+        let number = state.names.get(name).copied().ok_or(ErrorKind::NotFound)?;
+        if state.shut.contains(name) {
+            return Err(Fault::Broken.into());
+        }
         Ok(Arc::new(Handle { state: Arc::clone(&self.state), number }))
     }
 

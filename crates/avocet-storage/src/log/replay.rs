@@ -4,22 +4,86 @@ use std::{collections::VecDeque, fmt, io};
 
 use super::{
     Position,
-    segment::{self, Segment},
+    segment::{self, Found, Segment},
+    unread::Unread,
 };
 use crate::disk::Disk;
 
-/// Records that were committed and cannot be read.
+/// What was committed and cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Loss {
-    /// The segment's file, as it is called now.
-    pub name: String,
-    /// How many records are missing, at most.
-    pub records: u64,
+pub enum Loss {
+    /// Records of a file.
+    Records {
+        /// The segment's file, as it is called now.
+        name: String,
+        /// How many records are missing, at most.
+        records: u64,
+    },
+    /// All that a file has: it cannot be opened.
+    File {
+        /// The segment's file, as it is called now.
+        name: String,
+        /// How many records it has, if that is known.
+        records: Option<u64>,
+        /// What the system says.
+        why: String,
+    },
+    /// Records that say what this version does not understand.
+    Unknown {
+        /// How many.
+        records: u64,
+    },
+    /// Sessions of which nothing but their messages was found, and these with them.
+    Sessions {
+        /// How many.
+        sessions: u64,
+        /// What waited for them; a message counts for each of them.
+        messages: u64,
+    },
+}
+
+impl Loss {
+    /// The file that has it, as it is called now, if that is known.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Records { name, .. } | Self::File { name, .. } => Some(name),
+            Self::Unknown { .. } | Self::Sessions { .. } => None,
+        }
+    }
+
+    /// How many records of a file cannot be read, as far as is known.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        match self {
+            Self::Records { records, .. } | Self::Unknown { records } => *records,
+            Self::File { records, .. } => records.unwrap_or(0),
+            Self::Sessions { .. } => 0,
+        }
+    }
 }
 
 impl fmt::Display for Loss {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}: {} records cannot be read", self.name, self.records)
+        match self {
+            Self::Records { name, records } => {
+                write!(formatter, "{name}: {records} records cannot be read")
+            }
+            Self::File { name, records: Some(records), why } => {
+                write!(formatter, "{name}: none of its {records} records can be read ({why})")
+            }
+            Self::File { name, records: None, why } => {
+                write!(formatter, "{name}: none of its records can be read ({why})")
+            }
+            Self::Unknown { records } => {
+                write!(formatter, "{records} records say what this version does not understand")
+            }
+            Self::Sessions { sessions, messages } => write!(
+                formatter,
+                "{sessions} sessions cannot be read, and end with the {messages} messages that \
+                 waited for them"
+            ),
+        }
     }
 }
 
@@ -27,6 +91,8 @@ impl fmt::Display for Loss {
 #[derive(Debug, Default)]
 pub struct Replayed {
     pub(super) segments: VecDeque<Segment>,
+    /// Files that cannot be opened and have their names still.
+    pub(super) in_the_way: Vec<Unread>,
     pub(super) next: Option<u64>,
     /// How many records there are.
     pub records: u64,
@@ -42,14 +108,16 @@ impl Replayed {
         replay: &mut dyn FnMut(Position, u64, &[u8]),
     ) -> io::Result<Self> {
         let mut read = Self::default();
-        let mut found = segment::found(disk, may_write)?.into_iter().peekable();
-        while let Some(it) = found.next() {
-            let limit = found.peek().and_then(segment::Found::first);
-            let one = segment::read(disk, it, read.next, limit, may_write, replay)?;
+        let mut found: VecDeque<Found> = segment::found(disk, may_write)?.into();
+        while let Some(it) = found.pop_front() {
+            let limit = found.front().and_then(Found::first);
+            let limits = (limit, found.iter().find_map(Found::first));
+            let one = segment::read(disk, it, read.next, limits, may_write, replay);
             read.losses.extend(one.loss);
             read.records += one.records;
             read.next = Some(one.next);
-            read.segments.push_back(one.segment);
+            read.segments.extend(one.segment);
+            read.in_the_way.extend(one.in_the_way);
         }
         Ok(read)
     }

@@ -9,8 +9,9 @@ use super::{
     reader::{Shelf, read_lossy},
     record::{self, Key},
     sound::{Known, Sound},
+    unread::Unread,
 };
-use crate::disk::{Disk, File};
+use crate::disk::{self, Disk, File};
 
 const MAGIC: [u8; 8] = *b"avocetlg";
 /// The version of the format.
@@ -40,7 +41,8 @@ pub(super) struct Segment {
 /// A segment's file that was found.
 pub(super) struct Found {
     number: u32,
-    file: Arc<dyn File>,
+    /// With its size; or what the system says when it is opened.
+    file: io::Result<(Arc<dyn File>, usize)>,
     /// Nothing if it cannot be read.
     head: Option<Head>,
 }
@@ -54,7 +56,10 @@ struct Head {
 
 /// What reading a segment brought.
 pub(super) struct Read {
-    pub(super) segment: Segment,
+    /// Nothing if the file is in the way.
+    pub(super) segment: Option<Segment>,
+    /// The file cannot be opened, and still has its name.
+    pub(super) in_the_way: Option<Unread>,
     /// The number of the record that comes next.
     pub(super) next: u64,
     pub(super) records: u64,
@@ -138,6 +143,27 @@ impl Segment {
         self.shelf.len() <= HEAD_BYTES as u32
     }
 
+    /// What takes the place of a file that is put aside: no record, and nothing that is missing.
+    pub(super) fn placeholder(disk: &dyn Disk, number: u32, first: u64) -> io::Result<Self> {
+        let salvaging = salvaging(number);
+        drop(disk.remove(&salvaging));
+        let head = Head { first, salvaged: Some(0), key: Key::default() };
+        let file = write_whole(disk, &salvaging, &head.bytes());
+        let file = file.inspect_err(|_| drop(disk.remove(&salvaging)))?;
+        let shelf = Shelf::new(file, head.key, first, HEAD_BYTES as u32);
+        Ok(Self { number, shelf: Arc::new(shelf) })
+    }
+
+    /// Gives a placeholder its name.
+    pub(super) fn put_in_place(&self, disk: &dyn Disk) -> io::Result<()> {
+        disk.rename(&salvaging(self.number), &self.name())
+    }
+
+    /// Takes a placeholder away that has no name yet.
+    pub(super) fn give_up(&self, disk: &dyn Disk) {
+        drop(disk.remove(&salvaging(self.number)));
+    }
+
     /// Puts the file aside under another name, which it answers.
     pub(super) fn put_aside(&self, disk: &dyn Disk) -> io::Result<String> {
         let damaged = free_name(disk, &self.name())?;
@@ -151,6 +177,10 @@ impl Found {
     pub(super) fn first(&self) -> Option<u64> {
         self.head.map(|head| head.first)
     }
+}
+
+fn salvaging(number: u32) -> String {
+    format!("{}{SALVAGING}", name(number))
 }
 
 pub(crate) fn name(number: u32) -> String {
@@ -186,56 +216,85 @@ pub(super) fn found(disk: &dyn Disk, may_write: bool) -> io::Result<Vec<Found>> 
 }
 
 /// What a segment's file says of itself. One without a whole head and without a record was never
-/// written to: the power went when it was made.
+/// written to: the power went when it was made. One that cannot be opened stays one of the log's;
+/// but if this process can open nothing more, that is no fault of the file.
 fn look(disk: &dyn Disk, number: u32) -> io::Result<Option<Found>> {
-    let file = disk.open(&name(number))?;
+    let name = name(number);
+    let unread = |why| Ok(Some(Found { number, file: Err(why), head: None }));
+    let (file, size) = match open(disk, &name) {
+        Err(error) if disk::lacks_means(&error) || is_gone(disk, &name, &error) => {
+            return Err(error);
+        }
+        Err(error) => return unread(error),
+        Ok(opened) => opened,
+    };
     let bytes = read_lossy(&*file, 0, HEAD_BYTES);
     let copies = [0, SECOND_COPY].map(|at| bytes.get(at..).and_then(Head::parse));
     let head = match copies.into_iter().flatten().next() {
         Some((VERSION, head)) => Some(head),
         Some((version, _)) => {
-            let name = name(number);
             let what = format!("{name} is of format {version}, which this version does not know");
             return Err(io::Error::new(io::ErrorKind::Unsupported, what));
         }
-        None if file.size()? <= HEAD_BYTES as u64 => return Ok(None),
-        None => None,
+        // As it is, it may be read another day: what a copy would have is lost.
+        None => match file.read_at(&mut [0; HEAD_BYTES], 0) {
+            Err(error) => return unread(error),
+            Ok(_) if size <= HEAD_BYTES => return Ok(None),
+            Ok(_) => None,
+        },
     };
-    Ok(Some(Found { number, file, head }))
+    Ok(Some(Found { number, file: Ok((file, size)), head }))
+}
+
+/// A file, and how many of its bytes can be those of a segment.
+fn open(disk: &dyn Disk, name: &str) -> io::Result<(Arc<dyn File>, usize)> {
+    let file = disk.open(name)?;
+    let size = file.size()?.min(u32::MAX.into()) as usize;
+    Ok((file, size))
+}
+
+/// Whether somebody has taken it away since it was listed.
+fn is_gone(disk: &dyn Disk, name: &str, error: &io::Error) -> bool {
+    let is_there = || disk.names().map_or(true, |names| names.iter().any(|it| it == name));
+    error.kind() == io::ErrorKind::NotFound && !is_there()
 }
 
 /// Reads a segment. `next` is the record that is to come; `limit` is the first of the next segment,
-/// from which on this one counts for nothing.
+/// from which on this one counts for nothing, and `known` that of the next one that has one.
 pub(super) fn read(
     disk: &dyn Disk,
     found: Found,
     next: Option<u64>,
-    limit: Option<u64>,
+    (limit, known): (Option<u64>, Option<u64>),
     may_write: bool,
     replay: &mut dyn FnMut(Position, u64, &[u8]),
-) -> io::Result<Read> {
-    let Found { number, mut file, head } = found;
-    let mut bytes = read_lossy(&*file, 0, file.size()? as usize);
-    let first = next.or(head.map(|head| head.first)).or(limit).unwrap_or(0);
+) -> Read {
+    let Found { number, file, head } = found;
+    let first = next.or(head.map(|head| head.first)).or(known).unwrap_or(0);
+    let (mut file, size) = match file {
+        Ok(opened) => opened,
+        Err(why) => return pass_by(disk, Unread { number, first }, &why, known, may_write),
+    };
+    let mut bytes = read_lossy(&*file, 0, size);
     let mut key = Key::default();
     let mut sound = match head {
         Some(head) => {
             key = head.key;
             Sound::of(&bytes, Known { key, first, limit, salvaged: head.salvaged })
         }
-        None => Sound::nothing(&bytes, first, limit),
+        None => Sound::nothing(&bytes, first, known),
     };
     let mut loss = None;
     if sound.missing > 0 || head.is_none() {
-        let mut lost = Loss { name: name(number), records: sound.missing };
+        let (mut lost, records) = (name(number), sound.missing);
         if sound.is_damaged && may_write {
             let head = Head { first, salvaged: Some(sound.records), key };
             if let Ok((salvaged, damaged)) = salvage(disk, number, head, &mut bytes, &mut sound) {
                 file = salvaged;
-                lost.name = damaged;
+                lost = damaged;
             }
         }
-        loss = Some(lost);
+        loss = Some(Loss::Records { name: lost, records });
     }
     for run in &sound.runs {
         let mut at = run.start;
@@ -246,8 +305,27 @@ pub(super) fn read(
         }
     }
     let shelf = Arc::new(Shelf::new(file, key, first, sound.end() as u32));
-    let segment = Segment { number, shelf };
-    Ok(Read { segment, next: sound.next, records: sound.records, loss })
+    let segment = Some(Segment { number, shelf });
+    Read { segment, in_the_way: None, next: sound.next, records: sound.records, loss }
+}
+
+/// Goes on behind a file that cannot be opened.
+fn pass_by(
+    disk: &dyn Disk,
+    unread: Unread,
+    why: &io::Error,
+    known: Option<u64>,
+    may_write: bool,
+) -> Read {
+    let next = unread.next(known);
+    let records = known.map(|known| known.saturating_sub(unread.first)).filter(|lost| *lost > 0);
+    let (segment, name) = match may_write.then(|| unread.put_aside(disk)) {
+        Some(Ok((segment, damaged))) => (Some(segment), damaged),
+        _ => (None, name(unread.number)),
+    };
+    let in_the_way = segment.is_none().then_some(unread);
+    let loss = Some(Loss::File { name, records, why: why.to_string() });
+    Read { segment, in_the_way, next, records: 0, loss }
 }
 
 /// Puts a file with what is sound in the place of a damaged one, which gets another name. Answers
@@ -262,7 +340,7 @@ fn salvage(
     let (old, damaged) = (name(number), copy_aside(disk, &name(number), bytes)?);
     let mut kept = head.bytes().to_vec();
     sound.runs.iter().for_each(|run| kept.extend_from_slice(&bytes[run.clone()]));
-    let salvaging = format!("{old}{SALVAGING}");
+    let salvaging = salvaging(number);
     let replaced = write_whole(disk, &salvaging, &kept).and_then(|file| {
         disk.rename(&salvaging, &old)?;
         Ok(file)

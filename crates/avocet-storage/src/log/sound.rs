@@ -95,7 +95,8 @@ impl Sound {
     /// Of a segment of which nothing is known, not even with what its records are mixed.
     pub(super) fn nothing(bytes: &[u8], first: u64, limit: Option<u64>) -> Self {
         // No number is given to another record.
-        let next = limit.unwrap_or(first + (bytes.len() / HEADER_BYTES) as u64);
+        let records = (bytes.len() / HEADER_BYTES) as u64;
+        let next = limit.map_or(first + records, |limit| limit.max(first));
         Self { next, missing: next - first, is_damaged: true, ..Self::default() }
     }
 

@@ -204,7 +204,7 @@ fn damaged_byte_costs_its_record_alone() {
             let disk = disk.after_power_cut(0);
             disk.damage(name, offset as usize);
             let opened = open(&disk);
-            let missing: u64 = opened.losses.iter().map(|loss| loss.records).sum();
+            let missing: u64 = opened.losses.iter().map(Loss::records).sum();
             let found: Vec<u64> = opened.records.iter().map(|record| number_of(record)).collect();
             assert!(found.is_sorted() && found.iter().all(|number| *number < COUNT), "{found:?}");
             for record in &opened.records {
@@ -241,7 +241,7 @@ fn damaged_segment_is_kept_under_another_name() {
     disk.damage("0000000000.log", 600);
     let opened = open(&disk);
     let name = "0000000000.log.damaged".to_owned();
-    assert_eq!(opened.losses, [Loss { name: name.clone(), records: 1 }]);
+    assert_eq!(opened.losses, [Loss::Records { name: name.clone(), records: 1 }]);
     assert_eq!(opened.records.len(), 8);
     assert!(disk.names().expect("the disk is well").contains(&name));
 }
@@ -257,7 +257,7 @@ fn damaged_segment_on_a_disk_that_takes_nothing_is_read_all_the_same() {
         disk.fail(0..u64::MAX, Fault::Full);
         let mut opened = open(&disk);
         let name = "0000000000.log".to_owned();
-        assert_eq!(opened.losses, [Loss { name, records: 1 }]);
+        assert_eq!(opened.losses, [Loss::Records { name, records: 1 }]);
         assert_eq!(opened.records.len(), 8);
         assert!(commit(&mut opened.log, 9..10).is_err());
         disk.mend();

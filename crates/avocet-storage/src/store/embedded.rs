@@ -145,8 +145,7 @@ impl EmbeddedStore {
                 None => unknown += 1,
             })?;
         if unknown > 0 {
-            let name = "commands that this version does not understand".to_owned();
-            losses.push(Loss { name, records: unknown });
+            losses.push(Loss::Unknown { records: unknown });
         }
         replay.finish();
         let state = replay.state;

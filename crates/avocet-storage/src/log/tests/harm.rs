@@ -117,7 +117,7 @@ fn damage_before_a_torn_batch_is_told() {
     }
     let opened = open(&disk);
     assert_eq!(opened.records, [body(0)]);
-    assert_eq!(opened.losses.iter().map(|loss| loss.records).sum::<u64>(), 1);
+    assert_eq!(opened.losses.iter().map(Loss::records).sum::<u64>(), 1);
     check(&disk, 0..1);
 }
 
@@ -177,7 +177,9 @@ fn segment_without_a_head_is_put_aside() {
         disk.damage(&name, 515);
         let mut opened = open(&disk);
         assert_eq!(opened.records.len(), 60);
-        let [Loss { name: lost, .. }] = &opened.losses[..] else { panic!("{:?}", opened.losses) };
+        let [Loss::Records { name: lost, .. }] = &opened.losses[..] else {
+            panic!("{:?}", opened.losses)
+        };
         assert_eq!(*lost, format!("{name}.damaged"));
         commit(&mut opened.log, 90..91).expect("the disk is well");
         let again = open(&disk);
@@ -214,4 +216,83 @@ fn scan_passes_by_what_is_damaged_while_the_log_is_open() {
             assert_eq!(is_damaged, damaged > 0, "{damaged}, {bytes}");
         }
     }
+}
+
+/// Nothing that was committed behind it is in its way, and it is not opened again.
+#[test]
+fn segment_that_cannot_be_opened_is_put_aside_and_its_records_are_lost() {
+    for number in 0..3 {
+        let disk = SimulatedDisk::default();
+        let mut log = open(&disk).log;
+        (0..3).for_each(|group| {
+            commit(&mut log, group * 30..(group + 1) * 30).expect("the disk is well");
+        });
+        drop(log);
+        let (name, aside) = (format!("{number:010}.log"), format!("{number:010}.log.damaged"));
+        let bytes = file(&disk, number).size().expect("it is there");
+        disk.shut(&name);
+        let mut opened = open(&disk);
+        let found: Vec<u64> = (0..90).filter(|it| it / 30 != u64::from(number)).collect();
+        assert_eq!(opened.records, found.iter().map(|it| body(*it)).collect::<Vec<_>>());
+        let [Loss::File { name: lost, records, why }] = &opened.losses[..] else {
+            panic!("{:?}", opened.losses)
+        };
+        assert_eq!((&**lost, &**why), (&*aside, "the disk is broken"));
+        assert_eq!(*records, (number == 1).then_some(30));
+        commit(&mut opened.log, 90..91).expect("the disk is well");
+        let size = disk.open(&aside).and_then(|file| file.size()).expect("it is there");
+        assert_eq!(size, bytes);
+        disk.mend();
+        let again = open(&disk);
+        assert_eq!(again.records.len(), 61);
+        assert_eq!(again.losses, []);
+    }
+}
+
+/// Its records and those of what came behind it would have the same numbers.
+#[test]
+fn nothing_is_committed_beside_a_segment_that_cannot_be_put_aside() {
+    let disk = SimulatedDisk::default();
+    commit(&mut open(&disk).log, 0..30).expect("the disk is well");
+    disk.shut("0000000000.log");
+    disk.fail(0..u64::MAX, Fault::Broken);
+    let mut opened = open(&disk);
+    assert_eq!(opened.records, [[0; 0]; 0]);
+    let name = "0000000000.log";
+    assert!(opened.losses.iter().all(|loss| loss.name() == Some(name)), "{:?}", opened.losses);
+    let refused = commit(&mut opened.log, 90..91).expect_err("it is in the way").to_string();
+    assert!(refused.starts_with(name) && refused.contains("nor put aside"), "{refused}");
+    opened.log.discard();
+    // It can be read again: nothing has been lost, and nothing is in its way.
+    drop(opened);
+    disk.mend();
+    check(&disk, 0..30);
+    // It gets its other name as soon as that is possible.
+    disk.shut(name);
+    disk.fail(0..4, Fault::Broken);
+    let mut opened = open(&disk);
+    disk.mend();
+    commit(&mut opened.log, 90..91).expect("the disk is well");
+    assert!(disk.names().expect("the disk is well").contains(&format!("{name}.damaged")));
+    let opened = open(&disk);
+    assert_eq!((opened.records, opened.losses), (vec![body(90)], Vec::new()));
+}
+
+/// Which has to be known, so that no number is less than the one before.
+#[test]
+fn two_segments_without_a_head_are_no_crash() {
+    let disk = SimulatedDisk::default();
+    let mut log = open(&disk).log;
+    (0..4).for_each(|group| {
+        commit(&mut log, group * 30..(group + 1) * 30).expect("the disk is well");
+    });
+    for name in ["0000000001.log", "0000000002.log"] {
+        disk.damage(name, 3);
+        disk.damage(name, 515);
+    }
+    let mut opened = open(&disk);
+    assert_eq!(opened.records.len(), 60);
+    commit(&mut opened.log, 120..121).expect("the disk is well");
+    let again = open(&disk);
+    assert_eq!((again.records.len(), again.losses), (61, Vec::new()));
 }
