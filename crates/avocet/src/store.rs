@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use avocet::config::Config;
-use avocet_storage::{Report, disk::Folder, inspect};
+use avocet_storage::{Report, disk::Folder, inspect, log::Loss};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
