@@ -35,6 +35,7 @@ pub(crate) use self::{
 pub use self::{
     reader::{Reader, Scanned},
     replay::{Loss, Replayed},
+    segment::UnknownFormat,
 };
 use self::{
     record::{HEADER_BYTES, Key, Marks, RECORD_BYTES_MAX},
@@ -150,7 +151,7 @@ impl Log {
     /// counts as committed, so it is synced; if that fails, the first commit does it.
     ///
     /// # Errors
-    /// `Unsupported` if the format is a newer one, that the files cannot be listed, and that the
+    /// `Unsupported` with [`UnknownFormat`] if the format is a newer one; that the files cannot be listed, and that the
     /// process can open no more of them. What is damaged is no error: it is reported.
     pub fn open(
         disk: Arc<dyn Disk>,

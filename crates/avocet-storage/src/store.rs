@@ -1,6 +1,7 @@
 //! What every store promises.
 
 mod embedded;
+mod failed;
 mod memory;
 mod state;
 
@@ -9,6 +10,7 @@ use std::{fmt, io};
 pub(crate) use self::embedded::replayed;
 pub use self::{
     embedded::{EmbeddedStore, Options},
+    failed::FailedStore,
     memory::{Contents, MemoryStore, Stored},
 };
 use crate::command::{Claim, Command, Message, Place, Purpose, SessionNumber, Standing, Time};

@@ -88,6 +88,14 @@ impl SmallDisk {
     pub fn path(&self) -> &Path {
         self.0.path()
     }
+
+    /// Mounts it anew: `ro` or `rw`.
+    pub fn remount(&self, rights: &str) {
+        let how = format!("remount,{rights}");
+        let remounted = Command::new("mount").args(["-o", &how]).arg(self.path()).output();
+        let remounted = remounted.expect("it was started before");
+        assert!(remounted.status.success(), "{remounted:?}");
+    }
 }
 
 impl Drop for SmallDisk {

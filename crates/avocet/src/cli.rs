@@ -15,7 +15,8 @@ use crate::{
     store::{self, StoreCommand},
 };
 
-/// Exit code for a mistake in the configuration or on the command line.
+/// Exit code for what does not go away by itself: a mistake in the configuration or on the command
+/// line, or a store of a later version.
 pub(crate) const MISTAKEN: u8 = 2;
 
 /// A distributed, massively scalable, extensible MQTT broker.
@@ -46,6 +47,11 @@ enum Command {
     ///
     /// The log goes to standard error. When it serves, one line on standard output says so:
     /// `ready tcp.default=127.0.0.1:1883 http=127.0.0.1:18083`.
+    ///
+    /// Exit code 2: a mistake in the configuration, or a store that a later version has written,
+    /// which is left as it is; 1: another process has the data directory, or an address cannot be
+    /// had. A disk that fails is no reason to end: it serves, says so in the log, at /readyz and
+    /// by the alarm store_failed, and stores nothing.
     Start(ConfigArgs),
     /// Check the configuration, print what is in effect, and do nothing else.
     Check(ConfigArgs),

@@ -1,6 +1,7 @@
 //! The command line. `start` runs the broker; the others help who runs it.
 //!
-//! Exit codes: 0 good; 2 a mistake in the configuration or on the command line; 1 anything else.
+//! Exit codes: 0 good; 2 a mistake in the configuration or on the command line, or a store that a
+//! later version has written, none of which goes away by itself; 1 anything else.
 
 mod backup;
 mod bench;

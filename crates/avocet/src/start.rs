@@ -1,6 +1,11 @@
 //! `avocet start`.
 
-use std::{fs::File, io::IsTerminal, process::ExitCode, sync::Arc};
+use std::{
+    fs::File,
+    io::{self, IsTerminal},
+    process::ExitCode,
+    sync::Arc,
+};
 
 use anyhow::Context;
 use avocet::{
@@ -9,16 +14,18 @@ use avocet::{
 };
 use avocet_broker::config::DurabilityChoice;
 use avocet_storage::{
+    command::Command,
     disk::Folder,
-    log::Durability,
-    store::{EmbeddedStore, Options, Store},
+    log::{Durability, UnknownFormat},
+    store::{Batch, EmbeddedStore, FailedStore, Options, Store},
 };
+use rustix::fs::{Access, access};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, level_filters::LevelFilter};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use crate::{
-    cli::{fail, print},
+    cli::{MISTAKEN, fail, print},
     data_dir::DataDir,
     notify::{self, notify},
     store,
@@ -31,14 +38,23 @@ const CONTROL_THREADS: usize = 2;
 pub(crate) fn run(config: &Config) -> ExitCode {
     match open_log(&config.log).and_then(|()| serve(config)) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_unknown_format(&error) => {
+            fail(&error);
+            ExitCode::from(MISTAKEN)
+        }
         Err(error) => fail(&error),
     }
 }
 
+/// Whether a later version has written what is stored: no attempt will ever read it.
+fn is_unknown_format(error: &anyhow::Error) -> bool {
+    error.downcast_ref().is_some_and(UnknownFormat::is_cause)
+}
+
 fn serve(config: &Config) -> anyhow::Result<()> {
-    let _data_dir = DataDir::open(&config.node.data_dir)?;
+    let (_data_dir, trouble) = DataDir::try_open(&config.node.data_dir)?;
     let mut options = config.options();
-    options.store = open_store(config)?;
+    options.store = open_store(config, trouble)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
         .thread_name("control")
@@ -72,23 +88,48 @@ fn serve(config: &Config) -> anyhow::Result<()> {
     })
 }
 
-/// What is to survive, if anything is.
-fn open_store(config: &Config) -> anyhow::Result<Option<Arc<dyn Store>>> {
-    if config.session.durability == DurabilityChoice::Memory {
-        return Ok(None);
-    }
-    let path = store::path(config);
+/// What is to survive, if anything is. The broker starts whatever the disk does: a store that
+/// cannot be opened keeps nothing, and what is there stays as it is until the next start.
+///
+/// # Errors
+///
+/// The store is of a format that this version does not know.
+fn open_store(
+    config: &Config,
+    trouble: Option<io::Error>,
+) -> anyhow::Result<Option<Arc<dyn Store>>> {
     let durability = match config.session.durability {
+        DurabilityChoice::Memory => return Ok(None),
         DurabilityChoice::Os => Durability::Os,
-        DurabilityChoice::Fsync | DurabilityChoice::Memory => Durability::Fsync,
+        DurabilityChoice::Fsync => Durability::Fsync,
     };
+    let path = store::path(config);
     let options = Options { durability, ..Options::default() };
-    let opened =
-        Folder::open(&path).and_then(|folder| EmbeddedStore::open(Arc::new(folder), options));
-    let (store, losses) =
-        opened.with_context(|| format!("cannot open the store in {}", path.display()))?;
+    // Where nobody knows who else writes, nothing is opened.
+    let folder = trouble.map_or_else(|| Folder::open(&path), Err);
+    let opened = folder.and_then(|folder| EmbeddedStore::open(Arc::new(folder), options));
+    let (store, losses) = match opened {
+        Ok(opened) => opened,
+        Err(error) if UnknownFormat::is_cause(&error) => {
+            let context = format!("cannot open the store in {}", path.display());
+            return Err(anyhow::Error::new(error).context(context));
+        }
+        Err(error) => {
+            let why = format!("the store in {} cannot be opened: {error}", path.display());
+            error!("Nothing is stored until the next start: {why}.");
+            return Ok(Some(Arc::new(FailedStore::new(why))));
+        }
+    };
     for loss in losses {
         error!("The store is damaged, and goes on without what was lost: {loss}.");
+    }
+    if let Err(errno) = access(&path, Access::WRITE_OK) {
+        let (shown, why) = (path.display(), io::Error::from(errno));
+        error!("Nothing is stored until {shown} can be written to: {why}.");
+        // What changes nothing is refused, too, and then the store says that it fails.
+        let mut batch = Batch::refusable();
+        batch.push(&Command::Clear { topic: "" });
+        store.submit(batch, Box::new(|_| {})).ok();
     }
     Ok(Some(Arc::new(store)))
 }
@@ -135,7 +176,7 @@ fn open_log(config: &LogConfig) -> anyhow::Result<()> {
             // A line is one write, and the file is open to append: no lock is needed.
             (BoxMakeWriter::new(Arc::new(file)), false)
         }
-        None => (BoxMakeWriter::new(std::io::stderr), std::io::stderr().is_terminal()),
+        None => (BoxMakeWriter::new(io::stderr), io::stderr().is_terminal()),
     };
     let log = tracing_subscriber::fmt().with_max_level(level).with_ansi(ansi).with_writer(writer);
     match config.format {

@@ -2,7 +2,7 @@
 //!
 //! The head stands there twice, so that one bad sector does not cost all records.
 
-use std::{io, sync::Arc};
+use std::{fmt, io, sync::Arc};
 
 use super::{
     Loss, Position,
@@ -47,6 +47,13 @@ pub(super) struct Found {
     head: Option<Head>,
 }
 
+/// A file is of a format that this version does not know: a later one has written it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownFormat {
+    name: String,
+    version: u32,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Head {
     first: u64,
@@ -65,6 +72,23 @@ pub(super) struct Read {
     pub(super) records: u64,
     pub(super) loss: Option<Loss>,
 }
+
+impl UnknownFormat {
+    /// Whether it is why a log or a store was not opened.
+    #[must_use]
+    pub fn is_cause(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|cause| cause.is::<Self>())
+    }
+}
+
+impl fmt::Display for UnknownFormat {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, version } = self;
+        write!(formatter, "{name} is of format {version}, which this version does not know")
+    }
+}
+
+impl std::error::Error for UnknownFormat {}
 
 impl Head {
     fn bytes(self) -> [u8; HEAD_BYTES] {
@@ -233,8 +257,10 @@ fn look(disk: &dyn Disk, number: u32) -> io::Result<Option<Found>> {
     let head = match copies.into_iter().flatten().next() {
         Some((VERSION, head)) => Some(head),
         Some((version, _)) => {
-            let what = format!("{name} is of format {version}, which this version does not know");
-            return Err(io::Error::new(io::ErrorKind::Unsupported, what));
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                UnknownFormat { name, version },
+            ));
         }
         // As it is, it may be read another day: what a copy would have is lost.
         None => match file.read_at(&mut [0; HEAD_BYTES], 0) {

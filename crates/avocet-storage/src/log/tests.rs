@@ -281,5 +281,6 @@ fn log_of_a_newer_format_is_left_alone() {
     let opened = Log::open(Arc::new(disk), OPTIONS, |_, _, _| {});
     let error = opened.expect_err("it cannot be read");
     assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+    assert!(super::UnknownFormat::is_cause(&error));
     assert!(error.to_string().contains("format 2"), "{error}");
 }

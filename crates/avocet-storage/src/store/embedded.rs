@@ -115,7 +115,8 @@ impl EmbeddedStore {
     /// Opens what lies on a disk, or begins with nothing. Says what could not be read.
     ///
     /// # Errors
-    /// What the disk says when it is read; that no thread can be started.
+    /// `Unsupported` with [`crate::log::UnknownFormat`] if the format is a newer one; that the
+    /// files cannot be listed or no more of them be opened, and that no thread can be started.
     pub fn open(disk: Arc<dyn Disk>, options: Options) -> io::Result<(Self, Vec<Loss>)> {
         let key = RandomState::new().hash_one(options.segment_bytes);
         let (mut store, mut writer, losses) = Self::begin(disk, options, key)?;

@@ -7,6 +7,7 @@
 //! - [`shared`]: members of shared subscriptions that come and go;
 //! - [`damage`]: files that are not as the broker left them;
 //! - [`full`]: a disk that has no space left;
+//! - [`start`]: disks that cannot be read or written to when it starts;
 //! - [`foreign`]: clients that nobody here wrote;
 //! - here is what does not outlive it.
 
@@ -17,6 +18,7 @@ mod message;
 mod queue;
 mod session;
 mod shared;
+mod start;
 
 use std::{ops::Deref, path::PathBuf};
 

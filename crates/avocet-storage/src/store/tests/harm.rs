@@ -10,7 +10,7 @@ use crate::{
     command::{Command, Message, Place, SessionNumber, Standing, Time},
     conformance::{apply, dice::Dice, submit, told},
     disk::{Disk, Fault, SimulatedDisk},
-    store::{Amount, Batch, EmbeddedStore, Options, Queued, Refusal, Store},
+    store::{Amount, Batch, Contents, EmbeddedStore, FailedStore, Options, Queued, Refusal, Store},
 };
 
 const FOREVER: std::ops::Range<u64> = 0..u64::MAX;
@@ -294,4 +294,22 @@ fn failing_cleaner_is_told_of_steadily() {
     store.submit(kept, done).expect("it is not refused");
     assert_eq!(receiver.recv().expect("it has an outcome"), Ok(Vec::new()));
     assert_eq!(store.failure(), None);
+}
+
+/// Nothing waits in it, whatever may be refused.
+#[test]
+fn store_that_could_not_be_opened_has_an_outcome_for_every_batch_and_nothing_else() {
+    let store = FailedStore::new("there is no disk".to_owned());
+    let refused = Err(Refusal::Failed("there is no disk".to_owned()));
+    let mut sure = Batch::default();
+    sure.push(&session(1));
+    for batch in [batch(&[session(1)]), sure] {
+        assert_eq!(submit(&store, batch), refused);
+    }
+    for batch in [Batch::default(), Batch::refusable()] {
+        assert_eq!(submit(&store, batch), Ok(Vec::new()));
+    }
+    assert_eq!(told(&store), Contents::default());
+    assert_eq!(store.failure().as_deref(), Some("there is no disk"));
+    assert!(store.is_burdened());
 }

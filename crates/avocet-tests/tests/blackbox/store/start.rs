@@ -1,0 +1,183 @@
+//! The broker starts whatever the disk does: what it cannot read is passed by, what it cannot write
+//! to is read, and of what it cannot open it changes nothing.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
+
+use avocet_tests::{
+    Broker, Connect, Publish, Raw, Version, deadline,
+    process::{Folder, SmallDisk, run},
+};
+
+use super::{End, Node};
+use crate::http::Asking;
+
+const V5: Version = Version::V5;
+const NO_ROOM: u8 = 0x97;
+const UNAVAILABLE: u8 = 0x88;
+
+/// What the broker has said at the level of an error about what it stores.
+fn errors(broker: &Broker) -> Vec<String> {
+    let is_read = || broker.log().contains("Listening").then_some(());
+    assert_eq!(deadline::poll(deadline::ANSWER, is_read), Some(()), "{}", broker.log());
+    let of_store = |line: &&str| line.contains(" ERROR ") && line.to_lowercase().contains("store");
+    broker.log().lines().filter(of_store).map(str::to_owned).collect()
+}
+
+fn is_ready(broker: &Broker) -> bool {
+    Asking::open(broker).ask("/readyz") == Some(200)
+}
+
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let so = deadline::poll(deadline::SCENARIO, || Some(()).filter(|()| is_so()));
+    assert!(so.is_some(), "{what}");
+}
+
+fn code_of(raw: &mut Raw, publish: &Publish) -> u8 {
+    raw.send(&publish.bytes(V5));
+    raw.expect_puback(1).code
+}
+
+/// Sessions that end with their connections are served, those that would be stored are not let in,
+/// and whoever asks is told.
+#[track_caller]
+fn check_stores_nothing(broker: &Broker) {
+    let errors = errors(broker);
+    let [error] = &*errors else { panic!("{errors:?}") };
+    assert!(error.contains("Nothing is stored until the next start"), "{error}");
+    assert!(!is_ready(broker));
+    let mut memory = broker.client(V5, "memory");
+    memory.subscribe("a", 1);
+    let mut bob = broker.client(V5, "bob");
+    bob.publish(&Publish::new("a", "x").qos(1, 1));
+    memory.expect_message("a", "x", 1);
+    assert_eq!(code_of(&mut bob, &Publish::new("a", "x").qos(1, 1).retain()), NO_ROOM);
+    let stored = Connect::resume(V5, "alice").bytes();
+    assert_eq!(broker.refusal(V5, &stored), Some(UNAVAILABLE));
+    broker.terminate();
+}
+
+/// A broker that has stopped, with a message for alice.
+fn stopped() -> Node {
+    let mut node = Node::start(&[]);
+    node.leave_subscribed(V5, "alice", "a");
+    node.client(V5, "bob").publish(&Publish::new("a", "x").qos(1, 1));
+    node.end(End::Stop);
+    node
+}
+
+#[test]
+fn file_that_cannot_be_opened_is_put_aside_and_said_once() {
+    type Replace = fn(&Path);
+    let replacements: [Replace; 2] = [
+        |file| symlink("nowhere", file).expect("a link can be made"),
+        |file| fs::create_dir(file).expect("a folder can be made"),
+    ];
+    for replace in replacements {
+        let mut node = stopped();
+        let file = node.files().pop().expect("something was stored");
+        fs::rename(&file, node.folder.path().join("elsewhere")).expect("it can be moved");
+        replace(&file);
+        node.begin();
+        let said = errors(&node);
+        let [error] = &*said else { panic!("{said:?}") };
+        assert!(error.contains(".log.damaged: none of its records can be read"), "{error}");
+        let aside = file.with_extension("log.damaged");
+        assert!(fs::symlink_metadata(&aside).is_ok(), "{}", aside.display());
+        // What comes is stored, and is there again.
+        node.leave_subscribed(V5, "carol", "a");
+        node.client(V5, "bob").publish(&Publish::new("a", "y").qos(1, 1));
+        node.restart(End::Kill);
+        assert_eq!(errors(&node), [""; 0]);
+        assert_eq!(node.take_texts(&mut node.resume(V5, "carol")), ["y"]);
+    }
+}
+
+#[test]
+fn store_that_cannot_be_opened_at_all_is_left_as_it_is() {
+    let mut node = stopped();
+    let store = node.folder.path().join("data/store");
+    fs::rename(&store, node.folder.path().join("elsewhere")).expect("it can be moved");
+    fs::write(&store, "in the way").expect("the folder is writable");
+    node.begin();
+    check_stores_nothing(&node);
+    assert_eq!(fs::read_to_string(&store).expect("it is there"), "in the way");
+    assert_eq!(node.broker.exit_code(), Some(0));
+    // The next start finds what is there by then.
+    fs::remove_file(&store).expect("it is there");
+    fs::rename(node.folder.path().join("elsewhere"), &store).expect("it can be moved");
+    node.begin();
+    assert!(is_ready(&node));
+    assert_eq!(node.take_texts(&mut node.resume(V5, "alice")), ["x"]);
+}
+
+#[test]
+fn data_directory_that_cannot_be_made_is_no_reason_to_end() {
+    let folder = Folder::new();
+    folder.write("file", "");
+    check_stores_nothing(&Broker::start_in(&folder.path().join("file/data"), &[]));
+}
+
+#[test]
+fn store_on_a_disk_that_is_read_only_is_read() {
+    let Some(disk) = SmallDisk::mount(64) else { return };
+    let data = disk.path().join("data");
+    let mut broker = Broker::start_in(&data, &[]);
+    let mut alice = broker.connect(&Connect::resume(V5, "alice"));
+    alice.subscribe("a", 1);
+    alice.disconnect();
+    broker.client(V5, "bob").publish(&Publish::new("a", "x").qos(1, 1));
+    broker.terminate();
+    assert_eq!(broker.exit_code(), Some(0));
+    for is_lock_there in [true, false] {
+        if !is_lock_there {
+            fs::remove_file(data.join("lock")).expect("it is there");
+        }
+        disk.remount("ro");
+        let mut broker = Broker::start_in(&data, &[]);
+        let errors = errors(&broker);
+        assert!(matches!(&*errors, [one] if one.contains("can be written to")), "{errors:?}");
+        wait_until("it does not see that it cannot write", || !is_ready(&broker));
+        let second = format!("node.data_dir={}", data.display());
+        let ended = run(&Folder::new(), &[], &["start", "--set", &second]);
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.stderr.contains("is in use by another process"), "{ended:?}");
+        let (mut alice, connack) = broker.connect_with(&Connect::resume(V5, "alice"));
+        assert!(connack.session_present);
+        assert_eq!(alice.take_message().text(), "x");
+        let mut bob = broker.client(V5, "bob");
+        assert_eq!(code_of(&mut bob, &Publish::new("a", "y").qos(1, 1)), NO_ROOM);
+        disk.remount("rw");
+        wait_until("it does not see that it can write", || is_ready(&broker));
+        broker.kill();
+    }
+}
+
+/// The bytes of a CRC-32, as the store has it.
+fn checksum(bytes: &[u8]) -> [u8; 4] {
+    let bit = |sum: u32, _| if sum & 1 == 0 { sum >> 1 } else { (sum >> 1) ^ 0xEDB8_8320 };
+    let byte = |sum: u32, byte: &u8| (0..8).fold(sum ^ u32::from(*byte), bit);
+    (!bytes.iter().fold(u32::MAX, byte)).to_le_bytes()
+}
+
+#[test]
+fn store_of_a_later_version_is_left_as_it_is_and_no_start_is_tried_again() {
+    let node = stopped();
+    let file: PathBuf = node.files().pop().expect("something was stored");
+    let mut bytes = fs::read(&file).expect("the file is readable");
+    for head in [0, 512] {
+        bytes[head + 8] = 2;
+        let sum = checksum(&bytes[head..head + 32]);
+        bytes[head + 32..head + 36].copy_from_slice(&sum);
+    }
+    fs::write(&file, &bytes).expect("the file is writable");
+    let data_dir = format!("node.data_dir={}", node.folder.path().join("data").display());
+    let ended = run(&node.folder, &[], &["start", "--set", &data_dir]);
+    assert_eq!((ended.code, &*ended.stdout), (Some(2), ""), "{ended:?}");
+    assert!(ended.stderr.contains("is of format 2, which this version does not know"), "{ended:?}");
+    assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
+    assert!(fs::read(&file).is_ok_and(|found| found == bytes), "it was changed");
+}
