@@ -55,7 +55,7 @@ pub fn inspect(disk: &dyn Disk) -> io::Result<Report> {
         Some(command) => replay.take(position, number, body, &command),
         None => report.unknown_records += 1,
     })?;
-    replay.finish();
+    let (_, lost) = replay.finish(!log.losses.is_empty() || report.unknown_records > 0);
     report.segments = log
         .segments()
         .map(|(number, bytes)| SegmentReport {
@@ -67,6 +67,7 @@ pub fn inspect(disk: &dyn Disk) -> io::Result<Report> {
     (report.sessions, report.queued, report.retained, report.plans) = replay.totals();
     report.records = log.records;
     report.losses = log.losses;
+    report.losses.extend(lost);
     report.put_aside =
         disk.names()?.into_iter().filter(|name| name.contains(".log.damaged")).collect();
     report.put_aside.sort();

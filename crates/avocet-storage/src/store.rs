@@ -5,7 +5,7 @@ mod failed;
 mod memory;
 mod state;
 
-use std::{fmt, io};
+use std::{fmt, io, ops::AddAssign};
 
 pub(crate) use self::embedded::replayed;
 pub use self::{
@@ -41,6 +41,13 @@ pub struct Amount {
 impl Amount {
     /// All there is.
     pub const ALL: Self = Self { messages: usize::MAX, bytes: u64::MAX };
+}
+
+impl AddAssign for Amount {
+    fn add_assign(&mut self, other: Self) {
+        self.messages += other.messages;
+        self.bytes += other.bytes;
+    }
 }
 
 /// What [`Store::queue`] has found beside the messages it visited.

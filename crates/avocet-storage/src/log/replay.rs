@@ -61,6 +61,15 @@ impl Loss {
             Self::Sessions { .. } => 0,
         }
     }
+
+    /// How many messages could be read and are for nobody.
+    #[must_use]
+    pub fn messages(&self) -> u64 {
+        match self {
+            Self::Sessions { messages, .. } => *messages,
+            Self::Records { .. } | Self::File { .. } | Self::Unknown { .. } => 0,
+        }
+    }
 }
 
 impl fmt::Display for Loss {

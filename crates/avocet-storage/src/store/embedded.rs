@@ -31,7 +31,7 @@ use parking_lot::{Condvar, Mutex};
 use self::{expiry::Walk, space::Space, writer::Writer};
 use super::{
     Amount, Batch, Done, Queued, Refusal, Store,
-    state::{Lies, State},
+    state::{Lies, State, Strangers},
 };
 use crate::{
     command::{Claim, Command, Message, Place, Purpose, SessionNumber, Standing, Time},
@@ -111,6 +111,28 @@ impl fmt::Debug for Inbound {
     }
 }
 
+impl Inbound {
+    /// The end of sessions whose beginning is not there: their numbers may be given to others, to
+    /// whom nothing may come that the log still has for them.
+    fn ending(strangers: &[SessionNumber]) -> Self {
+        let mut inbound = Self::default();
+        let mut batch = Batch::default();
+        for session in strangers {
+            batch.push(&Command::End { session: *session });
+        }
+        if !batch.is_empty() {
+            inbound.push(batch, Box::new(|_| {}));
+        }
+        inbound
+    }
+
+    fn push(&mut self, batch: Batch, done: Done) {
+        self.bytes += batch.bytes.len();
+        self.commands += batch.ends.len();
+        self.batches.push((batch, done));
+    }
+}
+
 impl EmbeddedStore {
     /// Opens what lies on a disk, or begins with nothing. Says what could not be read.
     ///
@@ -148,16 +170,18 @@ impl EmbeddedStore {
         if unknown > 0 {
             losses.push(Loss::Unknown { records: unknown });
         }
-        replay.finish();
+        let (strangers, lost) = replay.finish(!losses.is_empty());
+        let unreadable = lost.as_ref().map_or(0, Loss::messages);
+        losses.extend(lost);
         let state = replay.state;
         let reader = log.reader().clone();
         let shared = Arc::new(Shared {
-            inbound: Mutex::default(),
+            inbound: Mutex::new(Inbound::ending(&strangers)),
             arrived: Condvar::new(),
             state: Mutex::new(state),
             failure: Mutex::default(),
             cleaning_failure: Mutex::default(),
-            unreadable: AtomicU64::new(0),
+            unreadable: AtomicU64::new(unreadable),
             walk: Mutex::default(),
             waiting_bytes_max: options.waiting_bytes_max,
         });
@@ -207,8 +231,13 @@ impl Replay {
         self.state.replay(lies(at, number, body), command);
     }
 
-    pub(crate) fn finish(&mut self) {
-        self.state.forget_strangers();
+    /// Forgets the sessions whose beginning is not there, and answers them. That is a loss if
+    /// something could not be read.
+    pub(crate) fn finish(&mut self, is_damaged: bool) -> (Vec<SessionNumber>, Option<Loss>) {
+        let Strangers { numbers, lost: (sessions, waited) } = self.state.forget_strangers();
+        let messages = waited.messages as u64;
+        let lost = Loss::Sessions { sessions, messages };
+        (numbers, (is_damaged && sessions > 0).then_some(lost))
     }
 
     pub(crate) fn needed_bytes(&self, segment: u32) -> u64 {
@@ -243,9 +272,7 @@ impl Store for EmbeddedStore {
         if batch.is_refusable && inbound.bytes >= self.shared.waiting_bytes_max {
             return Err(Refusal::Busy);
         }
-        inbound.bytes += batch.bytes.len();
-        inbound.commands += batch.ends.len();
-        inbound.batches.push((batch, done));
+        inbound.push(batch, done);
         let is_enough = inbound.commands >= inbound.wanted;
         drop(inbound);
         if is_enough {

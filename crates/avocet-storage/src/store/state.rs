@@ -11,7 +11,7 @@ mod standing;
 mod tests;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     io,
     ops::Bound,
     sync::Arc,
@@ -45,6 +45,17 @@ pub(super) struct State {
     scratch: Scratch,
     /// Pages of messages that wait no longer, but still count as held.
     leaving: Vec<PageRef>,
+    /// Sessions whose end has been seen in a log that is being opened.
+    ended: HashSet<SessionNumber>,
+}
+
+/// Sessions whose beginning is not there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Strangers {
+    /// All of them.
+    pub(super) numbers: Vec<SessionNumber>,
+    /// How many of them have no end either, and what waited for these.
+    pub(super) lost: (u64, Amount),
 }
 
 #[derive(Debug, Default)]
@@ -105,6 +116,7 @@ impl State {
             held: Held::default(),
             scratch: Scratch::new(disk),
             leaving: Vec::new(),
+            ended: HashSet::new(),
         }
     }
 
@@ -113,6 +125,9 @@ impl State {
     pub(super) fn replay(&mut self, lies: Lies, command: &Command<'_>) {
         for session in command.sessions() {
             self.sessions.entry(session).or_default();
+        }
+        if let Command::End { session } = command {
+            self.ended.insert(*session);
         }
         self.apply(lies, command);
         if self.leaving.len() >= PAGES_AT_ONCE_OPENING {
@@ -203,11 +218,20 @@ impl State {
 
     /// Forgets what belongs to sessions whose beginning is not there, which only damage brings
     /// about, or a step that came after a session's end.
-    pub(super) fn forget_strangers(&mut self) {
-        let strangers = self.sessions.iter().filter(|(_, session)| session.lies.is_none());
-        let strangers: Vec<SessionNumber> = strangers.map(|(number, _)| *number).collect();
-        strangers.iter().for_each(|number| self.end(*number));
+    pub(super) fn forget_strangers(&mut self) -> Strangers {
+        let ended = std::mem::take(&mut self.ended);
+        let mut strangers = Strangers::default();
+        for (number, session) in self.sessions.iter().filter(|(_, it)| it.lies.is_none()) {
+            strangers.numbers.push(*number);
+            if !ended.contains(number) {
+                let (sessions, waited) = &mut strangers.lost;
+                *sessions += 1;
+                *waited += session.queue.amount();
+            }
+        }
+        strangers.numbers.iter().for_each(|number| self.end(*number));
         self.let_leave(usize::MAX);
+        strangers
     }
 
     /// How much in this segment is still needed: claims, retained messages, plans, standings.
@@ -245,11 +269,8 @@ impl State {
 
     /// How many sessions there are, what waits for all of them together, retained messages, plans.
     pub(super) fn totals(&self) -> (usize, Amount, usize, usize) {
-        let amounts = self.sessions.values().map(|session| session.queue.amount());
-        let queued = amounts.fold(Amount::default(), |sum, it| Amount {
-            messages: sum.messages + it.messages,
-            bytes: sum.bytes + it.bytes,
-        });
+        let mut queued = Amount::default();
+        self.sessions.values().for_each(|session| queued += session.queue.amount());
         (self.sessions.len(), queued, self.retained.len(), self.plans.len())
     }
 

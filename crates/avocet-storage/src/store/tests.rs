@@ -182,7 +182,8 @@ fn cut_power(seed: u64) -> u64 {
         writer.end();
         changes += disk.changes();
         disk = disk.after_power_cut(dice.below(u64::MAX));
-        let found = told(&open(&disk));
+        let found =
+            told(&EmbeddedStore::begin(Arc::new(disk.clone()), OPTIONS, seed).expect("it opens").0);
         let known = with_places_after(found.clone(), dice.place);
         assert!(possible.contains(&known), "seed {seed}, life {life}: {found:#?}\n{possible:#?}");
         // Who was not stored begins anew.

@@ -10,6 +10,7 @@ use crate::{
     command::{Command, Message, Place, SessionNumber, Standing, Time},
     conformance::{apply, dice::Dice, submit, told},
     disk::{Disk, Fault, SimulatedDisk},
+    log::Loss,
     store::{Amount, Batch, Contents, EmbeddedStore, FailedStore, Options, Queued, Refusal, Store},
 };
 
@@ -294,6 +295,38 @@ fn failing_cleaner_is_told_of_steadily() {
     store.submit(kept, done).expect("it is not refused");
     assert_eq!(receiver.recv().expect("it has an outcome"), Ok(Vec::new()));
     assert_eq!(store.failure(), None);
+}
+
+/// What is lost with the standing of a session is told with it, and its number is free: who gets it
+/// has nothing of what waited for the one before.
+#[test]
+fn session_that_cannot_be_read_is_told_with_what_waited_for_it() {
+    let disk = SimulatedDisk::default();
+    let store = open(&disk);
+    store_all(&store, &[session(1)]);
+    store_all(&store, &[session(2)]);
+    store_all(&store, &vec![publish(b"x", &[1, 2]); 7]);
+    // Steps behind an end are no loss.
+    store_all(&store, &[session(3), Command::End { session: SessionNumber(3) }]);
+    store_all(&store, &[publish(b"x", &[3])]);
+    drop(store);
+    disk.damage("0000000000.log", 560);
+    let report = crate::inspect(&disk).expect("the disk is well");
+    let lost = Loss::Sessions { sessions: 1, messages: 7 };
+    assert_eq!(report.losses.last(), Some(&lost));
+    let (store, losses) =
+        EmbeddedStore::open(Arc::new(disk.clone()), OPTIONS).expect("the disk is well");
+    assert!(matches!(&losses[..], [Loss::Records { records: 1, .. }, last] if *last == lost));
+    assert!(lost.to_string().contains("1 sessions cannot be read, and end with the 7 messages"));
+    assert_eq!(store.unreadable(), 7);
+    assert_eq!(told(&store).sessions.keys().collect::<Vec<_>>(), [&SessionNumber(2)]);
+    store_all(&store, &[session(1), session(3)]);
+    drop(store);
+    let store = open(&disk);
+    assert_eq!(store.unreadable(), 0);
+    let found = told(&store);
+    let waiting = |number| found.queues[&SessionNumber(number)].len();
+    assert_eq!([1, 2, 3].map(waiting), [0, 7, 0]);
 }
 
 /// Nothing waits in it, whatever may be refused.
