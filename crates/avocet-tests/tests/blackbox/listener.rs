@@ -210,7 +210,7 @@ impl Bridge {
 }
 
 /// The numbers of `/metrics`, as text.
-fn metrics(broker: &Broker) -> String {
+pub(crate) fn metrics(broker: &Broker) -> String {
     let mut socket = stream::tcp(broker.listener("http"));
     let request = b"GET /metrics HTTP/1.1\r\nHost: broker\r\nConnection: close\r\n\r\n";
     socket.write_all(request).expect("the listener is open");

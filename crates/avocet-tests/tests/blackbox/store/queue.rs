@@ -92,6 +92,41 @@ fn full_queue_on_disk_drops_the_oldest() {
     }
 }
 
+/// A message that was dropped is counted, and gone for good; what waits is what was not dropped.
+#[test]
+fn dropped_messages_are_counted_and_do_not_come_back_with_the_broker() {
+    const BOUND: usize = 100;
+    for version in [Version::V311, V5] {
+        let settings = ["session.max_queue_messages=100", "session.queue_full=drop_oldest"];
+        let mut node = Node::start(&[&settings[..], &["sys.interval=100ms"]].concat());
+        node.leave_subscribed(version, "alice", "a");
+        publish_numbers(&mut node.client(version, "bob"), 0..350);
+        node.expect_dropped("queue_full", 250);
+        let mut watcher = node.client(version, "watcher");
+        watcher.subscribe("$SYS/brokers/+/metrics/messages/dropped/queue_full", 0);
+        while watcher.expect_publish().text() != "250" {}
+        node.settle(version);
+        node.end(End::Kill);
+        assert_eq!(node.stored("queued messages"), BOUND as u64);
+        node.begin();
+        publish_numbers(&mut node.client(version, "bob"), 350..380);
+        node.expect_dropped("queue_full", 30);
+        node.settle(version);
+        node.end(End::Kill);
+        assert_eq!(node.stored("queued messages"), BOUND as u64);
+        node.begin();
+        let mut alice = node.resume(version, "alice");
+        let numbers = take_numbers(&mut alice, BOUND);
+        assert!(numbers.iter().copied().eq(280..380), "MQTT {version}: {numbers:?}");
+        assert_eq!(node.take_texts(&mut alice), [""; 0]);
+        node.expect_dropped("queue_full", 0);
+        alice.disconnect();
+        node.settle(version);
+        node.end(End::Kill);
+        assert_eq!(node.stored("queued messages"), 0);
+    }
+}
+
 #[test]
 fn full_queue_on_disk_refuses_over_a_restart() {
     let settings = ["session.max_queue_messages=1500", "session.queue_full=refuse"];

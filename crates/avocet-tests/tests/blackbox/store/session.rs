@@ -299,3 +299,63 @@ fn will_of_a_client_that_was_there_when_the_broker_ended_is_published() {
         assert_eq!(node.take_texts(&mut alice), [""; 0]);
     });
 }
+
+/// Its delay begins with the start when its client was there, and goes on when it had left; no kill
+/// while it waits makes it two.
+#[test]
+fn delayed_will_is_published_once_though_the_broker_is_killed_twice_before_it_is_due() {
+    let mut node = Node::start(&[]);
+    watch(&node, V5);
+    let with_will = |name: &str| {
+        let will = Will::new(format!("gone/{name}"), "late").qos(2);
+        let will = will.properties(Properties::new().four(0x18, 3));
+        node.connect(&Connect::resume(V5, name).will(will))
+    };
+    let begun = Instant::now();
+    with_will("alice").cut();
+    // She is there when the broker ends.
+    let mut carol = with_will("carol");
+    carol.subscribe("a", 1);
+    node.settle(V5);
+    node.restart(End::Kill);
+    node.restart(End::Kill);
+    let mut watcher = node.resume(V5, "watcher");
+    let mut topics = [watcher.take_message(), watcher.take_message()].map(|it| it.topic);
+    assert!(begun.elapsed() >= Duration::from_secs(3), "after {:?}", begun.elapsed());
+    topics.sort();
+    assert_eq!(topics, ["gone/alice", "gone/carol"]);
+    assert_eq!(node.take_texts(&mut watcher), [""; 0]);
+    watcher.disconnect();
+    node.settle(V5);
+    node.end(End::Kill);
+    assert_eq!(node.stored("planned messages"), 0);
+    node.begin();
+    assert_eq!(node.take_texts(&mut node.resume(V5, "watcher")), [""; 0]);
+}
+
+/// A client that was there when the broker was killed has gone by that: its session ends so long
+/// after the next start, and its will, of a longer delay, is published with that.
+#[test]
+fn session_of_a_client_that_was_there_ends_after_the_start_with_its_will() {
+    let mut node = Node::start(&[]);
+    watch(&node, V5);
+    let will = Will::new("gone/alice", "lost").qos(1);
+    let will = will.properties(Properties::new().four(0x18, 1_000));
+    let mut short = Connect::resume(V5, "alice").will(will);
+    short.properties = Properties::new().four(0x11, 2);
+    let mut alice = node.connect(&short);
+    alice.subscribe("a", 1);
+    node.client(V5, "bob").publish(&Publish::new("a", "x").qos(1, 1));
+    node.settle(V5);
+    node.end(End::Kill);
+    deadline::let_pass(Duration::from_millis(2_100));
+    node.begin();
+    let begun = Instant::now();
+    let mut watcher = node.resume(V5, "watcher");
+    let message = watcher.take_message();
+    assert_eq!((&*message.topic, &*message.text()), ("gone/alice", "lost"));
+    assert!(begun.elapsed() >= Duration::from_millis(1_500), "after {:?}", begun.elapsed());
+    node.expect_dropped("session_ended", 1);
+    let (_, connack) = node.connect_with(&short);
+    assert!(!connack.session_present);
+}
