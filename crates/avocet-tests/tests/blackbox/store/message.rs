@@ -315,3 +315,26 @@ fn after_pubrel_only_pubrel_comes_again_after_a_restart() {
         assert_eq!(node.take_texts(&mut node.resume(version, "alice")), [""; 0]);
     });
 }
+
+/// [MQTT3-3.3.1-1] [MQTT5-3.3.1-1]
+#[test]
+fn message_sent_right_before_a_kill_comes_again_with_dup() {
+    for (version, first) in [(Version::V311, 1), (V5, 1), (Version::V311, 2), (V5, 2)] {
+        for turn in 0..30 {
+            let mut node = Node::start(&[]);
+            node.leave_subscribed(version, "alice", "a");
+            let mut bob = node.client(version, "bob");
+            bob.publish(&Publish::new("a", "first").qos(first, 1));
+            bob.publish(&Publish::new("a", "second").qos(1, 2));
+            // She is there when the broker is killed, at once.
+            let mut alice = node.resume(version, "alice");
+            let sent = alice.expect_publish();
+            node.restart(End::Kill);
+            let mut alice = node.resume(version, "alice");
+            let mut messages = alice.take_all(&mut node.client(version, "bob"));
+            messages.retain(|message| message.payload == sent.payload);
+            let dups: Vec<bool> = messages.iter().map(|message| message.dup).collect();
+            assert_eq!(dups, [true], "MQTT {version}, QoS {first} first, {turn}: {messages:?}");
+        }
+    }
+}
