@@ -102,22 +102,25 @@ fn restore_session(
         end_session(store, list, number, standing);
         return None;
     }
-    if standing.left_at.is_none() {
-        let (expiry, left_at) = (standing.expiry, Some(clock.wall()));
-        let (session, was_cut) = (number, true);
+    let amount = store.queued(number);
+    // The client may have come and gone without the store having heard of it.
+    let may_be_cut = standing.left_at.is_none() || (!store.was_closed() && amount.messages > 0);
+    let was_cut = standing.was_cut || may_be_cut;
+    if standing.left_at.is_none() || was_cut != standing.was_cut {
+        let (session, expiry) = (number, standing.expiry);
+        let left_at = Some(standing.left_at.unwrap_or(clock.wall()));
         list.records.note(&Command::Leave { session, expiry, left_at, was_cut });
     }
     let ids = |id: &u16| PacketId::new(*id);
     let received: Vec<PacketId> = standing.received.iter().filter_map(ids).collect();
     let sent = standing.sent.iter();
     let sent = sent.filter_map(|(id, place)| Some((ids(id)?, place.map(|it| Place(it.0)))));
-    let amount = store.queued(number);
     let restored = Restored {
         expiry_interval: standing.expiry,
         received: &received,
         sent: &sent.collect::<Vec<_>>(),
         waiting: (amount.messages as u64, amount.bytes),
-        was_cut: standing.was_cut || standing.left_at.is_none(),
+        was_cut,
     };
     let client_id = Arc::from(&*standing.client_id);
     let limits = Arc::clone(&shared.limits);

@@ -89,6 +89,12 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// What stands in the way of storing, if anything does.
     fn failure(&self) -> Option<String>;
 
+    /// Whether it knows all that was done before it was opened, since it was closed in order: else
+    /// there may have been something that was about to be submitted, or about to be stored.
+    fn was_closed(&self) -> bool {
+        false
+    }
+
     /// How often a record was asked for that could not be read: what it said is lost.
     fn unreadable(&self) -> u64 {
         0

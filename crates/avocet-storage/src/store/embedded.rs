@@ -6,6 +6,7 @@
 //! is left speaks of something that lay in it.
 
 mod cleaner;
+mod closed;
 mod expiry;
 mod gathering;
 mod reserve;
@@ -76,6 +77,8 @@ impl Default for Options {
 pub struct EmbeddedStore {
     shared: Arc<Shared>,
     reader: Reader,
+    disk: Arc<dyn Disk>,
+    was_closed: bool,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -156,17 +159,21 @@ impl EmbeddedStore {
     ) -> io::Result<(Self, Writer, Vec<Loss>)> {
         let mut replay = Replay { state: State::new(Some(Arc::clone(&disk))) };
         let space = Space::open(Arc::clone(&disk), &options);
+        let was_closed = closed::take(&*disk);
         let log_options = LogOptions {
             segment_bytes: space.segment_bytes(),
             durability: options.durability,
             key,
         };
         let mut unknown = 0;
-        let (log, mut losses) =
-            Log::open(disk, log_options, |position, number, body| match Command::read(body) {
+        let (log, mut losses) = Log::open(
+            Arc::clone(&disk),
+            log_options,
+            |position, number, body| match Command::read(body) {
                 Some(command) => replay.take(position, number, body, &command),
                 None => unknown += 1,
-            })?;
+            },
+        )?;
         if unknown > 0 {
             losses.push(Loss::Unknown { records: unknown });
         }
@@ -186,7 +193,7 @@ impl EmbeddedStore {
             waiting_bytes_max: options.waiting_bytes_max,
         });
         let writer = Writer::new(Arc::clone(&shared), log, space, &options);
-        Ok((Self { shared, reader, thread: None }, writer, losses))
+        Ok((Self { shared, reader, disk, was_closed, thread: None }, writer, losses))
     }
 
     /// Reads a record whose place is known, which the cleaner may change meanwhile; whoever visits
@@ -261,7 +268,10 @@ impl Drop for EmbeddedStore {
         self.shared.arrived.notify_one();
         if let Some(thread) = self.thread.take() {
             // It has nothing to say if it panicked: that was told when it happened.
-            drop(thread.join());
+            let ended = thread.join();
+            if ended.is_ok() && self.shared.failure.lock().is_none() {
+                closed::leave(&*self.disk);
+            }
         }
     }
 }
@@ -288,6 +298,10 @@ impl Store for EmbeddedStore {
     fn failure(&self) -> Option<String> {
         let failure = self.shared.failure.lock().clone();
         failure.or_else(|| self.shared.cleaning_failure.lock().clone())
+    }
+
+    fn was_closed(&self) -> bool {
+        self.was_closed
     }
 
     fn unreadable(&self) -> u64 {

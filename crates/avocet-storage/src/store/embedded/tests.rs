@@ -6,7 +6,7 @@ use super::{EmbeddedStore, Lies, Options};
 use crate::{
     command::{Claim, Command, Message, Place, SessionNumber, Standing, Time},
     conformance::submit,
-    disk::SimulatedDisk,
+    disk::{Fault, SimulatedDisk},
     log::Position,
     store::{Amount, Batch, Queued, Store},
 };
@@ -74,7 +74,7 @@ fn store_with_much_that_waits_is_burdened_until_it_is_stored() {
         Options { waiting_bytes_max: 100, retry_after: Duration::ZERO, ..Options::default() };
     let opened = EmbeddedStore::begin(Arc::new(disk.clone()), options, 1);
     let (store, mut writer, _) = opened.expect("it opens");
-    disk.fail(0..u64::MAX, crate::disk::Fault::Broken);
+    disk.fail(0..u64::MAX, Fault::Broken);
     let mut batch = Batch::default();
     batch.push(&Command::Clear { topic: &"t".repeat(50) });
     assert!(!store.is_burdened());
@@ -89,4 +89,30 @@ fn store_with_much_that_waits_is_burdened_until_it_is_stored() {
     disk.mend();
     writer.turn();
     assert!(!store.is_burdened());
+}
+
+/// Only what was closed in order knows all that was done.
+#[test]
+fn store_that_was_not_closed_in_order_says_so() {
+    let disk = SimulatedDisk::default();
+    let open = || {
+        let opened = EmbeddedStore::open(Arc::new(disk.clone()), Options::default());
+        opened.expect("it opens").0
+    };
+    let was_closed = |store: EmbeddedStore| store.was_closed();
+    assert!(!was_closed(open()), "it is new");
+    assert!(was_closed(open()));
+    let store = open();
+    // As a process does that is killed.
+    let files = disk.clone();
+    let killed = EmbeddedStore::open(Arc::new(files), Options::default()).expect("it opens").0;
+    assert!(!killed.was_closed());
+    std::mem::forget(store);
+    disk.fail(0..u64::MAX, Fault::Full);
+    let mut batch = Batch::refusable();
+    batch.push(&Command::Clear { topic: "a" });
+    assert!(submit(&killed, batch).is_err());
+    drop(killed);
+    disk.mend();
+    assert!(!was_closed(open()), "something was refused");
 }
