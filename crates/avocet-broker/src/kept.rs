@@ -14,43 +14,46 @@ use avocet_storage::command::{Message, Time};
 const RETAIN: u8 = 0b100;
 const QOS: u8 = 0b11;
 
-/// The clock of the process and the one of the wall, at the same moment.
+/// The clock of the process and the one of the wall, at the same moment. What goes to the wall and
+/// back is never later than it was.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     now: Instant,
-    wall: Time,
+    /// Since 1970.
+    wall: Duration,
 }
 
 impl Clock {
     pub(crate) fn read() -> Self {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { now: Instant::now(), wall: Time(millis(wall)) }
+        Self { now: Instant::now(), wall }
     }
 
     /// What the wall says now.
     pub(crate) fn wall(&self) -> Time {
-        self.wall
+        time(self.wall)
     }
 
     /// What the wall says at a moment; the present one for all that are over.
     pub(crate) fn wall_at(&self, at: Instant) -> Time {
-        Time(self.wall.0.saturating_add(millis(at.saturating_duration_since(self.now))))
+        time(self.wall.saturating_add(at.saturating_duration_since(self.now)))
     }
 
     /// When the wall says so; now if it has.
     pub(crate) fn at(&self, time: Time) -> Instant {
-        let left = Duration::from_millis(time.0.saturating_sub(self.wall.0));
+        let left = Duration::from_millis(time.0).saturating_sub(self.wall);
         self.now.checked_add(left).unwrap_or(self.now)
     }
 
     /// How long ago the wall said so.
     pub(crate) fn since(&self, time: Time) -> Duration {
-        Duration::from_millis(self.wall.0.saturating_sub(time.0))
+        self.wall.saturating_sub(Duration::from_millis(time.0))
     }
 }
 
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+/// Begun milliseconds do not count.
+fn time(wall: Duration) -> Time {
+    Time(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX))
 }
 
 pub(crate) fn flags(qos: QoS, retain: bool) -> u8 {
@@ -114,11 +117,30 @@ fn decode<'a>(message: &Message<'a>) -> Option<Publish<'a>> {
 
 /// A message that was stored. `None`: its packet is none.
 pub(crate) fn read(message: &Message<'_>, clock: &Clock) -> Option<Arc<ApplicationMessage>> {
-    let mut publish = decode(message)?;
-    if let Some(at) = message.expires_at {
-        // Begun seconds count whole, as everywhere.
-        let left = at.0.saturating_sub(clock.wall.0).div_ceil(1000);
-        publish.message_expiry_interval = Some(u32::try_from(left).unwrap_or(u32::MAX));
+    let publish = decode(message)?;
+    let expires_at = message.expires_at.map(|at| clock.at(at));
+    Some(Arc::clone(Transit::new(&publish, clock.now).expiring_at(expires_at).share()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// [MQTT5-3.3.2-6]: whichever clock was read first.
+    #[test]
+    fn what_is_stored_is_wanted_no_longer_than_before() {
+        for micros in [0, 1, 499, 500, 999, 1_001] {
+            let before = Clock::read();
+            let later = Clock {
+                now: before.now + Duration::from_micros(micros),
+                wall: before.wall + Duration::from_micros(micros),
+            };
+            let at = later.now + Duration::from_secs(1_000);
+            for (writes, reads) in [(before, later), (later, before), (later, later)] {
+                let back = reads.at(writes.wall_at(at));
+                assert!(back <= at, "{:?} too late", back - at);
+                assert!(at - back <= Duration::from_millis(1), "{:?} too soon", at - back);
+            }
+        }
     }
-    Some(Arc::clone(Transit::new(&publish, clock.now).share()))
 }

@@ -22,7 +22,7 @@ use crate::{
     kept::{self, Clock},
     leave,
     mailbox::{FlushList, Mailbox},
-    records::{Load, Rest, Step},
+    records::{Content, Load, Plan, Rest, Step},
     timers::Timer,
 };
 
@@ -54,7 +54,7 @@ pub(crate) fn restore(shared: &Arc<Shared>, store: &dyn Store) {
     }
     restore_retained(shared, store, &mut list, &clock);
     for (number, due_at, purpose, message) in plans {
-        restore_plan(shared, &sessions, number, due_at, purpose, &message, &clock);
+        restore_plan(shared, &sessions, &mut list, (number, due_at, purpose), &message, &clock);
     }
     if !sessions.is_empty() || shared.retained.len() > 0 {
         info!(
@@ -203,9 +203,8 @@ fn restore_retained(shared: &Shared, store: &dyn Store, list: &mut FlushList, cl
 fn restore_plan(
     shared: &Shared,
     sessions: &Sessions,
-    number: u64,
-    due_at: Time,
-    purpose: Purpose,
+    list: &mut FlushList,
+    (number, due_at, purpose): (u64, Time, Purpose),
     message: &OwnedMessage,
     clock: &Clock,
 ) {
@@ -227,7 +226,13 @@ fn restore_plan(
     };
     let Some(will) = kept::read_will(&message, delay) else { return };
     let at = match due_at {
-        Time::NEVER => Instant::now() + Duration::from_secs(delay.into()),
+        // The client has gone, and its will's delay is not to begin anew with each start.
+        Time::NEVER => {
+            let at = Instant::now() + Duration::from_secs(delay.into());
+            let (due_at, content) = (clock.wall_at(at), Content::Will(Box::new(will.clone())));
+            list.records.push_sure(Step::Plan(Plan { number, due_at, purpose, content }));
+            at
+        }
         due_at => clock.at(due_at),
     };
     {

@@ -197,6 +197,13 @@ impl<'a> Transit<'a> {
         }
     }
 
+    /// The same, of no use any more from this moment on; nothing: never.
+    #[must_use]
+    pub fn expiring_at(mut self, expires_at: Option<Instant>) -> Self {
+        self.expires_at = expires_at;
+        self
+    }
+
     /// A message that does not expire and is not to be retained.
     fn plain(
         topic: &'a str,
