@@ -4,6 +4,7 @@
 //! - [`check`]: what a subscriber has got, and what is wrong with it;
 //! - [`message`]: every message is known by its number;
 //! - [`publisher`], [`subscriber`]: the clients, and their side of a session;
+//! - [`will`]: what is to become of the wills of one of them;
 //! - [`connection`]: their bytes; [`round`]: one life of the broker, and the ledger;
 //! - [`harness`]: the rounds; [`dice`]: what is decided by the seed.
 
@@ -15,6 +16,7 @@ pub mod message;
 pub mod publisher;
 pub mod round;
 pub mod subscriber;
+pub mod will;
 
 use std::{fmt, time::Duration};
 
@@ -55,6 +57,11 @@ pub struct Summary {
     pub delivered: u64,
     pub repeated: u64,
     pub retained: u64,
+    /// Wills that had to be published, and that must not be.
+    pub wills: u64,
+    pub void_wills: u64,
+    /// Sessions that had to be over.
+    pub expired: u64,
     pub slowest_start: Duration,
 }
 
@@ -63,7 +70,8 @@ impl fmt::Display for Summary {
         write!(
             formatter,
             "{} rounds, {} kills ({} while it started); {} messages sent, {} acknowledged, {} \
-             delivered, {} again at QoS 1; {} retained looked at; slowest start {} ms",
+             delivered, {} again at QoS 1; {} retained looked at; {} wills due, {} taken \
+             back; {} sessions expired; slowest start {} ms",
             self.rounds,
             self.kills,
             self.early_kills,
@@ -72,6 +80,9 @@ impl fmt::Display for Summary {
             self.delivered,
             self.repeated,
             self.retained,
+            self.wills,
+            self.void_wills,
+            self.expired,
             self.slowest_start.as_millis(),
         )
     }

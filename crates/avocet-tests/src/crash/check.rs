@@ -5,7 +5,10 @@ mod tests;
 
 use std::{collections::BTreeMap, fmt};
 
-use super::message::{Message, Number, Style};
+use super::{
+    message::{Message, Number, Style},
+    will,
+};
 
 /// A promise that was broken to a subscriber.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +21,8 @@ pub enum Fault {
     Doubled { number: Number },
     /// A message whose successor on its topic, of the same QoS, came first.
     OutOfOrder { number: Number, after: u64 },
+    /// A message with another expiry interval than what may be left of what it was sent with.
+    WrongExpiry { number: Number, expiry: Option<u32>, sent: Option<u32> },
     /// A message that its publisher was told would arrive.
     Missing { numbers: Vec<Number>, count: usize },
 }
@@ -36,6 +41,9 @@ impl fmt::Display for Fault {
             }
             Self::OutOfOrder { number, after } => {
                 write!(formatter, "OUT OF ORDER: {number} came first after its number {after}")
+            }
+            Self::WrongExpiry { number, expiry, sent } => {
+                write!(formatter, "WRONG EXPIRY: {number} came with {expiry:?}, sent with {sent:?}")
             }
             Self::Missing { numbers, count } => {
                 let shown: Vec<String> = numbers.iter().map(ToString::to_string).collect();
@@ -146,6 +154,7 @@ impl Deliveries {
         }
         if !self.is_ordered
             || message.style == Style::Delayed
+            || will::is_will(message.style)
             || sequence < self.ordered_from[publisher]
         {
             return Ok(());
@@ -159,7 +168,8 @@ impl Deliveries {
         }
     }
 
-    fn has(&self, number: Number) -> bool {
+    /// Whether a message has come.
+    pub fn has(&self, number: Number) -> bool {
         let (base, counts) = &self.counts[number.publisher];
         number.sequence.checked_sub(*base).is_none_or(|index| {
             let index = usize::try_from(index).expect("few");
@@ -177,7 +187,7 @@ impl Deliveries {
     }
 
     /// Everything that was sent so far is where it belongs; `next` are the publishers' next
-    /// messages.
+    /// messages. Of others than these, wills, some may still come.
     pub fn settle(&mut self, next: &[u64]) {
         for ((base, counts), next) in self.counts.iter_mut().zip(next) {
             *base = *next;

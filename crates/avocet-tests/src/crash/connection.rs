@@ -129,6 +129,24 @@ impl<'a> Connection<'a> {
         None
     }
 
+    /// Ends it with a last word; whether the broker has ended it for that, and not with itself.
+    pub fn end(mut self, word: &[u8]) -> bool {
+        let patience = deadline::ANSWER;
+        let sent = self.stream.write_all(word).is_ok();
+        drop(self.stream.set_read_timeout(Some(patience)));
+        let mut bytes = [0; 16 * 1024];
+        let is_closed = sent
+            && loop {
+                match self.stream.read(&mut bytes) {
+                    Ok(0) => break true,
+                    Ok(_) => {}
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(_) => break false,
+                }
+            };
+        is_closed && !self.round.is_over()
+    }
+
     /// Ends it without a word.
     pub fn cut(self) {
         // Fails only when it has ended already.

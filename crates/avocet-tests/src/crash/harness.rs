@@ -20,6 +20,7 @@ use super::{
     publisher::Publisher,
     round::{Ledger, Round},
     subscriber::{Subscriber, Terms},
+    will::{self, Wills},
 };
 use crate::{Broker, Raw, Version, broker::Starting, deadline, packet};
 
@@ -32,12 +33,18 @@ const EARLY_KILL: u64 = 12;
 /// How likely a round is over right after it has begun.
 const SHORT_ROUND: u64 = 15;
 
+/// Seconds that a session lives which is to end.
+const SHORT_LIFE: u32 = 1;
+
+/// What is due in a few seconds at most is done after this time: wills, and ends of sessions.
+const ALL_DUE: Duration = Duration::from_secs(will::DELAY_MAX as u64 + 1);
+
 /// Nothing may be dropped because it has to wait.
 const SETTINGS: [&str; 2] =
     ["session.max_queue_messages=10000000", "session.max_queue_bytes=512MiB"];
 
 /// Each publisher's style, version and window.
-const PUBLISHERS: [(Style, Version, usize); 7] = [
+const PUBLISHERS: [(Style, Version, usize); 8] = [
     (Style::Plain(1), Version::V311, 8),
     (Style::Plain(1), Version::V5, 32),
     (Style::Plain(2), Version::V311, 1),
@@ -45,6 +52,7 @@ const PUBLISHERS: [(Style, Version, usize); 7] = [
     (Style::Mixed, Version::V5, 8),
     (Style::Delayed, Version::V5, 4),
     (Style::Retained, Version::V5, 8),
+    (Style::Expiring, Version::V5, 8),
 ];
 
 const EVERYTHING: &[&str] = &["crash/#"];
@@ -57,8 +65,12 @@ const USUAL: Terms = Terms {
     presence: 70,
     roams: false,
     is_clean: false,
+    expiry: None,
+    will: None,
     is_in_team: false,
 };
+
+const MODERN: Terms = Terms { version: Version::V5, ..USUAL };
 
 const TEAM: Terms = Terms {
     version: Version::V5,
@@ -68,18 +80,19 @@ const TEAM: Terms = Terms {
     ..USUAL
 };
 
-const SUBSCRIBERS: [Terms; 11] = [
+const SUBSCRIBERS: [Terms; 12] = [
     USUAL,
-    Terms { version: Version::V5, ..USUAL },
-    Terms { qos: 1, ..USUAL },
+    Terms { version: Version::V5, will: Some(2), ..USUAL },
+    Terms { qos: 1, will: Some(1), ..USUAL },
     Terms { version: Version::V5, receive_maximum: Some(3), ..USUAL },
-    Terms { version: Version::V5, qos: 1, filters: &["crash/p3/0", "crash/p1/2"], ..USUAL },
-    Terms { version: Version::V5, presence: 10, ..USUAL },
+    Terms { qos: 1, filters: &["crash/p3/0", "crash/p1/2"], will: Some(1), ..MODERN },
+    Terms { presence: 10, will: Some(2), ..MODERN },
     Terms { version: Version::V5, qos: 1, filters: &["crash/+/1"], roams: true, ..USUAL },
     Terms { qos: 1, is_clean: true, ..USUAL },
     TEAM,
     Terms { version: Version::V311, ..TEAM },
     Terms { receive_maximum: Some(5), presence: 20, ..TEAM },
+    Terms { expiry: Some(SHORT_LIFE), will: Some(2), ..MODERN },
 ];
 
 /// Runs all rounds; `say` is told how it goes.
@@ -135,19 +148,26 @@ impl<'a> Harness<'a> {
         let publishers = PUBLISHERS.iter().enumerate().map(|(index, (style, version, window))| {
             Publisher::new(index, *style, *version, *window, seed)
         });
-        let team = Arc::new(Mutex::new(Deliveries::unordered(PUBLISHERS.len(), TEAM.qos)));
-        let own = |terms: &Terms| Mutex::new(Deliveries::new(PUBLISHERS.len(), terms.qos));
-        let subscribers = SUBSCRIBERS.iter().enumerate().map(|(index, terms)| {
-            let its = if terms.is_in_team { Arc::clone(&team) } else { Arc::new(own(terms)) };
-            Subscriber::new(index, *terms, its, seed)
-        });
+        let mut styles: Vec<Style> = PUBLISHERS.iter().map(|(style, ..)| *style).collect();
+        let wills: Vec<Option<Wills>> =
+            SUBSCRIBERS.iter().map(|terms| wills_of(terms, &mut styles)).collect();
+        let team = Arc::new(Mutex::new(Deliveries::unordered(styles.len(), TEAM.qos)));
+        let own = |terms: &Terms| Mutex::new(Deliveries::new(styles.len(), terms.qos));
+        let subscribers =
+            SUBSCRIBERS.iter().zip(wills).enumerate().map(|(index, (terms, wills))| {
+                let its = if terms.is_in_team { Arc::clone(&team) } else { Arc::new(own(terms)) };
+                let mut subscriber = Subscriber::new(index, *terms, its, seed);
+                subscriber.wills = wills;
+                subscriber
+            });
+        let subscribers = subscribers.collect();
         Self {
             options,
             folder,
             dice: Dice::new(seed, 0),
-            ledger: Ledger::new(PUBLISHERS.iter().map(|(style, ..)| *style).collect()),
+            ledger: Ledger::new(styles),
             publishers: publishers.collect(),
-            subscribers: subscribers.collect(),
+            subscribers,
             broker: None,
             last_start: Duration::ZERO,
             round: 0,
@@ -239,6 +259,7 @@ impl<'a> Harness<'a> {
     /// Lets everything that is outstanding arrive, and settles it.
     fn drain(&mut self) -> Result<(), String> {
         self.start();
+        let begun = Instant::now();
         self.look_at_retained()?;
         let address = self.broker.as_ref().expect("it was just started").address();
         let round = Round::new(address, self.round, true, &self.ledger);
@@ -248,6 +269,9 @@ impl<'a> Harness<'a> {
                 scope.spawn(move || guard(round, publisher.name(), || publisher.run(round)));
             }
         });
+        if self.round > 0 {
+            deadline::let_pass(ALL_DUE.saturating_sub(begun.elapsed()));
+        }
         let owed: Vec<Vec<Number>> = self.subscribers.iter().map(|it| self.owed_to(it)).collect();
         if round.fault().is_none() {
             thread::scope(|scope| {
@@ -259,11 +283,10 @@ impl<'a> Harness<'a> {
             });
         }
         let fault = round.fault().map(|fault| fault + &self.story(&owed));
+        let fault = fault.or_else(|| self.undue());
         self.count();
         if fault.is_none() {
-            let next = self.ledger.all_sent();
-            self.each_deliveries().for_each(|mut it| it.settle(&next));
-            self.publishers.iter_mut().for_each(Publisher::settle);
+            self.settle();
         }
         if self.options.kills == Kills::None || fault.is_some() {
             return fault.map_or(Ok(()), Err);
@@ -277,6 +300,29 @@ impl<'a> Harness<'a> {
         self.end_round(None)
     }
 
+    fn settle(&mut self) {
+        let next: Vec<u64> = self.publishers.iter().map(Publisher::next).collect();
+        self.each_deliveries().for_each(|mut it| it.settle(&next));
+        self.publishers.iter_mut().for_each(Publisher::settle);
+        let summary = &mut self.summary;
+        for wills in self.subscribers.iter_mut().filter_map(|it| it.wills.as_mut()) {
+            summary.wills += wills.due().count() as u64;
+            summary.void_wills += wills.void().count() as u64;
+            wills.settle();
+        }
+    }
+
+    /// A will that somebody got though it was taken back.
+    fn undue(&self) -> Option<String> {
+        let mut void = self.wills().flat_map(Wills::void);
+        let undue = void.find(|number| self.each_deliveries().any(|it| it.has(*number)))?;
+        Some(format!("UNDUE: the will {undue} was published though its client was there in time"))
+    }
+
+    fn wills(&self) -> impl Iterator<Item = &Wills> {
+        self.subscribers.iter().filter_map(|it| it.wills.as_ref())
+    }
+
     /// Everything that was sent and not given up with its session has to arrive: all of it is
     /// acknowledged when publishers have drained.
     fn owed_to(&self, subscriber: &Subscriber) -> Vec<Number> {
@@ -285,11 +331,15 @@ impl<'a> Harness<'a> {
             for sequence in publisher.base..publisher.next() {
                 let number = Number { publisher: publisher.index, sequence };
                 let message = Message::of(number, publisher.style);
-                if !publisher.record(sequence).is_lost && subscriber.is_owed(&message) {
+                let is_sure = !publisher.record(sequence).is_lost && !message.may_expire();
+                if is_sure && subscriber.is_owed(&message) {
                     owed.push(number);
                 }
             }
         }
+        let due = self.wills().flat_map(Wills::due);
+        let style = |number: &Number| self.ledger.styles[number.publisher];
+        owed.extend(due.filter(|it| subscriber.is_owed(&Message::of(*it, style(it)))));
         owed
     }
 
@@ -300,7 +350,11 @@ impl<'a> Harness<'a> {
             let deliveries = subscriber.deliveries();
             let missing = owed.iter().find(|number| deliveries.missing(&[**number]).is_some());
             let Some(number) = missing else { continue };
-            let publisher = &self.publishers[number.publisher];
+            let Some(publisher) = self.publishers.get(number.publisher) else {
+                text.push_str(&format!("\n  {}: {number} is a will", subscriber.name()));
+                text.push_str(&format!("; {:?}", self.wills().find(|it| it.has(*number))));
+                continue;
+            };
             let record = publisher.record(number.sequence);
             let message = Message::of(*number, publisher.style);
             text.push_str(&format!(
@@ -341,7 +395,8 @@ impl<'a> Harness<'a> {
     }
 
     fn count(&mut self) {
-        self.summary.sent = self.ledger.all_sent().iter().sum();
+        self.summary.sent = self.publishers.iter().map(Publisher::next).sum();
+        self.summary.expired = self.subscribers.iter().map(|it| it.expired).sum();
         self.summary.acknowledged = self.publishers.iter().map(|it| it.acknowledged).sum();
         self.summary.delivered = self.each_deliveries().map(|it| it.delivered).sum();
         self.summary.repeated = self.each_deliveries().map(|it| it.repeated).sum();
@@ -382,6 +437,13 @@ impl<'a> Harness<'a> {
             panic!("the broker's log cannot be written: {error}");
         }
     }
+}
+
+/// The wills of a subscriber that has them, beside what publishers send.
+fn wills_of(terms: &Terms, styles: &mut Vec<Style>) -> Option<Wills> {
+    let qos = terms.will?;
+    styles.push(Style::Will(qos));
+    Some(Wills::new(styles.len() - 1, terms.version.has_properties(), terms.expiry))
 }
 
 fn append(path: &Path, round: u32, log: &str) -> std::io::Result<()> {

@@ -9,6 +9,10 @@ pub const TOPICS: u64 = 3;
 /// Bytes of the longest payload, about.
 const PADDING_BYTES_MAX: u64 = 2048;
 
+/// Seconds that no round lasts, and seconds that are over soon.
+const EXPIRY_LATE: u32 = 10_000;
+const EXPIRY_SOON: u32 = 1;
+
 /// What a publisher sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
@@ -20,6 +24,10 @@ pub enum Style {
     Delayed,
     /// At QoS 1, retained, below `kept/`.
     Retained,
+    /// At QoS 1 and 2 by turns; some expire soon, some late.
+    Expiring,
+    /// The will of a subscriber, at this QoS, in no order.
+    Will(u8),
 }
 
 /// Which message: its publisher, and its place among the publisher's messages.
@@ -39,6 +47,8 @@ pub struct Message {
     pub payload: Vec<u8>,
     pub qos: u8,
     pub style: Style,
+    /// In seconds, as it is sent.
+    pub expiry: Option<u32>,
 }
 
 impl Message {
@@ -47,8 +57,8 @@ impl Message {
         let mut dice = Dice::new(number.sequence, number.publisher as u64 + 1);
         let branch = dice.below(TOPICS);
         let qos = match style {
-            Style::Plain(qos) => qos,
-            Style::Mixed => 1 + u8::from(dice.percent(50)),
+            Style::Plain(qos) | Style::Will(qos) => qos,
+            Style::Mixed | Style::Expiring => 1 + u8::from(dice.percent(50)),
             Style::Delayed => 2,
             Style::Retained => 1,
         };
@@ -60,15 +70,28 @@ impl Message {
         let letter = b'a' + u8::try_from(dice.below(26)).expect("a letter of 26");
         let padding = usize::try_from(dice.below(bound)).expect("two KiB");
         payload.resize(payload.len() + padding, letter);
-        Self { number, branch, topic, payload, qos, style }
+        let expiry = match dice.below(4) {
+            _ if style != Style::Expiring => None,
+            0 => Some(EXPIRY_SOON),
+            1 => Some(EXPIRY_LATE),
+            _ => None,
+        };
+        Self { number, branch, topic, payload, qos, style, expiry }
     }
 
     /// The topic that its publisher names.
     pub fn published_topic(&self) -> String {
         match self.style {
             Style::Delayed => format!("$delayed/1/{}", self.topic),
-            Style::Plain(_) | Style::Mixed | Style::Retained => self.topic.clone(),
+            Style::Plain(_) | Style::Mixed | Style::Retained | Style::Expiring | Style::Will(_) => {
+                self.topic.clone()
+            }
         }
+    }
+
+    /// Whether it may be dropped because its time is over.
+    pub fn may_expire(&self) -> bool {
+        self.expiry == Some(EXPIRY_SOON)
     }
 
     /// Which message a payload says that it is.

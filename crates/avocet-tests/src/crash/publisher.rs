@@ -15,7 +15,7 @@ use super::{
     message::{Message, Number, Style, TOPICS},
     round::{Ledger, Round},
 };
-use crate::{Connect, Kind, Publish, Version, packet};
+use crate::{Connect, Kind, Properties, Publish, Version, packet};
 
 const PATIENCE: Duration = Duration::from_millis(10);
 
@@ -106,9 +106,10 @@ impl Publisher {
     pub fn run(&mut self, round: &Round<'_>) -> Result<(), Ended> {
         let mut budget = match self.style {
             _ if round.drains => 0,
+            Style::Will(_) => 0,
             Style::Delayed => self.dice.below(8),
             Style::Retained => self.dice.below(40),
-            Style::Plain(_) | Style::Mixed => self.dice.below(120),
+            Style::Plain(_) | Style::Mixed | Style::Expiring => self.dice.below(120),
         };
         loop {
             let pause = if self.dice.percent(50) { 0 } else { self.dice.below(60) };
@@ -277,5 +278,9 @@ impl Publisher {
 
 fn to_publish(message: &Message, id: u16) -> Publish {
     let publish = Publish::new(message.published_topic(), &message.payload).qos(message.qos, id);
+    let publish = match message.expiry {
+        Some(seconds) => publish.properties(Properties::new().four(0x02, seconds)),
+        None => publish,
+    };
     if message.style == Style::Retained { publish.retain() } else { publish }
 }

@@ -46,6 +46,10 @@ impl Ledger {
         self.acknowledged[publisher].load(Ordering::SeqCst)
     }
 
+    pub fn all_acknowledged(&self) -> Vec<u64> {
+        (0..self.styles.len()).map(|publisher| self.acknowledged(publisher)).collect()
+    }
+
     pub fn set_acknowledged(&self, publisher: usize, count: u64) {
         self.acknowledged[publisher].store(count, Ordering::SeqCst);
     }

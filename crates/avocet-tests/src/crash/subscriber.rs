@@ -14,11 +14,12 @@ use std::{
 
 use super::{
     PROGRESS,
-    check::Deliveries,
+    check::{Deliveries, Fault},
     connection::{Connection, Ended},
     dice::Dice,
-    message::{Message, Number},
+    message::{Message, Number, Style},
     round::Round,
+    will::{Ending, Wills},
 };
 use crate::{Connect, Kind, Properties, Version, packet, received};
 
@@ -30,6 +31,11 @@ const PATIENCE: Duration = Duration::from_millis(5);
 /// The packet identifiers of SUBSCRIBE and UNSUBSCRIBE, which no message in flight shares with us.
 const SUBSCRIBE_ID: u16 = 1;
 const UNSUBSCRIBE_ID: u16 = 2;
+/// Of a SUBSCRIBE by whose answer we know what is stored.
+const FENCE_ID: u16 = 3;
+
+/// How long the clocks may differ in what an expiry is.
+const MARGIN: Duration = Duration::from_millis(200);
 
 /// What distinguishes a subscriber.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +51,10 @@ pub struct Terms {
     pub roams: bool,
     /// Its session ends with each connection.
     pub is_clean: bool,
+    /// Its session ends by itself so many seconds behind a connection. 5.0 alone.
+    pub expiry: Option<u32>,
+    /// It has wills of this QoS.
+    pub will: Option<u8>,
     /// One of several that get each message together, by [`TEAM`] before its filters.
     pub is_in_team: bool,
 }
@@ -81,11 +91,24 @@ pub struct Subscriber {
     /// QoS 2: taken over, and not yet released.
     unreleased: BTreeMap<u16, Number>,
     is_known: bool,
+    pub wills: Option<Wills>,
+    /// When the connection was there, for certain; and the last one that was stored.
+    alive: Instant,
+    stored_alive: Instant,
+    /// When CONNACK came, of the connection there is, and whether it is stored.
+    connected: Instant,
+    is_stored: bool,
+    ending: Option<Ending>,
+    /// Of each publisher the first message that a session which has just begun may get.
+    fresh_from: Vec<u64>,
+    /// How often its session was over.
+    pub expired: u64,
 }
 
 impl Subscriber {
     /// A subscriber without a session yet.
     pub fn new(index: usize, terms: Terms, deliveries: Arc<Mutex<Deliveries>>, seed: u64) -> Self {
+        let now = Instant::now();
         Self {
             index,
             terms,
@@ -96,7 +119,20 @@ impl Subscriber {
             earlier: BTreeMap::new(),
             unreleased: BTreeMap::new(),
             is_known: false,
+            wills: None,
+            alive: now,
+            stored_alive: now,
+            connected: now,
+            is_stored: false,
+            ending: None,
+            fresh_from: Vec::new(),
+            expired: 0,
         }
+    }
+
+    /// Whether its session is there again whenever it comes.
+    fn stays(&self) -> bool {
+        !self.terms.is_clean && self.terms.expiry.is_none()
     }
 
     pub fn name(&self) -> String {
@@ -117,7 +153,7 @@ impl Subscriber {
         let bare = |filter: &&'static str| filter.strip_prefix(TEAM).unwrap_or(filter);
         let matches = |filter: &&'static str| super::matches(bare(filter), &message.topic);
         let later = number.sequence >= since[number.publisher];
-        later && !self.terms.is_clean && self.terms.filters.iter().any(matches)
+        later && self.stays() && self.terms.filters.iter().any(matches)
     }
 
     /// Comes and goes until the round is over; in one that drains, stays until everything that is
@@ -137,6 +173,7 @@ impl Subscriber {
             }
             let outcome = self.connect(round, owed);
             self.forget_connection(round);
+            self.end_connection();
             match outcome {
                 Ok(()) if round.drains => return Ok(()),
                 Ok(()) => {}
@@ -148,8 +185,16 @@ impl Subscriber {
 
     /// One connection, until it is left or the round is over.
     fn connect(&mut self, round: &Round<'_>, owed: &[Number]) -> Result<(), Ended> {
-        let (mut connection, connack) = Connection::open(round, &self.to_connect())?;
-        self.resume(connack.session_present)?;
+        let acknowledged = round.ledger.all_acknowledged();
+        let connect = self.to_connect(round);
+        let (mut connection, connack) = Connection::open(round, &connect)?;
+        self.connected = Instant::now();
+        self.alive = self.connected;
+        self.resume(connack.session_present, round, acknowledged)?;
+        if self.terms.will.is_some() {
+            let fence = [("crash-fence", 0)];
+            connection.send(&packet::subscribe(self.terms.version, FENCE_ID, &fence))?;
+        }
         self.change_standing(round, &mut connection)?;
         let draining = round.drains;
         let batch = [1, 4, 16][usize::try_from(self.dice.below(3)).expect("three")];
@@ -161,6 +206,7 @@ impl Subscriber {
         while draining || Instant::now() < leave {
             let received = connection.receive(PATIENCE)?;
             let is_idle = received.is_none();
+            self.alive = Instant::now();
             if let Some(received) = received {
                 answered |= received.kind == Kind::Pingresp;
                 progress = Instant::now();
@@ -189,33 +235,90 @@ impl Subscriber {
                 return Err(format!("{still}; nothing came for {PROGRESS:?}").into());
             }
         }
-        if draining || self.dice.percent(50) {
-            connection.send(&packet::disconnect())?;
+        self.leave(draining, connection)
+    }
+
+    /// Ends a connection in one way or another.
+    fn leave(&mut self, draining: bool, mut connection: Connection<'_>) -> Result<(), Ended> {
+        let has_words = self.terms.version.has_properties();
+        match self.dice.below(4) {
+            0 | 1 if !draining => connection.cut(),
+            // Only who has a will waits for the end.
+            _ if draining || self.terms.will.is_none() => {
+                connection.send(&packet::disconnect())?;
+                self.ending = Some(Ending::Unclear);
+                connection.cut();
+            }
+            2 if has_words => {
+                let with_will = packet::disconnect_with(4, &Properties::new());
+                connection.send(&with_will)?;
+                connection.cut();
+            }
+            _ => {
+                let is_seen = connection.end(&packet::disconnect());
+                self.ending = Some(if is_seen { Ending::Disconnected } else { Ending::Unclear });
+            }
         }
-        connection.cut();
         Ok(())
     }
 
-    fn to_connect(&self) -> Connect {
+    /// A connection is over, or did not come to be.
+    fn end_connection(&mut self) {
+        let ending = self.ending.take().unwrap_or(Ending::Abrupt(self.alive));
+        self.wills.iter_mut().for_each(|wills| wills.end(ending));
+        if std::mem::take(&mut self.is_stored) {
+            self.stored_alive = self.alive;
+        }
+    }
+
+    fn to_connect(&mut self, round: &Round<'_>) -> Connect {
         let client_id = format!("crash-s{}", self.index);
         let version = self.terms.version;
         if self.terms.is_clean {
             return Connect::new(version, client_id);
         }
-        let connect = Connect::resume(version, client_id);
-        let Some(maximum) = self.terms.receive_maximum else { return connect };
-        connect.properties(Properties::new().four(0x11, u32::MAX).two(0x21, maximum))
+        let mut connect = Connect::resume(version, client_id);
+        let mut properties = Properties::new().four(0x11, self.terms.expiry.unwrap_or(u32::MAX));
+        if let Some(maximum) = self.terms.receive_maximum {
+            properties = properties.two(0x21, maximum);
+        }
+        connect.properties = properties;
+        if let Some(wills) = &mut self.wills {
+            if round.drains {
+                wills.come_again();
+            } else {
+                connect.will = wills.next(&mut self.dice, round.number, round.ledger);
+            }
+        }
+        connect
     }
 
-    fn resume(&mut self, is_present: bool) -> Result<(), Ended> {
+    fn resume(
+        &mut self,
+        is_present: bool,
+        round: &Round<'_>,
+        acknowledged: Vec<u64>,
+    ) -> Result<(), Ended> {
         if is_present && self.terms.is_clean {
             return Err("a clean session is present".to_owned().into());
+        }
+        if is_present && round.drains && self.terms.expiry.is_some() {
+            return Err("SESSION STALE: session_present=1 after its expiry".to_owned().into());
         }
         if is_present {
             return Ok(());
         }
-        if self.is_known && !self.terms.is_clean {
+        let is_over = self.terms.expiry.is_some_and(|seconds| {
+            let life = Duration::from_secs(seconds.into());
+            self.connected + MARGIN >= self.stored_alive + life
+        });
+        if self.is_known && !self.terms.is_clean && !is_over {
             return Err("SESSION LOST: session_present=0 after SUBACK".to_owned().into());
+        }
+        if self.terms.expiry.is_some() {
+            self.expired += u64::from(self.is_known);
+            self.is_known = false;
+            self.fresh_from = acknowledged;
         }
         self.standing = Standing::Out;
         self.earlier.clear();
@@ -270,6 +373,13 @@ impl Subscriber {
                 self.is_known = true;
                 Ok(())
             }
+            Kind::Suback(codes) if codes.id == FENCE_ID => {
+                self.is_stored = true;
+                let connected = self.connected;
+                let each = self.wills.iter_mut();
+                each.for_each(|wills| wills.handle_stored(connected, round.number));
+                Ok(())
+            }
             Kind::Unsuback(codes) if codes.id == UNSUBSCRIBE_ID => {
                 self.standing = Standing::Out;
                 Ok(())
@@ -289,6 +399,7 @@ impl Subscriber {
         );
         let message = message.map_err(|fault| fault.to_string())?;
         let number = message.number;
+        self.check_time(&message, got)?;
         if let Some(known) = self.unreleased.get(&id) {
             if got.qos == 2 && *known != number {
                 return Err(
@@ -316,6 +427,27 @@ impl Subscriber {
             }
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// Whether a message comes in its time: as long as it lives, and of a session that is not over.
+    fn check_time(&self, message: &Message, got: &received::Message) -> Result<(), Ended> {
+        let number = message.number;
+        let expiry = got.properties.number(0x02);
+        let sent = message.expiry.filter(|_| self.terms.version.has_properties());
+        let is_left = match (expiry, sent) {
+            (Some(expiry), Some(sent)) => expiry <= sent,
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if !is_left {
+            return Err(Fault::WrongExpiry { number, expiry, sent }.to_string().into());
+        }
+        let fresh_from = self.fresh_from.get(number.publisher).copied().unwrap_or(0);
+        let is_of_old = number.sequence < fresh_from && message.style != Style::Delayed;
+        if is_of_old {
+            return Err(format!("STALE: {number} is of a session that was over").into());
+        }
+        Ok(())
     }
 
     /// Takes over what has come, in one write.

@@ -18,6 +18,8 @@ const TERMS: Terms = Terms {
     presence: 100,
     roams: false,
     is_clean: false,
+    expiry: None,
+    will: None,
     is_in_team: false,
 };
 
