@@ -152,7 +152,10 @@ impl Deliveries {
             let once = message.qos.min(self.granted) == 2;
             return if once { Err(Fault::Doubled { number: message.number }) } else { Ok(()) };
         }
+        // One of QoS 1 that has expired here may come when its publisher sends it again.
+        let may_be_late = message.may_expire() && message.qos == 1;
         if !self.is_ordered
+            || may_be_late
             || message.style == Style::Delayed
             || will::is_will(message.style)
             || sequence < self.ordered_from[publisher]

@@ -351,8 +351,8 @@ impl<'a> Harness<'a> {
             let missing = owed.iter().find(|number| deliveries.missing(&[**number]).is_some());
             let Some(number) = missing else { continue };
             let Some(publisher) = self.publishers.get(number.publisher) else {
-                text.push_str(&format!("\n  {}: {number} is a will", subscriber.name()));
-                text.push_str(&format!("; {:?}", self.wills().find(|it| it.has(*number))));
+                let story = self.wills().find_map(|it| it.story(*number)).unwrap_or_default();
+                text.push_str(&format!("\n  {} has no {number}, {story}", subscriber.name()));
                 continue;
             };
             let record = publisher.record(number.sequence);

@@ -34,6 +34,9 @@ const UNSUBSCRIBE_ID: u16 = 2;
 /// Of a SUBSCRIBE by whose answer we know what is stored.
 const FENCE_ID: u16 = 3;
 
+/// Seconds that a message may have left beyond what it was sent with. The standard has none.
+const EXPIRY_EXCESS: u32 = 1;
+
 /// How long the clocks may differ in what an expiry is.
 const MARGIN: Duration = Duration::from_millis(200);
 
@@ -186,7 +189,7 @@ impl Subscriber {
     /// One connection, until it is left or the round is over.
     fn connect(&mut self, round: &Round<'_>, owed: &[Number]) -> Result<(), Ended> {
         let acknowledged = round.ledger.all_acknowledged();
-        let connect = self.to_connect(round);
+        let connect = self.next_connect(round);
         let (mut connection, connack) = Connection::open(round, &connect)?;
         self.connected = Instant::now();
         self.alive = self.connected;
@@ -271,7 +274,7 @@ impl Subscriber {
         }
     }
 
-    fn to_connect(&mut self, round: &Round<'_>) -> Connect {
+    fn next_connect(&mut self, round: &Round<'_>) -> Connect {
         let client_id = format!("crash-s{}", self.index);
         let version = self.terms.version;
         if self.terms.is_clean {
@@ -435,7 +438,7 @@ impl Subscriber {
         let expiry = got.properties.number(0x02);
         let sent = message.expiry.filter(|_| self.terms.version.has_properties());
         let is_left = match (expiry, sent) {
-            (Some(expiry), Some(sent)) => expiry <= sent,
+            (Some(expiry), Some(sent)) => expiry <= sent + EXPIRY_EXCESS,
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };

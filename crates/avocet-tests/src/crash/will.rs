@@ -53,6 +53,17 @@ struct Entry {
     /// Its client has come again since, or has tried to.
     is_superseded: bool,
     fate: Fate,
+    /// The broker that has seen its connection end has stored what came behind that.
+    is_seen: bool,
+}
+
+impl Entry {
+    /// Whether it has to be published once its delay is over: nobody was in time to take it back.
+    fn is_due(&self) -> bool {
+        let is_abrupt = matches!(self.ending, Ending::Abrupt(_));
+        let is_certain = !self.is_superseded || self.delay.is_zero() && self.is_seen;
+        self.is_stored && is_abrupt && is_certain
+    }
 }
 
 /// The wills of one subscriber that are not settled.
@@ -96,10 +107,16 @@ impl Wills {
 
     fn enter(&mut self, number: Number, delay: u32, round: u32) {
         let delay = Duration::from_secs(delay.min(self.expiry.unwrap_or(NEVER)).into());
-        let (is_stored, is_superseded, fate) = (false, false, Fate::Open);
-        let ending = Ending::Unclear;
-        let entry = Entry { number, round, delay, is_stored, ending, is_superseded, fate };
-        self.entries.push(entry);
+        self.entries.push(Entry {
+            number,
+            round,
+            delay,
+            is_stored: false,
+            ending: Ending::Unclear,
+            is_superseded: false,
+            fate: Fate::Open,
+            is_seen: false,
+        });
         self.is_current = true;
     }
 
@@ -120,6 +137,7 @@ impl Wills {
                 Ending::Disconnected => entry.round == round,
                 Ending::Unclear => false,
             };
+            entry.is_seen |= entry.round == round;
             if is_void {
                 entry.fate = Fate::Void;
             }
@@ -136,12 +154,7 @@ impl Wills {
 
     /// Those that have to be published by now, if all delays are over.
     pub fn due(&self) -> impl Iterator<Item = Number> {
-        let is_due = |entry: &&Entry| {
-            let is_abrupt = matches!(entry.ending, Ending::Abrupt(_));
-            let is_in_time = entry.is_superseded && !entry.delay.is_zero();
-            entry.is_stored && is_abrupt && !is_in_time
-        };
-        self.entries.iter().filter(is_due).map(|entry| entry.number)
+        self.entries.iter().filter(|entry| entry.is_due()).map(|entry| entry.number)
     }
 
     /// Those that must not be published any more.
@@ -149,9 +162,13 @@ impl Wills {
         self.entries.iter().filter(|it| it.fate == Fate::Void).map(|entry| entry.number)
     }
 
-    /// Whether a will that is not settled is one of these.
-    pub fn has(&self, number: Number) -> bool {
-        self.entries.iter().any(|entry| entry.number == number)
+    /// What is known of a will, if it is one of these, for who reads of a failure.
+    pub fn story(&self, number: Number) -> Option<String> {
+        let entry = self.entries.iter().find(|entry| entry.number == number)?;
+        let Entry { round, delay, is_superseded, .. } = entry;
+        let back = if *is_superseded { "has" } else { "has not" };
+        let back = format!("its client {back} come again since");
+        Some(format!("a will with a delay of {delay:?} in round {round}, {back}"))
     }
 
     /// What became of all was looked at.
@@ -161,7 +178,7 @@ impl Wills {
     }
 }
 
-/// Whether these are a subscriber's messages.
+/// Whether these messages are wills.
 pub fn is_will(style: Style) -> bool {
     matches!(style, Style::Will(_))
 }
