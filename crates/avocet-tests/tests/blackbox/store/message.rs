@@ -340,3 +340,22 @@ fn message_sent_right_before_a_kill_comes_again_with_dup() {
         }
     }
 }
+
+/// [MQTT5-3.3.2-6]
+#[test]
+fn message_never_has_longer_to_live_than_it_was_sent_with() {
+    for turn in 0..10 {
+        let node = Node::start(&[]);
+        node.leave_subscribed(V5, "alice", "a");
+        let mut bob = node.client(V5, "bob");
+        let publish = Publish::new("a", "x").properties(Properties::new().four(0x02, 1_000));
+        let bytes: Vec<u8> =
+            (1..=500).flat_map(|id| publish.clone().qos(1, id).bytes(V5)).collect();
+        bob.send(&bytes);
+        (1..=500).for_each(|id| drop(bob.expect_puback(id)));
+        let messages = node.resume(V5, "alice").take_all(&mut bob);
+        let left = messages.iter().filter_map(|message| message.properties.number(0x02));
+        let longer: Vec<u32> = left.filter(|seconds| *seconds > 1_000).collect();
+        assert_eq!(longer, [0; 0], "turn {turn}");
+    }
+}
