@@ -359,3 +359,24 @@ fn session_of_a_client_that_was_there_ends_after_the_start_with_its_will() {
     let (_, connack) = node.connect_with(&short);
     assert!(!connack.session_present);
 }
+
+/// The delay of a client that was there when the broker was killed runs from the next start, and
+/// no further kill sets it back.
+#[test]
+fn delay_of_a_will_is_not_set_back_by_each_kill() {
+    let mut node = Node::start(&[]);
+    watch(&node, V5);
+    let will = Will::new("gone/alice", "late").qos(1);
+    let will = will.properties(Properties::new().four(0x18, 2));
+    let mut alice = node.connect(&Connect::resume(V5, "alice").will(will));
+    alice.subscribe("a", 1);
+    node.restart(End::Kill);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(4) {
+        deadline::let_pass(Duration::from_secs(1));
+        node.settle(V5);
+        node.restart(End::Kill);
+    }
+    let mut watcher = node.resume(V5, "watcher");
+    assert_eq!(node.take_texts(&mut watcher), ["late"]);
+}
