@@ -5,12 +5,15 @@
 
 pub mod dice;
 
-use std::{collections::BTreeSet, sync::mpsc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::mpsc,
+};
 
 use self::dice::Dice;
 use crate::{
     command::{Claim, Command, Message, Place, SessionNumber, Standing, Time},
-    store::{Amount, Batch, Contents, Queued, Refusal, Store, Stored},
+    store::{Amount, Batch, Contents, Figures, Queued, Refusal, Store, Stored},
 };
 
 /// Opens a store, which has what it had when it was closed.
@@ -58,7 +61,22 @@ pub fn told(store: &dyn Store) -> Contents {
         told.plans.insert(plan, (due_at, purpose, Stored::from(&message)));
     };
     store.plans(visit).expect("it can be read");
+    check_figures(store.figures(), &told);
     told
+}
+
+/// A store may have no figures at all.
+fn check_figures(figures: Figures, told: &Contents) {
+    if figures == Figures::default() {
+        return;
+    }
+    let mut queued = Amount::default();
+    for (_, stored) in told.queues.values().flat_map(BTreeMap::values) {
+        queued += Amount { messages: 1, bytes: stored.message().packet.len() as u64 };
+    }
+    assert_eq!(figures.queued, queued);
+    let counts = (figures.sessions, figures.retained, figures.plans);
+    assert_eq!(counts, (told.sessions.len(), told.retained.len(), told.plans.len()));
 }
 
 /// As [`Contents::apply`] of a whole batch, whose messages have these places.
@@ -68,7 +86,6 @@ pub fn told(store: &dyn Store) -> Contents {
 pub fn apply(contents: &mut Contents, batch: &Batch, places: impl IntoIterator<Item = Place>) {
     let mut places = places.into_iter();
     for command in batch.commands() {
-        let command = Command::read(command).expect("we wrote it");
         let publishes = matches!(command, Command::Publish { .. });
         let place = publishes.then(|| places.next().expect("each message has a place"));
         contents.apply(place.unwrap_or_default(), &command);

@@ -143,6 +143,7 @@ pub struct Log {
     /// What waits to be committed.
     group: Vec<u8>,
     group_records: u64,
+    group_bytes_max: usize,
 }
 
 impl Log {
@@ -176,6 +177,7 @@ impl Log {
             committed: next.unwrap_or(0),
             group: Vec::new(),
             group_records: 0,
+            group_bytes_max: RECORD_BYTES_MAX,
         };
         // If it fails, the first commit tells.
         drop(log.settle());
@@ -202,7 +204,7 @@ impl Log {
         let (start, records) = (self.group.len(), self.group_records);
         let mut bodies = bodies.into_iter().peekable();
         while let Some(body) = bodies.next() {
-            if self.group.len() + HEADER_BYTES + body.len() > RECORD_BYTES_MAX {
+            if self.group.len() + HEADER_BYTES + body.len() > self.group_bytes_max {
                 self.group.truncate(start);
                 self.group_records = records;
                 return Err(io::ErrorKind::InvalidInput.into());
@@ -214,6 +216,17 @@ impl Log {
             self.group_records += 1;
         }
         Ok(Appended { offset: start as u32, index: records as u32 })
+    }
+
+    /// A group has at most so many bytes, with the heads of its records.
+    pub(crate) fn group_bytes_max(&self) -> usize {
+        self.group_bytes_max
+    }
+
+    /// Groups have no more bytes.
+    #[cfg(test)]
+    pub(crate) fn limit_groups(&mut self, bytes: usize) {
+        self.group_bytes_max = bytes;
     }
 
     /// How many bytes wait to be committed.

@@ -5,7 +5,11 @@ mod failed;
 mod memory;
 mod state;
 
-use std::{fmt, io, ops::AddAssign};
+use std::{
+    fmt, io,
+    ops::{AddAssign, SubAssign},
+    time::Duration,
+};
 
 pub(crate) use self::embedded::replayed;
 pub use self::{
@@ -13,7 +17,10 @@ pub use self::{
     failed::FailedStore,
     memory::{Contents, MemoryStore, Stored},
 };
-use crate::command::{Claim, Command, Message, Place, Purpose, SessionNumber, Standing, Time};
+use crate::{
+    command::{Claim, Command, Message, Place, Purpose, SessionNumber, Standing, Time},
+    log::RECORD_HEADER_BYTES,
+};
 
 /// Commands that are done together: if the process ends before that is reported, all of them or
 /// none. One without any is reported in its turn.
@@ -24,9 +31,8 @@ pub struct Batch {
     is_refusable: bool,
 }
 
-/// Called once with the outcome of a batch, on a thread of the store, which waits for it: the
-/// places of the messages it publishes, in order. Batches are reported in the order in which they
-/// took effect; those that are refused by submitting them, are not.
+/// Called once with the outcome of a batch: the places of the messages it publishes, in order. See
+/// [`Store`] for when, and what it may do.
 pub type Done = Box<dyn FnOnce(Result<Vec<Place>, Refusal>) + Send>;
 
 /// So many messages.
@@ -50,6 +56,13 @@ impl AddAssign for Amount {
     }
 }
 
+impl SubAssign for Amount {
+    fn sub_assign(&mut self, other: Self) {
+        self.messages -= other.messages;
+        self.bytes -= other.bytes;
+    }
+}
+
 /// What [`Store::queue`] has found beside the messages it visited.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Queued {
@@ -59,7 +72,30 @@ pub struct Queued {
     pub unreadable: Vec<Place>,
 }
 
-/// Why a batch is not stored; nothing of it is.
+/// What a store tells of itself. What it does not have is 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Sessions there are.
+    pub sessions: usize,
+    /// What waits for them; a message counts for each of them.
+    pub queued: Amount,
+    /// Topics with a retained message.
+    pub retained: usize,
+    /// Messages that are to be published later.
+    pub plans: usize,
+    /// Files of the log.
+    pub segments: usize,
+    /// Bytes of these.
+    pub log_bytes: u64,
+    /// How many of them are still needed, about.
+    pub needed_bytes: u64,
+    /// How often a group of batches was made last, since the store was opened.
+    pub commits: u64,
+    /// How long all of these took together.
+    pub commit_time: Duration,
+}
+
+/// Why a batch is not stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// So much waits to be stored that more would be too much.
@@ -68,18 +104,42 @@ pub enum Refusal {
     Failed(String),
 }
 
-/// Keeps what has to outlive the process.
+/// Keeps what has to outlive the process. `conformance` has what follows as tests, for whoever
+/// writes another one; [`Contents`] says what each command does.
 ///
-/// Batches take effect in the order in which they were submitted. What [`Self::submit`] has
-/// reported as done is there after a crash of the process, and of the machine as far as the store's
-/// medium can promise that; what it has reported as refused never is, unless the process ends
-/// before anything else was stored. The rest of the methods tell what was done by then.
+/// **Order.** Batches take effect in the order in which they were submitted, each of them after all
+/// before it. What is submitted from several threads at once has the order in which these were let
+/// in. A store gives every message that is published the next place, larger than all it has given
+/// before, also in an earlier process.
+///
+/// **All or nothing.** If the process ends, of each batch all is there or nothing, and nothing of a
+/// batch is there without all that were stored before it. The exception is a batch that may not be
+/// refused and is larger than what the store can make last at once, half a gigabyte of
+/// [`EmbeddedStore`]: its commands are stored one after the other, each of them as a whole.
+///
+/// **Refusal.** A batch that may be refused is, if the store fails: nothing of it is there, unless
+/// the process ends before anything else was stored. Any other is tried again until it is stored;
+/// it is told as failed only by a store that ends, or never began, or if a single command of it is
+/// larger than what can ever be stored: then the others are stored all the same.
+///
+/// **Durability.** What is reported as done is there after a crash of the process, and of the
+/// machine as far as the store's medium can promise that. What tells of the store tells what was
+/// done by then, and perhaps what is about to be reported.
+///
+/// **Threads.** All methods may be called from any thread, at the same time, and none of them waits
+/// for the medium to write. Visitors are called on the caller's thread, with no lock held that
+/// keeps them from asking the store for more; [`Self::expired`] is the exception.
+///
+/// **Reports.** [`Done`] is called once for each batch that was let in, empty or not, in the order
+/// of the batches: on a thread of the store, which waits for it, or within [`Self::submit`], here
+/// or by another thread. So it does little, does not block, and takes no lock that may be held by
+/// whoever submits; it may submit, and ask the store. It is not called for a batch that `submit`
+/// itself refuses. Dropping a store waits until all were told.
 pub trait Store: fmt::Debug + Send + Sync {
-    /// Has a batch stored. A batch that may be refused is, if the store fails; any other is tried
-    /// again until it is stored, and `done` waits.
+    /// Has a batch stored.
     ///
     /// # Errors
-    /// [`Refusal::Busy`]; then `done` is not called.
+    /// [`Refusal::Busy`] for one that may be refused; then `done` is not called.
     fn submit(&self, batch: Batch, done: Done) -> Result<(), Refusal>;
 
     /// Whether so much waits to be stored that nobody should be let in who would bring more: what
@@ -93,6 +153,12 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// there may have been something that was about to be submitted, or about to be stored.
     fn was_closed(&self) -> bool {
         false
+    }
+
+    /// Figures to be looked at, about once a second. Nothing is asked of the medium for them, and
+    /// no session is looked at.
+    fn figures(&self) -> Figures {
+        Figures::default()
     }
 
     /// How often a record was asked for that could not be read: what it said is lost.
@@ -160,13 +226,51 @@ impl Batch {
         self.ends.push(self.bytes.len());
     }
 
+    /// What is to be done, in order.
+    pub fn commands(&self) -> impl Iterator<Item = Command<'_>> {
+        // All of them were written by `push`.
+        self.records().filter_map(Command::read)
+    }
+
+    /// Whether it is refused if it cannot be stored.
+    #[must_use]
+    pub fn is_refusable(&self) -> bool {
+        self.is_refusable
+    }
+
+    /// How many bytes its commands have.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Whether there is nothing to be done.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    pub(crate) fn commands(&self) -> impl Iterator<Item = &[u8]> {
+    /// The same in pieces of at most so many bytes with the heads of the records, unless they have
+    /// a single command.
+    pub(crate) fn cut(&self, bytes_max: usize) -> Vec<Self> {
+        let mut pieces: Vec<Self> = Vec::new();
+        for record in self.records() {
+            let with = |it: &Self| {
+                it.bytes.len() + record.len() + (it.ends.len() + 1) * RECORD_HEADER_BYTES
+            };
+            if pieces.last().is_none_or(|last| with(last) > bytes_max) {
+                pieces.push(Self { is_refusable: self.is_refusable, ..Self::default() });
+            }
+            if let Some(last) = pieces.last_mut() {
+                last.bytes.extend_from_slice(record);
+                last.ends.push(last.bytes.len());
+            }
+        }
+        pieces
+    }
+
+    /// The bytes of each command, as a log has them.
+    pub(crate) fn records(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
     }

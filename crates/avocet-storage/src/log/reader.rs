@@ -128,6 +128,12 @@ impl Reader {
         Ok(Scanned { next, is_damaged })
     }
 
+    /// The segments there are, oldest first: number and bytes.
+    #[must_use]
+    pub fn segments(&self) -> Vec<(u32, u32)> {
+        self.segments.read().iter().map(|(number, shelf)| (*number, shelf.len())).collect()
+    }
+
     pub(super) fn shelf(&self, segment: u32) -> io::Result<Arc<Shelf>> {
         let shelf = self.segments.read().get(&segment).cloned();
         shelf.ok_or_else(|| io::ErrorKind::NotFound.into())

@@ -9,6 +9,7 @@ mod cleaner;
 mod closed;
 mod expiry;
 mod gathering;
+mod pieces;
 mod reserve;
 mod space;
 #[cfg(test)]
@@ -31,7 +32,7 @@ use parking_lot::{Condvar, Mutex};
 
 use self::{expiry::Walk, space::Space, writer::Writer};
 use super::{
-    Amount, Batch, Done, Queued, Refusal, Store,
+    Amount, Batch, Done, Figures, Queued, Refusal, Store,
     state::{Lies, State, Strangers},
 };
 use crate::{
@@ -91,8 +92,23 @@ struct Shared {
     cleaning_failure: Mutex<Option<String>>,
     /// Records that were asked for and could not be read.
     unreadable: AtomicU64,
+    commits: Mutex<Commits>,
     walk: Mutex<Walk>,
     waiting_bytes_max: usize,
+}
+
+/// Groups that were stored.
+#[derive(Clone, Copy, Debug, Default)]
+struct Commits {
+    count: u64,
+    time: Duration,
+}
+
+impl Commits {
+    fn note(&mut self, took: Duration) {
+        self.count += 1;
+        self.time += took;
+    }
 }
 
 /// What was submitted and is not yet with the writer.
@@ -189,6 +205,7 @@ impl EmbeddedStore {
             failure: Mutex::default(),
             cleaning_failure: Mutex::default(),
             unreadable: AtomicU64::new(unreadable),
+            commits: Mutex::default(),
             walk: Mutex::default(),
             waiting_bytes_max: options.waiting_bytes_max,
         });
@@ -302,6 +319,24 @@ impl Store for EmbeddedStore {
 
     fn was_closed(&self) -> bool {
         self.was_closed
+    }
+
+    fn figures(&self) -> Figures {
+        let commits = *self.shared.commits.lock();
+        let segments = self.reader.segments();
+        let state = self.shared.state.lock();
+        let (sessions, queued, retained, plans) = state.totals();
+        Figures {
+            sessions,
+            queued,
+            retained,
+            plans,
+            segments: segments.len(),
+            log_bytes: segments.iter().map(|(_, bytes)| u64::from(*bytes)).sum(),
+            needed_bytes: segments.iter().map(|(number, _)| state.bytes_needed(*number)).sum(),
+            commits: commits.count,
+            commit_time: commits.time,
+        }
     }
 
     fn unreadable(&self) -> u64 {

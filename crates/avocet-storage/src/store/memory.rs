@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, io, sync::Arc};
 
 use parking_lot::Mutex;
 
-use super::{Amount, Batch, Done, Queued, Refusal, Store};
+use super::{Amount, Batch, Done, Figures, Queued, Refusal, Store};
 use crate::command::{Claim, Command, Message, Place, Purpose, SessionNumber, Standing, Time};
 
 /// The store. Clones are the same store.
@@ -179,8 +179,7 @@ impl Contents {
 impl Inner {
     fn do_batch(&mut self, batch: &Batch) -> Vec<Place> {
         let mut places = Vec::new();
-        for bytes in batch.commands() {
-            let Some(command) = Command::read(bytes) else { continue };
+        for command in batch.commands() {
             self.contents.apply(self.next, &command);
             if let Command::Publish { .. } = command {
                 places.push(self.next);
@@ -219,6 +218,22 @@ impl Store for MemoryStore {
 
     fn failure(&self) -> Option<String> {
         None
+    }
+
+    /// All queues are looked at, as by much else here.
+    fn figures(&self) -> Figures {
+        let contents = &self.inner.lock().contents;
+        let mut queued = Amount::default();
+        for (_, stored) in contents.queues.values().flat_map(BTreeMap::values) {
+            queued += Amount { messages: 1, bytes: stored.packet.len() as u64 };
+        }
+        Figures {
+            sessions: contents.sessions.len(),
+            queued,
+            retained: contents.retained.len(),
+            plans: contents.plans.len(),
+            ..Figures::default()
+        }
     }
 
     fn sessions(&self, visit: &mut dyn FnMut(SessionNumber, &Standing)) {

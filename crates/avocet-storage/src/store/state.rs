@@ -41,6 +41,8 @@ pub(super) struct State {
     sessions: BTreeMap<SessionNumber, Box<Session>>,
     pub(super) retained: HashMap<Box<str>, Kept>,
     pub(super) plans: BTreeMap<u64, Kept>,
+    /// What waits for all sessions together.
+    queued: Amount,
     held: Held,
     scratch: Scratch,
     /// Pages of messages that wait no longer, but still count as held.
@@ -113,6 +115,7 @@ impl State {
             sessions: BTreeMap::new(),
             retained: HashMap::new(),
             plans: BTreeMap::new(),
+            queued: Amount::default(),
             held: Held::default(),
             scratch: Scratch::new(disk),
             leaving: Vec::new(),
@@ -269,9 +272,7 @@ impl State {
 
     /// How many sessions there are, what waits for all of them together, retained messages, plans.
     pub(super) fn totals(&self) -> (usize, Amount, usize, usize) {
-        let mut queued = Amount::default();
-        self.sessions.values().for_each(|session| queued += session.queue.amount());
-        (self.sessions.len(), queued, self.retained.len(), self.plans.len())
+        (self.sessions.len(), self.queued, self.retained.len(), self.plans.len())
     }
 
     /// How much waits for a session.
@@ -389,6 +390,7 @@ impl State {
         for claim in claims {
             let Some(session) = self.sessions.get_mut(&claim.session) else { continue };
             self.held.hold(lies.at, share);
+            self.queued -= session.queue.amount();
             let before = match may_wait {
                 true => session.queue.replace(entry, &mut self.scratch),
                 false => None,
@@ -397,6 +399,7 @@ impl State {
                 Some(before) => self.held.let_go(before.at, before.share),
                 None => session.queue.push(entry, &mut self.scratch),
             }
+            self.queued += session.queue.amount();
         }
         message.expires_at.into_iter().for_each(|time| self.held.expires(lies.at.segment, time));
     }
@@ -424,7 +427,9 @@ impl State {
         let Some(session) = self.sessions.get_mut(&session).filter(|_| from <= to) else { return };
         let Self { scratch, leaving, held, .. } = self;
         let each = |entry: Entry| held.let_go(entry.at, entry.share);
+        self.queued -= session.queue.amount();
         session.queue.release(from, to, scratch, leaving, each);
+        self.queued += session.queue.amount();
         session.stands.release(from, to);
         if self.leaving.len() <= PAGES_AT_ONCE {
             self.let_leave(PAGES_AT_ONCE);

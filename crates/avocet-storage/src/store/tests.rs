@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Batch, Contents, EmbeddedStore, MemoryStore, Options, Refusal, Store};
+use super::{Batch, Contents, EmbeddedStore, Figures, MemoryStore, Options, Refusal, Store};
 use crate::{
     command::{Claim, Command, Message, Place, SessionNumber, Standing, Time},
     conformance::{self, apply, dice::Dice, submit, told},
@@ -238,4 +238,29 @@ fn disk_that_takes_nothing_refuses_what_may_be_refused_and_keeps_the_rest_until_
         drop(store);
         assert_eq!(told(&open(&disk)), before);
     }
+}
+
+/// What waits is compared with the queues wherever a store is asked for all it has.
+#[test]
+fn figures_are_those_of_the_files() {
+    let disk = SimulatedDisk::default();
+    let store = open(&disk);
+    assert_eq!(store.figures(), Figures::default());
+    let mut time = Duration::ZERO;
+    for number in 1..=30 {
+        let commands = [session(number), publish(&[1; 300], &[number])];
+        submit(&store, batch(&commands)).expect("the disk is well");
+        let figures = store.figures();
+        assert_eq!(figures.commits, number);
+        assert!(figures.commit_time > time, "{figures:?}");
+        time = figures.commit_time;
+    }
+    let figures = store.figures();
+    let bytes = bytes_on(&disk);
+    assert_eq!((figures.sessions, figures.queued.messages, figures.log_bytes), (30, 30, bytes));
+    assert!(figures.segments > 2);
+    assert!((bytes / 2..bytes).contains(&figures.needed_bytes), "{figures:?}");
+    drop(store);
+    let again = open(&disk).figures();
+    assert_eq!(again, Figures { commits: 0, commit_time: Duration::ZERO, ..figures });
 }

@@ -1,14 +1,17 @@
 //! Records that are not what memory says of them.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, mpsc},
+    time::Duration,
+};
 
 use super::{EmbeddedStore, Lies, Options};
 use crate::{
     command::{Claim, Command, Message, Place, SessionNumber, Standing, Time},
-    conformance::submit,
+    conformance::{submit, told},
     disk::{Fault, SimulatedDisk},
     log::Position,
-    store::{Amount, Batch, Queued, Store},
+    store::{Amount, Batch, Contents, Queued, Refusal, Store},
 };
 
 const SESSION: SessionNumber = SessionNumber(1);
@@ -115,4 +118,65 @@ fn store_that_was_not_closed_in_order_says_so() {
     drop(killed);
     disk.mend();
     assert!(!was_closed(open()), "something was refused");
+}
+
+/// What becomes of a batch, and of an empty one behind it, with groups that are small; and what is
+/// there then.
+fn with_small_groups(batch: Batch) -> (Result<Vec<Place>, Refusal>, Contents) {
+    let disk = SimulatedDisk::default();
+    let opened = EmbeddedStore::begin(Arc::new(disk.clone()), Options::default(), 1);
+    let (store, mut writer, _) = opened.expect("it opens");
+    writer.limit_groups(1000);
+    let (sender, receiver) = mpsc::sync_channel(2);
+    for (number, batch) in [(0, batch), (1, Batch::default())] {
+        let sender = sender.clone();
+        let done = Box::new(move |outcome| drop(sender.send((number, outcome))));
+        store.submit(batch, done).expect("it is not refused");
+    }
+    writer.turn();
+    let (first, outcome) = receiver.try_recv().expect("it has an outcome");
+    assert_eq!((first, receiver.try_recv()), (0, Ok((1, Ok(Vec::new())))));
+    assert_eq!(store.shared.inbound.lock().bytes, 0);
+    let before = told(&store);
+    drop((store, writer));
+    let (store, losses) =
+        EmbeddedStore::open(Arc::new(disk), Options::default()).expect("it opens");
+    assert_eq!((told(&store), losses), (before.clone(), Vec::new()));
+    (outcome, before)
+}
+
+fn retain<'a>(topic: &'a str, packet: &'a [u8]) -> Command<'a> {
+    let message = Message { received_at: Time(0), expires_at: None, flags: 1, packet };
+    Command::Retain { topic, message }
+}
+
+/// It is stored in several groups, and told once, with the places of all messages.
+#[test]
+fn batch_that_is_larger_than_a_group_and_may_not_be_refused_is_stored() {
+    for is_refusable in [false, true] {
+        let mut batch = if is_refusable { Batch::refusable() } else { Batch::default() };
+        batch.push(&Command::Stand { session: SESSION, standing: Box::default() });
+        (0..100).for_each(|_| batch.push(&publish(SESSION)));
+        let (outcome, found) = with_small_groups(batch);
+        if is_refusable {
+            assert!(matches!(outcome, Err(Refusal::Failed(_))), "{outcome:?}");
+            assert_eq!(found, Contents::default());
+            continue;
+        }
+        let places = outcome.expect("it may not be refused");
+        let waiting: Vec<Place> = found.queues[&SESSION].keys().copied().collect();
+        assert_eq!((places.len(), &waiting), (100, &places));
+    }
+}
+
+#[test]
+fn command_that_is_larger_than_a_group_is_refused_alone() {
+    let mut batch = Batch::default();
+    batch.push(&retain("before", b"x"));
+    batch.push(&retain("large", &[1; 1000]));
+    batch.push(&retain("behind", b"x"));
+    let (outcome, found) = with_small_groups(batch);
+    let Err(Refusal::Failed(why)) = outcome else { panic!("it was stored: {outcome:?}") };
+    assert!(why.contains("too large"), "{why}");
+    assert_eq!(found.retained.keys().collect::<Vec<_>>(), ["before", "behind"]);
 }

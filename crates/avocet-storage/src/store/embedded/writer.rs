@@ -7,11 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tracing::error;
+
 use super::{
     Options, Shared,
     cleaner::Cleaner,
     gathering::Gathering,
-    lies,
+    lies, pieces,
     space::{Lend, Space},
 };
 use crate::{
@@ -55,6 +57,12 @@ impl Writer {
             retry_at: None,
             has_leaving: false,
         }
+    }
+
+    /// No group has more bytes.
+    #[cfg(test)]
+    pub(super) fn limit_groups(&mut self, bytes: usize) {
+        self.log.limit_groups(bytes);
     }
 
     pub(super) fn run(&mut self) {
@@ -173,15 +181,24 @@ impl Writer {
                 self.waiting.push_front((batch, done));
                 break;
             }
-            match self.log.append_batch(batch.commands()) {
+            match self.log.append_batch(batch.records()) {
                 Ok(first) => self.entered.push((batch, done, first)),
                 Err(_) if !self.entered.is_empty() => {
                     self.waiting.push_front((batch, done));
                     break;
                 }
+                Err(_) if !batch.is_refusable && batch.ends.len() > 1 => {
+                    let bytes = self.space.group_bytes_max().min(self.log.group_bytes_max());
+                    let pieces = pieces::cut(&batch, done, bytes);
+                    pieces.into_iter().rev().for_each(|piece| self.waiting.push_front(piece));
+                }
                 // However often it is tried.
                 Err(_) => {
-                    let why = "it is too large".to_owned();
+                    let bytes = batch.bytes.len();
+                    let why = format!("it has {bytes} bytes, which is too large");
+                    if !batch.is_refusable {
+                        error!(bytes, "A command is too large to be stored, and is lost.");
+                    }
                     self.finish(&batch, done, Err(Refusal::Failed(why)));
                 }
             }
@@ -189,6 +206,9 @@ impl Writer {
     }
 
     fn succeed(&mut self, placed: Placed, took: Duration) {
+        if placed != Placed::default() {
+            self.shared.commits.lock().note(took);
+        }
         self.retry_at = None;
         self.space.succeed();
         if self.space.is_full() {
@@ -216,7 +236,7 @@ impl Writer {
         let mut state = self.shared.state.lock();
         let apply = |(batch, _, first): &(Batch, Done, Appended)| {
             let (mut places, mut record) = (Vec::new(), *first);
-            for bytes in batch.commands() {
+            for bytes in batch.records() {
                 let lies = lies(placed.position(record), placed.number(record), bytes);
                 record = record.next(bytes.len());
                 let Some(command) = Command::read(bytes) else { continue };

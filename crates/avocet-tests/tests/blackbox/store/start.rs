@@ -152,6 +152,7 @@ fn store_on_a_disk_that_is_read_only_is_read() {
         assert_eq!(code_of(&mut bob, &Publish::new("a", "y").qos(1, 1)), NO_ROOM);
         disk.remount("rw");
         wait_until("it does not see that it can write", || is_ready(&broker));
+        // What was taken is released by now; the next one waits.
         alice.disconnect();
         bob.publish(&Publish::new("a", "x").qos(1, 2));
         broker.kill();
