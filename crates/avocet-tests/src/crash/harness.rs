@@ -316,7 +316,8 @@ impl<'a> Harness<'a> {
     fn undue(&self) -> Option<String> {
         let mut void = self.wills().flat_map(Wills::void);
         let undue = void.find(|number| self.each_deliveries().any(|it| it.has(*number)))?;
-        Some(format!("UNDUE: the will {undue} was published though its client was there in time"))
+        let story = self.wills().find_map(|it| it.story(undue)).unwrap_or_default();
+        Some(format!("UNDUE: {undue} was published though it was taken back: {story}"))
     }
 
     fn wills(&self) -> impl Iterator<Item = &Wills> {

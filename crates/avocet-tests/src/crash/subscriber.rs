@@ -378,9 +378,10 @@ impl Subscriber {
             }
             Kind::Suback(codes) if codes.id == FENCE_ID => {
                 self.is_stored = true;
-                let connected = self.connected;
-                let each = self.wills.iter_mut();
-                each.for_each(|wills| wills.handle_stored(connected, round.number));
+                // A round that drains has the number of the one before, and another broker.
+                if let Some(wills) = self.wills.as_mut().filter(|_| !round.drains) {
+                    wills.handle_stored(self.connected, round.number);
+                }
                 Ok(())
             }
             Kind::Unsuback(codes) if codes.id == UNSUBSCRIBE_ID => {
