@@ -1,10 +1,14 @@
 //! Sessions, their subscriptions and their wills.
 
-use std::time::{Duration, Instant};
+use std::{
+    os::unix::net::UnixStream,
+    time::{Duration, Instant},
+};
 
 use avocet_tests::{
-    Connect, Properties, Publish, Raw, Version, Will, deadline,
+    Broker, Connect, Properties, Publish, Raw, Version, Will, deadline,
     packet::{disconnect_with, subscribe, unsubscribe},
+    process::Folder,
 };
 
 use super::{End, Node, each_end, texts};
@@ -379,4 +383,38 @@ fn delay_of_a_will_is_not_set_back_by_each_kill() {
     }
     let mut watcher = node.resume(V5, "watcher");
     assert_eq!(node.take_texts(&mut watcher), ["late"]);
+}
+
+/// The connections ended with the broker, and a will without delay is due at the end of its own,
+/// however fast its client is back: these wait at the socket before the broker lets anybody in.
+#[test]
+fn will_without_delay_is_published_though_its_client_is_back_at_once() {
+    let folder = Folder::new();
+    let socket = folder.path().join("broker.sock");
+    let setting = format!("listeners.unix.a.path={}", socket.display());
+    let mut node = Node::start(&[&setting]);
+    watch(&node, V5);
+    let names: Vec<String> = (100..200).map(|number| format!("gone/{number}")).collect();
+    let mut clients = Vec::new();
+    for name in &names {
+        let will = Will::new(name, name).qos(1);
+        let mut raw = node.connect(&Connect::resume(V5, name).will(will));
+        raw.subscribe("a", 1);
+        clients.push(raw);
+    }
+    node.end(End::Kill);
+    let starting = Broker::launch_in(&node.folder.path().join("data"), &[&setting]);
+    clients.clear();
+    for name in names.iter().rev() {
+        let open = || UnixStream::connect(&socket).ok();
+        let stream = deadline::poll(deadline::ANSWER, open).expect("the broker listens");
+        let mut raw = Raw::over(Box::new(stream), V5);
+        raw.send(&Connect::resume(V5, name).bytes());
+        clients.push(raw);
+    }
+    node.broker = starting.ready();
+    assert!(clients.iter_mut().all(|raw| raw.expect_connack().session_present));
+    let mut texts = node.take_texts(&mut node.resume(V5, "watcher"));
+    texts.sort();
+    assert_eq!(texts, names);
 }
