@@ -1,9 +1,11 @@
 //! Messages that wait, are retained or delayed, and handshakes that are open.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "one packet is expected, all others fail")]
+
 use std::time::{Duration, Instant};
 
 use avocet_tests::{
-    Connect, Properties, Publish, Version, deadline,
+    Connect, Kind, Properties, Publish, Version, deadline,
     packet::{pubcomp, pubrec, pubrel},
 };
 
@@ -357,5 +359,39 @@ fn message_never_has_longer_to_live_than_it_was_sent_with() {
         let left = messages.iter().filter_map(|message| message.properties.number(0x02));
         let longer: Vec<u32> = left.filter(|seconds| *seconds > 1_000).collect();
         assert_eq!(longer, [0; 0], "turn {turn}");
+    }
+}
+
+/// On a new connection, too, which may be on another shard and come while the one before ends.
+///
+/// [MQTT5-4.6.0-3]
+#[test]
+fn answers_come_in_the_order_of_the_messages_though_the_client_has_just_come_again() {
+    const OLD: u16 = 20;
+    const ALL: u16 = 40;
+    let node = Node::start(&[]);
+    node.leave_subscribed(V5, "alice", "a");
+    let mut bob = node.connect(&Connect::resume(V5, "bob"));
+    let publish = |id| Publish::new("a", "x").qos(2, id);
+    for turn in 0..500 {
+        bob.send(&(1..=OLD).flat_map(|id| publish(id).bytes(V5)).collect::<Vec<u8>>());
+        // Open before the broker sees the end of the other.
+        let mut next = node.open(V5);
+        bob.cut();
+        let mut bytes = Connect::resume(V5, "bob").bytes();
+        bytes.extend((1..=OLD).flat_map(|id| publish(id).dup().bytes(V5)));
+        bytes.extend((OLD + 1..=ALL).flat_map(|id| publish(id).bytes(V5)));
+        next.send(&bytes);
+        bob = next;
+        assert!(bob.expect_connack().session_present);
+        let order: Vec<u16> = (1..=ALL)
+            .map(|_| match bob.receive().kind {
+                Kind::Pubrec(ack) => ack.id,
+                other => panic!("expected PUBREC, not {other:?}"),
+            })
+            .collect();
+        assert!(order.iter().copied().eq(1..=ALL), "turn {turn}: {order:?}");
+        bob.send(&(1..=ALL).flat_map(pubrel).collect::<Vec<u8>>());
+        (1..=ALL).for_each(|id| drop(bob.expect_pubcomp(id)));
     }
 }
