@@ -118,8 +118,11 @@ fn decode<'a>(message: &Message<'a>) -> Option<Publish<'a>> {
 /// A message that was stored. `None`: its packet is none.
 pub(crate) fn read(message: &Message<'_>, clock: &Clock) -> Option<Arc<ApplicationMessage>> {
     let publish = decode(message)?;
-    let expires_at = message.expires_at.map(|at| clock.at(at));
-    Some(Arc::clone(Transit::new(&publish, clock.now).expiring_at(expires_at).share()))
+    let mut transit = Transit::new(&publish, clock.now);
+    if let Some(at) = message.expires_at {
+        transit = transit.expiring_at(clock.at(at));
+    }
+    Some(Arc::clone(transit.share()))
 }
 
 #[cfg(test)]

@@ -8,10 +8,12 @@ mod table;
 use std::{
     ops::RangeInclusive,
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
 use avocet_mqtt::{AckKind, Packet, QoS, ReasonCode};
 use avocet_net::Layer;
+use avocet_storage::store::Figures;
 
 use self::table::{ENDED, MISSED, PACKETS_RECEIVED, PACKETS_SENT, QOS, REASON, metrics};
 pub use self::table::{Metric, MetricKind};
@@ -98,11 +100,36 @@ metrics! {
         delayed_messages: Gauge = |shared| shared.timers.delayed().0 as u64,
         /// Bytes of all delayed messages.
         delayed_bytes: Gauge = |shared| shared.timers.delayed().1 as u64,
-        /// Bytes that wait in all sessions' queues.
+        /// Bytes in memory that wait in all sessions' queues.
         queue_bytes: Gauge = |shared| shared.limits.budget.used(),
+        /// Messages that wait in the store, each counted for each of its sessions.
+        store_messages: Gauge = |shared| figures(shared).queued.messages as u64,
+        /// Bytes of these messages.
+        store_message_bytes: Gauge = |shared| figures(shared).queued.bytes,
+        /// Bytes of the store's log.
+        store_log_bytes: Gauge = |shared| figures(shared).log_bytes,
+        /// Of these, bytes that are still needed, about: the rest is given back.
+        store_needed_bytes: Gauge = |shared| figures(shared).needed_bytes,
+        /// Groups that were stored, each with one sync.
+        store_commits: Counter = |shared| figures(shared).commits,
+        /// Microseconds that storing them took.
+        store_commit_microseconds: Counter = |shared| micros(figures(shared).commit_time),
+        /// Records of the store that could not be read: what they said is lost.
+        store_records_unreadable: Counter = |shared| {
+            shared.keeper.as_ref().map_or(0, |keeper| keeper.store().unreadable())
+        },
         /// Alarms now.
         alarms: Gauge = |shared| shared.alarms.len() as u64,
     }
+}
+
+/// Of the store, or nothing.
+fn figures(shared: &Shared) -> Figures {
+    shared.keeper.as_ref().map_or_else(Figures::default, |keeper| keeper.store().figures())
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Ends of connections that have no reason code, behind those that have.

@@ -210,11 +210,14 @@ fn restore_plan(
 ) {
     let message = message.borrow();
     let its = match purpose {
-        Purpose::Delayed => None,
+        // The connection has ended: what was due then is, whoever is back. [MQTT5-3.1.2-8]
+        Purpose::Will(_, 0) => None,
+        Purpose::Will(..) if due_at <= clock.wall() => None,
         Purpose::Will(session, delay) => sessions.get(&session).zip(Some(delay)),
+        Purpose::Delayed => None,
     };
     let Some((mailbox, delay)) = its else {
-        // A will of a session that is over is due. [MQTT5-3.1.2-8]
+        // The end of its session makes a will due, too.
         let at = match purpose {
             Purpose::Delayed => clock.at(due_at),
             Purpose::Will(..) => Instant::now(),

@@ -197,10 +197,10 @@ impl<'a> Transit<'a> {
         }
     }
 
-    /// The same, of no use any more from this moment on; nothing: never.
+    /// The same, of no use any more from this moment on.
     #[must_use]
-    pub fn expiring_at(mut self, expires_at: Option<Instant>) -> Self {
-        self.expires_at = expires_at;
+    pub fn expiring_at(mut self, at: Instant) -> Self {
+        self.expires_at = Some(at);
         self
     }
 
