@@ -38,8 +38,11 @@ pub(crate) fn detach(
     settle(shared, list, mailbox, left, now);
     // Its successor may be on another shard, and be faster.
     list.submit(shared);
-    // Only now: its end is told and its will is sent before its successor comes in.
-    mailbox.lock().call_heir();
+    // Only now: its end is told, its will is sent and what it has recorded is on its way before its
+    // successor comes in.
+    let mut inner = mailbox.lock();
+    inner.reserved = false;
+    inner.call_heir();
 }
 
 /// What a connection leaves to be dealt with outside the lock.
@@ -81,6 +84,7 @@ fn unlink(
         return None;
     }
     inner.link = None;
+    inner.reserved = true;
     inner.epoch += 1;
     mailbox.set_online(false);
     let detached = inner.session.detach();

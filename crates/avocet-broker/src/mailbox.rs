@@ -84,7 +84,8 @@ pub(crate) struct Inner {
     pub(crate) link: Option<Link>,
     /// The session is over: nothing may be put in any more.
     pub(crate) ended: bool,
-    /// Its first connection is about to be attached.
+    /// Its first connection is about to be attached, or its last one is not gone yet: nobody else
+    /// is let in.
     pub(crate) reserved: bool,
     /// Retained messages on their way to the client.
     pub(crate) feeds: Feeds,

@@ -336,9 +336,12 @@ impl Inflight {
     /// Whether the client may be sent one more message: the window is open, and what is kept for
     /// it has not come to the bound for a queue, nor to that of the node. The ring's length is
     /// bounded too, so that a client that acknowledges all but one message does not make it grow.
+    ///
+    /// All that was in flight goes first, but for what the store has not given yet: that lies
+    /// behind whatever it has given.
     #[inline]
     pub(crate) fn has_window(&self, window: u16, limits: &Limits) -> bool {
-        self.count == self.outstanding
+        self.count - self.absent == self.outstanding
             // [MQTT5-3.3.4-9] [MQTT5-4.9.0-2]
             && self.outstanding < usize::from(window)
             && self.bytes() < limits.queue_bytes_max
@@ -537,19 +540,18 @@ impl Inflight {
         while sent(self.ring.get(self.resend_from)?) {
             self.resend_from += 1;
         }
-        let id = self.id_at(self.resend_from);
-        let entry = self.ring.get_mut(self.resend_from)?;
+        // What the store has not given yet lies behind what it has given.
+        let is_next = |entry: &Entry| !sent(entry) && !matches!(entry.stage, Stage::Absent(_));
+        let index = self.resend_from + self.ring.range(self.resend_from..).position(is_next)?;
+        let id = self.id_at(index);
         let full = self.outstanding >= usize::from(window);
-        if full && entry.published().is_some() {
-            return None;
-        }
-        if !entry.is_recorded || matches!(entry.stage, Stage::Absent(_)) {
+        let entry = self.ring.get_mut(index)?;
+        if (full && entry.published().is_some()) || !entry.is_recorded {
             return None;
         }
         let dup = std::mem::replace(&mut entry.was_sent, true);
         entry.sent_here = true;
         self.outstanding += 1;
-        self.resend_from += 1;
         let again = match &entry.stage {
             Stage::Published(waiting) => Again::Publish {
                 transit: Transit::from_shared(&waiting.message),
