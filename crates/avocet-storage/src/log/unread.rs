@@ -34,7 +34,7 @@ impl Unread {
     pub(super) fn put_aside(self, disk: &dyn Disk) -> io::Result<(Segment, String)> {
         let segment = Segment::placeholder(disk, self.number, self.first)?;
         let aside = segment.put_aside(disk).inspect_err(|_| segment.give_up(disk))?;
-        // If that fails, it is missing, which the next process tells once more.
+        // If that fails, it is missing, and that is told again.
         drop(segment.put_in_place(disk));
         // Whether or not that is known to last: after a power cut it is done again.
         drop(disk.sync());

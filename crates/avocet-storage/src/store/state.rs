@@ -419,8 +419,10 @@ impl State {
 
     fn end(&mut self, number: SessionNumber) {
         self.release(number, Place(0), Place(u64::MAX));
-        let ended = self.sessions.remove(&number);
-        self.let_go(ended.and_then(|session| session.lies));
+        let Some(ended) = self.sessions.remove(&number) else { return };
+        // What the disk would not give to be released.
+        self.queued -= ended.queue.amount();
+        self.let_go(ended.lies);
     }
 
     fn release(&mut self, session: SessionNumber, from: Place, to: Place) {
