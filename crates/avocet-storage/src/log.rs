@@ -152,8 +152,9 @@ impl Log {
     /// counts as committed, so it is synced; if that fails, the first commit does it.
     ///
     /// # Errors
-    /// `Unsupported` with [`UnknownFormat`] if the format is a newer one; that the files cannot be listed, and that the
-    /// process can open no more of them. What is damaged is no error: it is reported.
+    /// `Unsupported` with [`UnknownFormat`] if the format is a newer one; that the files cannot be
+    /// listed, and that the process can open no more of them. What is damaged is no error: it is
+    /// reported.
     pub fn open(
         disk: Arc<dyn Disk>,
         options: LogOptions,
