@@ -54,6 +54,8 @@ struct Content {
     durable: Vec<u8>,
     /// Changes since the last sync.
     unsynced: Vec<Unsynced>,
+    /// Bytes that are not given.
+    unread: Range<usize>,
 }
 
 #[derive(Debug)]
@@ -86,11 +88,22 @@ impl SimulatedDisk {
         self.state.lock().shut.insert(name.to_owned());
     }
 
+    /// Some bytes of a file are not given from now on.
+    ///
+    /// # Panics
+    /// If there is no such file.
+    pub fn withhold(&self, name: &str, bytes: Range<usize>) {
+        let mut state = self.state.lock();
+        let number = state.names[name];
+        state.files[number].unread = bytes;
+    }
+
     /// All is well from now on.
     pub fn mend(&self) {
         let mut state = self.state.lock();
         state.faults.clear();
         state.shut.clear();
+        state.files.iter_mut().for_each(|file| file.unread = 0..0);
     }
 
     /// From now on all files together have room for so many bytes.
@@ -129,7 +142,7 @@ impl SimulatedDisk {
             files.push(Content {
                 current: content.clone(),
                 durable: content,
-                unsynced: Vec::new(),
+                ..Content::default()
             });
         }
         let durable_names = found.clone();
@@ -318,6 +331,10 @@ impl File for Handle {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let state = self.state.lock();
+        let Range { start, end } = state.files[self.number].unread;
+        if start < offset as usize + buffer.len() && (offset as usize) < end {
+            return Err(Fault::Broken.into());
+        }
         let rest = state.files[self.number].current.get(offset as usize..).unwrap_or_default();
         let count = rest.len().min(buffer.len());
         buffer[..count].copy_from_slice(&rest[..count]);

@@ -150,8 +150,14 @@ impl Shelf {
 
 /// Bytes of a file; zeros where the disk does not give them.
 pub(crate) fn read_lossy(file: &dyn File, offset: u64, len: usize) -> Vec<u8> {
+    read_most(file, offset, len).0
+}
+
+/// As [`read_lossy`]; tells whether the disk has given all of them.
+pub(super) fn read_most(file: &dyn File, offset: u64, len: usize) -> (Vec<u8>, bool) {
     let mut bytes = vec![0; len];
-    match file.read_at(&mut bytes, offset) {
+    let read = file.read_at(&mut bytes, offset);
+    match read {
         Ok(read) => bytes.truncate(read),
         Err(_) => {
             for (index, piece) in bytes.chunks_mut(PIECE_BYTES).enumerate() {
@@ -161,5 +167,5 @@ pub(crate) fn read_lossy(file: &dyn File, offset: u64, len: usize) -> Vec<u8> {
             }
         }
     }
-    bytes
+    (bytes, read.is_ok())
 }

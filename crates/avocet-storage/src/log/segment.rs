@@ -6,7 +6,7 @@ use std::{fmt, io, sync::Arc};
 
 use super::{
     Loss, Position,
-    reader::{Shelf, read_lossy},
+    reader::{Shelf, read_lossy, read_most},
     record::{self, Key},
     sound::{Known, Sound},
     unread::Unread,
@@ -167,25 +167,18 @@ impl Segment {
         self.shelf.len() <= HEAD_BYTES as u32
     }
 
-    /// What takes the place of a file that is put aside: no record, and nothing that is missing.
-    pub(super) fn placeholder(disk: &dyn Disk, number: u32, first: u64) -> io::Result<Self> {
-        let salvaging = salvaging(number);
-        drop(disk.remove(&salvaging));
+    /// Puts a file aside as it is, under a name that it answers, and a segment without records in
+    /// its place, of which nothing is missing.
+    pub(super) fn in_place_of(
+        disk: &dyn Disk,
+        number: u32,
+        first: u64,
+    ) -> io::Result<(Self, String)> {
         let head = Head { first, salvaged: Some(0), key: Key::default() };
-        let file = write_whole(disk, &salvaging, &head.bytes());
-        let file = file.inspect_err(|_| drop(disk.remove(&salvaging)))?;
+        let (mut bytes, mut sound) = (Vec::new(), Sound::default());
+        let (file, aside) = replace(disk, number, head, &mut bytes, &mut sound)?;
         let shelf = Shelf::new(file, head.key, first, HEAD_BYTES as u32);
-        Ok(Self { number, shelf: Arc::new(shelf) })
-    }
-
-    /// Gives a placeholder its name.
-    pub(super) fn put_in_place(&self, disk: &dyn Disk) -> io::Result<()> {
-        disk.rename(&salvaging(self.number), &self.name())
-    }
-
-    /// Takes a placeholder away that has no name yet.
-    pub(super) fn give_up(&self, disk: &dyn Disk) {
-        drop(disk.remove(&salvaging(self.number)));
+        Ok((Self { number, shelf: Arc::new(shelf) }, aside))
     }
 
     /// Puts the file aside under another name, which it answers.
@@ -228,14 +221,24 @@ fn numbers<'a>(names: impl Iterator<Item = &'a String>) -> Vec<u32> {
     numbers
 }
 
-/// The segments of a disk, oldest first. What was left by a salvage goes, if anything may.
+/// The segments of a disk, oldest first. What was left by a salvage goes, if anything may; or is
+/// put in the place of the file that it was made for, if that has its other name already.
 pub(super) fn found(disk: &dyn Disk, may_write: bool) -> io::Result<Vec<Found>> {
-    let names = disk.names()?;
-    let numbers = numbers(names.iter());
-    for name in names.iter().filter(|name| may_write && name.ends_with(SALVAGING)) {
-        // Of no use to anybody; if it cannot be removed, it is in nobody's way either.
-        drop(disk.remove(name));
+    let mut names = disk.names()?;
+    let salvaged: Vec<String> =
+        names.iter().filter_map(|it| it.strip_suffix(SALVAGING)).map(str::to_owned).collect();
+    for old in salvaged.into_iter().filter(|_| may_write) {
+        let salvaging = format!("{old}{SALVAGING}");
+        let is_left = number_of(&old).is_some() && !names.contains(&old);
+        if is_left && names.contains(&format!("{old}{DAMAGED}")) {
+            disk.rename(&salvaging, &old)?;
+            names.push(old);
+        } else {
+            // Of no use to anybody; if it cannot be removed, it is in nobody's way either.
+            drop(disk.remove(&salvaging));
+        }
     }
+    let numbers = numbers(names.iter());
     numbers.into_iter().filter_map(|number| look(disk, number).transpose()).collect()
 }
 
@@ -301,7 +304,7 @@ pub(super) fn read(
         Ok(opened) => opened,
         Err(why) => return pass_by(disk, Unread { number, first }, &why, known, may_write),
     };
-    let mut bytes = read_lossy(&*file, 0, size);
+    let (mut bytes, is_given) = read_most(&*file, 0, size);
     let mut key = Key::default();
     let mut sound = match head {
         Some(head) => {
@@ -315,6 +318,7 @@ pub(super) fn read(
         let (mut lost, records) = (name(number), sound.missing);
         if sound.is_damaged && may_write {
             let head = Head { first, salvaged: Some(sound.records), key };
+            let salvage = if is_given { replace_by_copy } else { replace };
             if let Ok((salvaged, damaged)) = salvage(disk, number, head, &mut bytes, &mut sound) {
                 file = salvaged;
                 lost = damaged;
@@ -354,9 +358,9 @@ fn pass_by(
     Read { segment, in_the_way, next, records: 0, loss }
 }
 
-/// Puts a file with what is sound in the place of a damaged one, which gets another name. Answers
-/// the new file and that name; `bytes` and `sound` are then those of the new file.
-fn salvage(
+/// Puts a file with what is sound in the place of a damaged one, of which a copy gets another name.
+/// Answers the new file and that name; `bytes` and `sound` are then those of the new file.
+fn replace_by_copy(
     disk: &dyn Disk,
     number: u32,
     head: Head,
@@ -364,8 +368,7 @@ fn salvage(
     sound: &mut Sound,
 ) -> io::Result<(Arc<dyn File>, String)> {
     let (old, damaged) = (name(number), copy_aside(disk, &name(number), bytes)?);
-    let mut kept = head.bytes().to_vec();
-    sound.runs.iter().for_each(|run| kept.extend_from_slice(&bytes[run.clone()]));
+    let kept = kept(head, bytes, sound);
     let salvaging = salvaging(number);
     let replaced = write_whole(disk, &salvaging, &kept).and_then(|file| {
         disk.rename(&salvaging, &old)?;
@@ -377,12 +380,51 @@ fn salvage(
         drop(disk.remove(&damaged));
     }
     let file = replaced?;
+    take_over(disk, kept, bytes, sound);
+    Ok((file, damaged))
+}
+
+/// As [`replace_by_copy`], of a file that the disk gives in part: it gets the other name itself,
+/// since the disk may give more of it another day.
+fn replace(
+    disk: &dyn Disk,
+    number: u32,
+    head: Head,
+    bytes: &mut Vec<u8>,
+    sound: &mut Sound,
+) -> io::Result<(Arc<dyn File>, String)> {
+    let kept = kept(head, bytes, sound);
+    let file = write_whole(disk, &salvaging(number), &kept);
+    let replaced = file.and_then(|file| Ok((file, exchange(disk, number)?)));
+    let (file, damaged) = replaced.inspect_err(|_| drop(disk.remove(&salvaging(number))))?;
+    take_over(disk, kept, bytes, sound);
+    Ok((file, damaged))
+}
+
+/// Gives a segment's file another name, which it answers, and its own to what was salvaged. If the
+/// power goes between, [`found`] does the rest.
+fn exchange(disk: &dyn Disk, number: u32) -> io::Result<String> {
+    let (old, damaged) = (name(number), free_name(disk, &name(number))?);
+    disk.rename(&old, &damaged)?;
+    let placed = disk.rename(&salvaging(number), &old);
+    placed.inspect_err(|_| drop(disk.rename(&damaged, &old)))?;
+    Ok(damaged)
+}
+
+/// What is sound, as a file.
+fn kept(head: Head, bytes: &[u8], sound: &Sound) -> Vec<u8> {
+    let mut kept = head.bytes().to_vec();
+    sound.runs.iter().for_each(|run| kept.extend_from_slice(&bytes[run.clone()]));
+    kept
+}
+
+/// Goes on with a file that was replaced.
+fn take_over(disk: &dyn Disk, kept: Vec<u8>, bytes: &mut Vec<u8>, sound: &mut Sound) {
     // Whether or not that is known to last: after a power cut it is done again.
     drop(disk.sync());
     *bytes = kept;
     let run = HEAD_BYTES..bytes.len();
     sound.runs = std::iter::once(run).filter(|run| !run.is_empty()).collect();
-    Ok((file, damaged))
 }
 
 /// A copy of a damaged file under another name, which it answers. One that is there already does.

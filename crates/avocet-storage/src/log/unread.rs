@@ -32,13 +32,7 @@ impl Unread {
 
     /// Gives it another name, and puts an empty segment in its place; answers both.
     pub(super) fn put_aside(self, disk: &dyn Disk) -> io::Result<(Segment, String)> {
-        let segment = Segment::placeholder(disk, self.number, self.first)?;
-        let aside = segment.put_aside(disk).inspect_err(|_| segment.give_up(disk))?;
-        // If that fails, it is missing, and that is told again.
-        drop(segment.put_in_place(disk));
-        // Whether or not that is known to last: after a power cut it is done again.
-        drop(disk.sync());
-        Ok((segment, aside))
+        Segment::in_place_of(disk, self.number, self.first)
     }
 
     /// As it is told if it keeps its name.

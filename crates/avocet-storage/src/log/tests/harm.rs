@@ -296,3 +296,55 @@ fn two_segments_without_a_head_are_no_crash() {
     let again = open(&disk);
     assert_eq!((again.records.len(), again.losses), (61, Vec::new()));
 }
+
+/// The disk gives it again another day: all of it is there then, under its other name.
+#[test]
+fn segment_that_is_given_in_part_is_put_aside_as_it_is() {
+    let name = "0000000000.log";
+    let bytes_of = |disk: &SimulatedDisk, name: &str| {
+        let file = disk.open(name).expect("it is there");
+        let mut bytes = vec![0; file.size().expect("the disk is well") as usize];
+        file.read_at(&mut bytes, 0).expect("the disk is well");
+        bytes
+    };
+    for withheld in [0..100, 4096..4097] {
+        let disk = SimulatedDisk::default();
+        let mut log = open(&disk).log;
+        (0..2).for_each(|group| {
+            commit(&mut log, group * 30..(group + 1) * 30).expect("the disk is well");
+        });
+        let before = bytes_of(&disk, name);
+        disk.withhold(name, withheld.clone());
+        let mut opened = open(&disk);
+        let found = opened.records.len();
+        assert_eq!(found > 30, withheld.start > 0, "{found}");
+        assert_eq!(opened.losses[0].name(), Some("0000000000.log.damaged"));
+        commit(&mut opened.log, 60..61).expect("the disk is well");
+        disk.mend();
+        assert_eq!(bytes_of(&disk, "0000000000.log.damaged"), before);
+        let again = open(&disk);
+        assert_eq!((again.records.len(), again.losses), (found + 1, Vec::new()));
+    }
+}
+
+/// Between any two changes of putting a file aside the power goes, or the disk fails.
+#[test]
+fn what_can_be_read_is_there_wherever_putting_aside_ends() {
+    for failing in 0..12 {
+        for seed in 0..20 {
+            let disk = SimulatedDisk::default();
+            let mut log = open(&disk).log;
+            (0..2).for_each(|group| {
+                commit(&mut log, group * 30..(group + 1) * 30).expect("the disk is well");
+            });
+            drop(log);
+            disk.withhold("0000000000.log", 4096..4097);
+            disk.fail(failing..u64::MAX, Fault::Broken);
+            let found = open(&disk).records;
+            assert!(found.len() > 30, "{failing}: {}", found.len());
+            // What is given again is more, unless the file was put aside by then.
+            let again = open(&disk.after_power_cut(seed)).records;
+            assert!(again == found || again.len() == 60, "{failing}, {seed}: {}", again.len());
+        }
+    }
+}
