@@ -115,7 +115,8 @@ fn open_store(
             return Err(anyhow::Error::new(error).context(context));
         }
         Err(error) => {
-            let why = format!("the store in {} cannot be opened: {error}", path.display());
+            let shown = path.display();
+            let why = format!("the store in {shown} (node.data_dir) cannot be opened: {error}");
             error!("Nothing is stored until the next start: {why}.");
             return Ok(Some(Arc::new(FailedStore::new(why))));
         }

@@ -236,16 +236,6 @@ fn http_without_authentication_is_not_opened_to_others_unless_told_to() {
 }
 
 #[test]
-fn data_directory_that_cannot_be_written_ends_with_1_and_is_named() {
-    let folder = Folder::new();
-    let file = folder.write("file", "in the way");
-    for path in [file.clone(), format!("{file}/below")] {
-        let ended = run(&folder, &[], &start(&[&format!("node.data_dir={path}")]));
-        check_failure(&ended, &[&path, "node.data_dir"]);
-    }
-}
-
-#[test]
 fn data_directory_of_another_node_ends_with_1_and_is_named() {
     let mut broker = Broker::start(&[]);
     let folder = Folder::new();

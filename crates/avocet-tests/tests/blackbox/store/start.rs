@@ -47,7 +47,10 @@ fn code_of(raw: &mut Raw, publish: &Publish) -> u8 {
 fn check_stores_nothing(broker: &Broker) {
     let errors = errors(broker);
     let [error] = &*errors else { panic!("{errors:?}") };
-    assert!(error.contains("Nothing is stored until the next start"), "{error}");
+    let shown = broker.data_dir().display().to_string();
+    for part in ["Nothing is stored until the next start", "node.data_dir", &shown] {
+        assert!(error.contains(part), "{error}");
+    }
     assert!(!is_ready(broker));
     let mut memory = broker.client(V5, "memory");
     memory.subscribe("a", 1);
@@ -117,8 +120,11 @@ fn store_that_cannot_be_opened_at_all_is_left_as_it_is() {
 #[test]
 fn data_directory_that_cannot_be_made_is_no_reason_to_end() {
     let folder = Folder::new();
-    folder.write("file", "");
-    check_stores_nothing(&Broker::start_in(&folder.path().join("file/data"), &[]));
+    let file = folder.write("file", "in the way");
+    for path in [file.clone(), format!("{file}/below")] {
+        check_stores_nothing(&Broker::start_in(Path::new(&path), &[]));
+    }
+    assert_eq!(fs::read_to_string(file).expect("it is there"), "in the way");
 }
 
 #[test]
