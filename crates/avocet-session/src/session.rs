@@ -222,6 +222,7 @@ impl Session {
         let inflight_max = self.limits.inflight_max.get();
         self.expiry_interval = admission.expiry_interval;
         self.end_exchanges();
+        self.keep_shared();
         self.connection = Some(Box::new(Connection {
             version: connect.version,
             bridge: connect.bridge,

@@ -519,6 +519,11 @@ impl Session {
         !std::mem::replace(&mut stored.is_to_share, true) && !stored.is_loading
     }
 
+    /// There is a client to get what shared subscriptions have brought.
+    pub(crate) fn keep_shared(&mut self) {
+        self.stored.iter_mut().for_each(|stored| stored.is_to_share = false);
+    }
+
     /// Whether it is to be seen to, and nobody reads what waits.
     #[must_use]
     pub fn is_to_share(&self) -> bool {

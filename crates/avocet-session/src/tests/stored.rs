@@ -410,6 +410,19 @@ fn message_that_expires_before_its_session_hears_of_it_leaves_the_store() {
     });
 }
 
+/// What was to be given away when the client came is asked for again when it goes.
+#[test]
+fn client_that_comes_keeps_what_was_to_be_shared_until_it_goes() {
+    Script::each(|s| {
+        let waiting = (2, 2);
+        s.restored(&Restored { expiry_interval: 3600, waiting, ..Restored::default() });
+        assert!(s.session_mut().share());
+        assert!(!s.session_mut().share(), "it is about to be");
+        s.open().loads(&[3, 4], Q1, false).forget_lines().cut();
+        assert!(s.session_mut().share());
+    });
+}
+
 /// So much of what came is to be stored that no more is taken.
 #[test]
 fn client_whose_subscriptions_are_not_stored_waits() {

@@ -34,9 +34,6 @@ const UNSUBSCRIBE_ID: u16 = 2;
 /// Of a SUBSCRIBE by whose answer we know what is stored.
 const FENCE_ID: u16 = 3;
 
-/// Seconds that a message may have left beyond what it was sent with. The standard has none.
-const EXPIRY_EXCESS: u32 = 1;
-
 /// How long the clocks may differ in what an expiry is.
 const MARGIN: Duration = Duration::from_millis(200);
 
@@ -439,7 +436,7 @@ impl Subscriber {
         let expiry = got.properties.number(0x02);
         let sent = message.expiry.filter(|_| self.terms.version.has_properties());
         let is_left = match (expiry, sent) {
-            (Some(expiry), Some(sent)) => expiry <= sent + EXPIRY_EXCESS,
+            (Some(expiry), Some(sent)) => expiry <= sent,
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };

@@ -53,15 +53,13 @@ struct Entry {
     /// Its client has come again since, or has tried to.
     is_superseded: bool,
     fate: Fate,
-    /// The broker that has seen its connection end has stored what came behind that.
-    is_seen: bool,
 }
 
 impl Entry {
     /// Whether it has to be published once its delay is over: nobody was in time to take it back.
     fn is_due(&self) -> bool {
         let is_abrupt = matches!(self.ending, Ending::Abrupt(_));
-        let is_certain = !self.is_superseded || self.delay.is_zero() && self.is_seen;
+        let is_certain = !self.is_superseded || self.delay.is_zero();
         self.is_stored && is_abrupt && is_certain
     }
 }
@@ -115,7 +113,6 @@ impl Wills {
             ending: Ending::Unclear,
             is_superseded: false,
             fate: Fate::Open,
-            is_seen: false,
         });
         self.is_current = true;
     }
@@ -137,7 +134,6 @@ impl Wills {
                 Ending::Disconnected => entry.round == round,
                 Ending::Unclear => false,
             };
-            entry.is_seen |= entry.round == round;
             if is_void {
                 entry.fate = Fate::Void;
             }
