@@ -106,11 +106,15 @@ impl ApplicationMessage {
 pub enum Expiry {
     /// For ever.
     Never,
-    /// For so many seconds, begun ones counted whole.
+    /// For so many seconds, at least one; a begun one counts whole, but for its first quarter.
     Seconds(u32),
     /// No more: it must not be sent to a client that has not begun to receive it.
     Expired,
 }
+
+/// Who sends a message may have looked at the clock before it came: by so much a message may seem
+/// to have longer than it was given.
+const TURNS_APART: Duration = Duration::from_millis(250);
 
 impl Expiry {
     fn at(expires_at: Option<Instant>, now: Instant) -> Self {
@@ -119,7 +123,8 @@ impl Expiry {
         if left.is_zero() {
             return Self::Expired; // [MQTT5-3.3.2-5]
         }
-        let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+        let left = left.saturating_sub(TURNS_APART);
+        let seconds = (left.as_secs() + u64::from(left.subsec_nanos() > 0)).max(1);
         Self::Seconds(u32::try_from(seconds).unwrap_or(u32::MAX)) // [MQTT5-3.3.2-6]
     }
 }

@@ -49,12 +49,15 @@ fn message_becomes_owned_once_and_keeps_all_that_is_passed_on() {
 fn expiry_interval_shrinks_by_the_time_spent_here() {
     let start = start();
     let transit = Transit::new(&expiring(10), start);
-    for (millis, left) in [(0, 10), (1, 10), (999, 10), (1000, 9), (9000, 1), (9999, 1)] {
+    for (millis, left) in [(0, 10), (1, 10), (749, 10), (750, 9), (1000, 9), (9000, 1), (9999, 1)] {
         let now = after(start, millis);
         assert_eq!(transit.remaining_expiry(now), Expiry::Seconds(left));
         assert_eq!(transit.share().remaining_expiry(now), Expiry::Seconds(left));
         assert_eq!(transit.to_publish(now).unwrap().message_expiry_interval, Some(left));
     }
+    // Who sends it has looked at the clock before it came.
+    let transit = Transit::new(&expiring(10), after(start, 249));
+    assert_eq!(transit.remaining_expiry(start), Expiry::Seconds(10));
 }
 
 /// [MQTT5-3.3.2-5]
