@@ -180,6 +180,21 @@ impl Raw {
         }
     }
 
+    /// The same, and each is acknowledged, as is each PUBREL.
+    #[track_caller]
+    pub fn take_arrived(&mut self) -> Vec<Message> {
+        self.send(&packet::pingreq());
+        let mut messages = Vec::new();
+        loop {
+            match self.receive().kind {
+                Kind::Publish(message) => messages.push(self.begin_to_acknowledge(message)),
+                Kind::Pubrel(ack) => self.send(&packet::pubcomp(ack.id)),
+                Kind::Pingresp => return messages,
+                other => panic!("expected PUBLISH, PUBREL or PINGRESP, not {other:?}"),
+            }
+        }
+    }
+
     /// As [`Self::messages_before_pong`], of each its payload.
     #[track_caller]
     pub fn texts_before_pong(&mut self) -> Vec<String> {
