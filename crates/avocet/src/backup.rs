@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// What the embedded store keeps beside its log, and makes anew.
-const SCRATCH: &str = "queues.scratch";
+const BESIDE: [&str; 2] = ["queues.scratch", "closed"];
 
 #[derive(Args, Debug)]
 #[command(after_help = BACKUP_EXAMPLES)]
@@ -176,7 +176,7 @@ fn restore(
 fn is_store(path: &Path) -> io::Result<bool> {
     match fs::read_dir(path) {
         Ok(mut entries) => entries.try_fold(false, |is_there, entry| {
-            entry.map(|entry| is_there | (entry.file_name() != SCRATCH))
+            entry.map(|entry| is_there | BESIDE.iter().all(|name| entry.file_name() != **name))
         }),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
@@ -260,7 +260,7 @@ mod tests {
         fs::create_dir(folder.join("store.replaced")).unwrap();
         assert_eq!(free_name(&store), folder.join("store.replaced-2"));
         assert!(!is_store(&store).unwrap() && !is_store(&folder.join("absent")).unwrap());
-        fs::write(store.join(SCRATCH), "").unwrap();
+        BESIDE.iter().for_each(|name| fs::write(store.join(name), "").unwrap());
         assert!(!is_store(&store).unwrap());
         fs::write(store.join("0000000000.log.damaged"), "").unwrap();
         assert!(is_store(&store).unwrap());
