@@ -114,7 +114,7 @@ pub enum Expiry {
 
 /// Who sends a message may have looked at the clock before it came: by so much a message may seem
 /// to have longer than it was given.
-const TURNS_APART: Duration = Duration::from_millis(250);
+const TURNS_APART_NANOS: u32 = 250_000_000;
 
 impl Expiry {
     fn at(expires_at: Option<Instant>, now: Instant) -> Self {
@@ -123,8 +123,8 @@ impl Expiry {
         if left.is_zero() {
             return Self::Expired; // [MQTT5-3.3.2-5]
         }
-        let left = left.saturating_sub(TURNS_APART);
-        let seconds = (left.as_secs() + u64::from(left.subsec_nanos() > 0)).max(1);
+        let has_begun = left.subsec_nanos() > TURNS_APART_NANOS;
+        let seconds = (left.as_secs() + u64::from(has_begun)).max(1);
         Self::Seconds(u32::try_from(seconds).unwrap_or(u32::MAX)) // [MQTT5-3.3.2-6]
     }
 }

@@ -341,7 +341,7 @@ impl Inflight {
     /// behind whatever it has given.
     #[inline]
     pub(crate) fn has_window(&self, window: u16, limits: &Limits) -> bool {
-        self.count - self.absent == self.outstanding
+        self.count == self.outstanding + self.absent
             // [MQTT5-3.3.4-9] [MQTT5-4.9.0-2]
             && self.outstanding < usize::from(window)
             && self.bytes() < limits.queue_bytes_max
