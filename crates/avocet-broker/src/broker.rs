@@ -445,6 +445,7 @@ impl Broker {
         drop(self.shards);
         if let Some(keeper) = &self.shared.keeper {
             keeper.stop();
+            keeper.store().close();
         }
     }
 }

@@ -155,6 +155,10 @@ pub trait Store: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Ends it: when this returns, all that was submitted is stored, or has failed. Nothing is
+    /// submitted any more.
+    fn close(&self) {}
+
     /// Figures to be looked at, about once a second. Nothing is asked of the medium for them, and
     /// no session is looked at.
     fn figures(&self) -> Figures {

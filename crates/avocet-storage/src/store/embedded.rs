@@ -80,7 +80,7 @@ pub struct EmbeddedStore {
     reader: Reader,
     disk: Arc<dyn Disk>,
     was_closed: bool,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Debug)]
@@ -162,7 +162,7 @@ impl EmbeddedStore {
         let key = RandomState::new().hash_one(options.segment_bytes);
         let (mut store, mut writer, losses) = Self::begin(disk, options, key)?;
         let thread = thread::Builder::new().name("store".to_owned()).spawn(move || writer.run())?;
-        store.thread = Some(thread);
+        store.thread = Mutex::new(Some(thread));
         Ok((store, losses))
     }
 
@@ -210,7 +210,7 @@ impl EmbeddedStore {
             waiting_bytes_max: options.waiting_bytes_max,
         });
         let writer = Writer::new(Arc::clone(&shared), log, space, &options);
-        Ok((Self { shared, reader, disk, was_closed, thread: None }, writer, losses))
+        Ok((Self { shared, reader, disk, was_closed, thread: Mutex::default() }, writer, losses))
     }
 
     /// Reads a record whose place is known, which the cleaner may change meanwhile; whoever visits
@@ -281,15 +281,7 @@ fn lies(at: Position, number: u64, body: &[u8]) -> Lies {
 
 impl Drop for EmbeddedStore {
     fn drop(&mut self) {
-        self.shared.inbound.lock().is_over = true;
-        self.shared.arrived.notify_one();
-        if let Some(thread) = self.thread.take() {
-            // It has nothing to say if it panicked: that was told when it happened.
-            let ended = thread.join();
-            if ended.is_ok() && self.shared.failure.lock().is_none() {
-                closed::leave(&*self.disk);
-            }
-        }
+        self.close();
     }
 }
 
@@ -319,6 +311,17 @@ impl Store for EmbeddedStore {
 
     fn was_closed(&self) -> bool {
         self.was_closed
+    }
+
+    fn close(&self) {
+        self.shared.inbound.lock().is_over = true;
+        self.shared.arrived.notify_one();
+        let thread = self.thread.lock().take();
+        // It has nothing to say if it panicked: that was told when it happened.
+        let has_ended = thread.is_some_and(|thread| thread.join().is_ok());
+        if has_ended && self.shared.failure.lock().is_none() {
+            closed::leave(&*self.disk);
+        }
     }
 
     fn figures(&self) -> Figures {
