@@ -14,8 +14,8 @@ use avocet_storage::command::{Message, Time};
 const RETAIN: u8 = 0b100;
 const QOS: u8 = 0b11;
 
-/// The clock of the process and the one of the wall, at the same moment. What goes to the wall and
-/// back is never later than it was.
+/// The clock of the process and the one of the wall, at the same moment but for what lies between
+/// two looks. What goes to the wall and back is rounded down.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     now: Instant,

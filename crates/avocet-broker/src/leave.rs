@@ -120,11 +120,7 @@ fn record(list: &mut FlushList, inner: &mut Inner, waiting: Option<&Will>, is_du
     list.records.note(&Command::Leave { session, expiry, left_at, was_cut });
     match (waiting, inner.will_plan) {
         (Some(will), Some(plan)) => {
-            let delay = will.delay_interval;
-            let due_at = Time(clock.wall().0.saturating_add(u64::from(delay) * 1000));
-            let (number, purpose) = (plan.get(), Purpose::Will(session, delay));
-            let content = Content::Will(Box::new(will.clone()));
-            list.records.push_sure(Step::Plan(Plan { number, due_at, purpose, content }));
+            plan_will(list, plan.get(), session, will, &clock);
         }
         (None, Some(plan)) if !is_due => {
             inner.will_plan = None;
@@ -132,6 +128,20 @@ fn record(list: &mut FlushList, inner: &mut Inner, waiting: Option<&Will>, is_du
         }
         (Some(_) | None, _) => {}
     }
+}
+
+/// Has the store know that a will's delay begins.
+pub(crate) fn plan_will(
+    list: &mut FlushList,
+    number: u64,
+    session: SessionNumber,
+    will: &Will,
+    clock: &Clock,
+) {
+    let delay = will.delay_interval;
+    let due_at = Time(clock.wall().0.saturating_add(u64::from(delay) * 1000));
+    let (purpose, content) = (Purpose::Will(session, delay), Content::Will(Box::new(will.clone())));
+    list.records.push_sure(Step::Plan(Plan { number, due_at, purpose, content }));
 }
 
 fn settle(shared: &Arc<Shared>, list: &mut FlushList, mailbox: &Mailbox, left: Left, now: Instant) {

@@ -68,11 +68,11 @@ pub(crate) fn load(shared: &Arc<Shared>, keeper: &Keeper, wanted: Load) {
     let left = match wanted {
         Load::Queue(mailbox) => fill(shared, &mut list, mailbox),
         Load::Shared(mailbox) => begin_sharing(shared, &mut list, mailbox),
-        Load::Sharing(sharing) if keeper.store().is_burdened() => {
-            Left::Later(Load::Sharing(sharing))
+        // These bring the store more.
+        wanted @ (Load::Sharing(_) | Load::End(_)) if keeper.store().is_burdened() => {
+            Left::Later(wanted)
         }
         Load::Sharing(sharing) => share(shared, &mut list, sharing),
-        Load::End(rest) if keeper.store().is_burdened() => Left::Later(Load::End(rest)),
         Load::End(rest) => end(shared, &mut list, rest),
         Load::Expired => expire(shared, keeper, &mut list),
     };

@@ -6,18 +6,18 @@
 mod table;
 
 use std::{
-    ops::RangeInclusive,
+    ops::{Deref, RangeInclusive},
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
 use avocet_mqtt::{AckKind, Packet, QoS, ReasonCode};
 use avocet_net::Layer;
-use avocet_storage::store::Figures;
+use avocet_storage::store::{Figures, Store};
 
 use self::table::{ENDED, MISSED, PACKETS_RECEIVED, PACKETS_SENT, QOS, REASON, metrics};
 pub use self::table::{Metric, MetricKind};
-use crate::broker::Shared;
+use crate::{broker::Shared, keeper::Keeper};
 
 /// Control packet types, by the number in the fixed header.
 pub(crate) const KINDS: usize = 16;
@@ -103,17 +103,17 @@ metrics! {
         /// Bytes in memory that wait in all sessions' queues.
         queue_bytes: Gauge = |shared| shared.limits.budget.used(),
         /// Messages that wait in the store, each counted for each of its sessions.
-        store_messages: Gauge = |shared| figures(shared).queued.messages as u64,
+        store_messages: Gauge = |shared| shared.figures.queued.messages as u64,
         /// Bytes of these messages.
-        store_message_bytes: Gauge = |shared| figures(shared).queued.bytes,
+        store_message_bytes: Gauge = |shared| shared.figures.queued.bytes,
         /// Bytes of the store's log.
-        store_log_bytes: Gauge = |shared| figures(shared).log_bytes,
+        store_log_bytes: Gauge = |shared| shared.figures.log_bytes,
         /// Of these, bytes that are still needed, about: the rest is given back.
-        store_needed_bytes: Gauge = |shared| figures(shared).needed_bytes,
+        store_needed_bytes: Gauge = |shared| shared.figures.needed_bytes,
         /// Groups that were stored, each with one sync.
-        store_commits: Counter = |shared| figures(shared).commits,
+        store_commits: Counter = |shared| shared.figures.commits,
         /// Microseconds that storing them took.
-        store_commit_microseconds: Counter = |shared| micros(figures(shared).commit_time),
+        store_commit_microseconds: Counter = |shared| micros(shared.figures.commit_time),
         /// Records of the store that could not be read: what they said is lost.
         store_records_unreadable: Counter = |shared| {
             shared.keeper.as_ref().map_or(0, |keeper| keeper.store().unreadable())
@@ -123,9 +123,25 @@ metrics! {
     }
 }
 
-/// Of the store, or nothing.
-fn figures(shared: &Shared) -> Figures {
-    shared.keeper.as_ref().map_or_else(Figures::default, |keeper| keeper.store().figures())
+/// What is looked at for one snapshot: of the store once.
+struct Seen<'s> {
+    shared: &'s Shared,
+    figures: Figures,
+}
+
+impl<'s> Seen<'s> {
+    fn of(shared: &'s Shared) -> Self {
+        let store = shared.keeper.as_ref().map(Keeper::store);
+        Self { shared, figures: store.map_or_else(Figures::default, Store::figures) }
+    }
+}
+
+impl Deref for Seen<'_> {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        self.shared
+    }
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -22,7 +22,7 @@ use crate::{
     kept::{self, Clock},
     leave,
     mailbox::{FlushList, Mailbox},
-    records::{Content, Load, Plan, Rest, Step},
+    records::{Load, Rest, Step},
     timers::Timer,
 };
 
@@ -213,10 +213,10 @@ fn restore_plan(
         // The connection has ended: what was due then is, whoever is back. [MQTT5-3.1.2-8]
         Purpose::Will(_, 0) => None,
         Purpose::Will(..) if due_at <= clock.wall() => None,
-        Purpose::Will(session, delay) => sessions.get(&session).zip(Some(delay)),
+        Purpose::Will(session, delay) => sessions.get(&session).zip(Some((session, delay))),
         Purpose::Delayed => None,
     };
-    let Some((mailbox, delay)) = its else {
+    let Some((mailbox, (session, delay))) = its else {
         // The end of its session makes a will due, too.
         let at = match purpose {
             Purpose::Delayed => clock.at(due_at),
@@ -231,10 +231,8 @@ fn restore_plan(
     let at = match due_at {
         // The client has gone, and its will's delay is not to begin anew with each start.
         Time::NEVER => {
-            let at = Instant::now() + Duration::from_secs(delay.into());
-            let (due_at, content) = (clock.wall_at(at), Content::Will(Box::new(will.clone())));
-            list.records.push_sure(Step::Plan(Plan { number, due_at, purpose, content }));
-            at
+            leave::plan_will(list, number, session, &will, clock);
+            Instant::now() + Duration::from_secs(delay.into())
         }
         due_at => clock.at(due_at),
     };

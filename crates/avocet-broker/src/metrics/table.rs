@@ -156,12 +156,13 @@ macro_rules! metrics {
             pub(crate) fn take(shared: &Shared) -> Self {
                 use $crate::metrics::table::Load;
                 // The closures' argument has its type from here.
-                fn look<N>(shared: &Shared, look: impl Fn(&Shared) -> N) -> N {
-                    look(shared)
+                fn look<N>(seen: &Seen<'_>, look: impl Fn(&Seen<'_>) -> N) -> N {
+                    look(seen)
                 }
+                let seen = Seen::of(shared);
                 Self {
                     $( $name: shared.metrics.$name.load_now(), )+
-                    $( $found: look(shared, $look), )+
+                    $( $found: look(&seen, $look), )+
                 }
             }
 

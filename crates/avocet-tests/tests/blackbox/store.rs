@@ -32,7 +32,25 @@ use avocet_tests::{
     received::Message,
 };
 
-use crate::listener::metrics;
+use crate::{http::Asking, listener::metrics};
+
+/// What the broker has said at the level of an error until it was ready.
+fn errors(broker: &Broker) -> Vec<String> {
+    // The log is read by another thread than the line that says that it is.
+    let is_read = || broker.log().contains("Listening").then_some(());
+    assert_eq!(deadline::poll(deadline::ANSWER, is_read), Some(()), "{}", broker.log());
+    broker.log().lines().filter(|line| line.contains(" ERROR ")).map(str::to_owned).collect()
+}
+
+fn is_ready(broker: &Broker) -> bool {
+    Asking::open(broker).ask("/readyz") == Some(200)
+}
+
+#[track_caller]
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let so = deadline::poll(deadline::SCENARIO, || Some(()).filter(|()| is_so()));
+    assert!(so.is_some(), "{what}");
+}
 
 /// How a broker ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

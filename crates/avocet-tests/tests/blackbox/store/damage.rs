@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use avocet_tests::{Publish, Version, deadline};
+use avocet_tests::{Publish, Version};
 
-use super::{End, Node};
+use super::{End, Node, errors};
 
 const V5: Version = Version::V5;
 const COUNT: usize = 100;
@@ -19,14 +19,6 @@ fn stopped() -> Node {
     }
     node.end(End::Stop);
     node
-}
-
-/// What the broker has said at the level of an error until it was ready.
-fn errors(node: &Node) -> Vec<String> {
-    // The log is read by another thread than the line that says that it is.
-    let is_read = || node.log().contains("Listening").then_some(());
-    assert_eq!(deadline::poll(deadline::ANSWER, is_read), Some(()), "{}", node.log());
-    node.log().lines().filter(|line| line.contains(" ERROR ")).map(str::to_owned).collect()
 }
 
 /// Which of the messages are there, and that the store goes on.

@@ -8,7 +8,7 @@ use avocet_tests::{
     process::SmallDisk, received::Message,
 };
 
-use crate::http::Asking;
+use super::{is_ready, wait_until};
 
 const V5: Version = Version::V5;
 const NO_ROOM: u8 = 0x97;
@@ -51,13 +51,8 @@ fn take(broker: &Broker, expected: &BTreeSet<usize>) {
     alice.disconnect();
 }
 
-fn is_ready(broker: &Broker) -> bool {
-    Asking::open(broker).ask("/readyz") == Some(200)
-}
-
 fn wait_until_ready(broker: &Broker) {
-    let ready = deadline::poll(deadline::SCENARIO, || Some(()).filter(|()| is_ready(broker)));
-    assert!(ready.is_some(), "there is space, and the broker does not see it");
+    wait_until("there is space, and the broker does not see it", || is_ready(broker));
 }
 
 /// With something in the way, so that there is something to take away.

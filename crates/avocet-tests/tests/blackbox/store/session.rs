@@ -223,6 +223,15 @@ fn mountpoint_of_a_sessions_subscriptions_and_messages_outlives_the_broker() {
     });
 }
 
+/// Alice, whose session lives two seconds, and her will no longer.
+fn short_with_will() -> Connect {
+    let will = Will::new("gone/alice", "lost").qos(1);
+    let will = will.properties(Properties::new().four(0x18, 1_000));
+    let mut short = Connect::resume(V5, "alice").will(will);
+    short.properties = Properties::new().four(0x11, 2);
+    short
+}
+
 /// One message that a stored session waits for; a SUBSCRIBE is stored with its SUBACK.
 fn watch(node: &Node, version: Version) {
     node.leave_subscribed(version, "watcher", "gone/#");
@@ -233,10 +242,7 @@ fn session_expires_while_the_broker_is_down_and_its_will_is_published() {
     for end in [End::Kill, End::Stop] {
         let mut node = Node::start(&[]);
         watch(&node, V5);
-        let will = Will::new("gone/alice", "lost").qos(1);
-        let will = will.properties(Properties::new().four(0x18, 1_000));
-        let mut short = Connect::resume(V5, "alice").will(will);
-        short.properties = Properties::new().four(0x11, 2);
+        let short = short_with_will();
         let mut alice = node.connect(&short);
         alice.subscribe("a", 1);
         let mut long = Connect::resume(V5, "carol");
@@ -343,10 +349,7 @@ fn delayed_will_is_published_once_though_the_broker_is_killed_twice_before_it_is
 fn session_of_a_client_that_was_there_ends_after_the_start_with_its_will() {
     let mut node = Node::start(&[]);
     watch(&node, V5);
-    let will = Will::new("gone/alice", "lost").qos(1);
-    let will = will.properties(Properties::new().four(0x18, 1_000));
-    let mut short = Connect::resume(V5, "alice").will(will);
-    short.properties = Properties::new().four(0x11, 2);
+    let short = short_with_will();
     let mut alice = node.connect(&short);
     alice.subscribe("a", 1);
     node.client(V5, "bob").publish(&Publish::new("a", "x").qos(1, 1));

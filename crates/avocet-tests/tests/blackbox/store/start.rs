@@ -8,32 +8,21 @@ use std::{
 };
 
 use avocet_tests::{
-    Broker, Connect, Publish, Raw, Version, deadline,
+    Broker, Connect, Publish, Raw, Version,
     process::{Folder, SmallDisk, run},
 };
 
-use super::{End, Node};
-use crate::http::Asking;
+use super::{End, Node, errors, is_ready, wait_until};
 
 const V5: Version = Version::V5;
 const NO_ROOM: u8 = 0x97;
 const UNAVAILABLE: u8 = 0x88;
 
 /// What the broker has said at the level of an error about what it stores.
-fn errors(broker: &Broker) -> Vec<String> {
-    let is_read = || broker.log().contains("Listening").then_some(());
-    assert_eq!(deadline::poll(deadline::ANSWER, is_read), Some(()), "{}", broker.log());
-    let of_store = |line: &&str| line.contains(" ERROR ") && line.to_lowercase().contains("store");
-    broker.log().lines().filter(of_store).map(str::to_owned).collect()
-}
-
-fn is_ready(broker: &Broker) -> bool {
-    Asking::open(broker).ask("/readyz") == Some(200)
-}
-
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    let so = deadline::poll(deadline::SCENARIO, || Some(()).filter(|()| is_so()));
-    assert!(so.is_some(), "{what}");
+fn store_errors(broker: &Broker) -> Vec<String> {
+    let mut errors = errors(broker);
+    errors.retain(|line| line.to_lowercase().contains("store"));
+    errors
 }
 
 fn code_of(raw: &mut Raw, publish: &Publish) -> u8 {
@@ -45,7 +34,7 @@ fn code_of(raw: &mut Raw, publish: &Publish) -> u8 {
 /// and whoever asks is told.
 #[track_caller]
 fn check_stores_nothing(broker: &Broker) {
-    let errors = errors(broker);
+    let errors = store_errors(broker);
     let [error] = &*errors else { panic!("{errors:?}") };
     let shown = broker.data_dir().display().to_string();
     for part in ["Nothing is stored until the next start", "node.data_dir", &shown] {
@@ -85,7 +74,7 @@ fn file_that_cannot_be_opened_is_put_aside_and_said_once() {
         fs::rename(&file, node.folder.path().join("elsewhere")).expect("it can be moved");
         replace(&file);
         node.begin();
-        let said = errors(&node);
+        let said = store_errors(&node);
         let [error] = &*said else { panic!("{said:?}") };
         assert!(error.contains(".log.damaged: none of its records can be read"), "{error}");
         let aside = file.with_extension("log.damaged");
@@ -94,7 +83,7 @@ fn file_that_cannot_be_opened_is_put_aside_and_said_once() {
         node.leave_subscribed(V5, "carol", "a");
         node.client(V5, "bob").publish(&Publish::new("a", "y").qos(1, 1));
         node.restart(End::Kill);
-        assert_eq!(errors(&node), [""; 0]);
+        assert_eq!(store_errors(&node), [""; 0]);
         assert_eq!(node.take_texts(&mut node.resume(V5, "carol")), ["y"]);
     }
 }
@@ -144,7 +133,7 @@ fn store_on_a_disk_that_is_read_only_is_read() {
         }
         disk.remount("ro");
         let mut broker = Broker::start_in(&data, &[]);
-        let errors = errors(&broker);
+        let errors = store_errors(&broker);
         assert!(matches!(&*errors, [one] if one.contains("can be written to")), "{errors:?}");
         wait_until("it does not see that it cannot write", || !is_ready(&broker));
         let second = format!("node.data_dir={}", data.display());
