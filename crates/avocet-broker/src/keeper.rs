@@ -57,6 +57,23 @@ pub(crate) struct Keeper {
     ending: Mutex<HashMap<Arc<str>, usize>>,
     /// Whether the store has refused something, and may still fail.
     has_failed: AtomicBool,
+    /// While it is read what has expired: what the store has heard meanwhile that was released. It
+    /// may have been found before.
+    released_meanwhile: Mutex<Option<Vec<Released>>>,
+}
+
+/// What a session has released, and the store has heard of it.
+#[derive(Debug)]
+struct Released {
+    mailbox: Mailbox,
+    from: Place,
+    to: Place,
+}
+
+/// Somebody reads what has expired.
+pub(crate) struct Expiring<'k> {
+    keeper: &'k Keeper,
+    shared: &'k Arc<Shared>,
 }
 
 /// Steps whose turn has come.
@@ -121,6 +138,7 @@ impl Keeper {
             sessions: Mutex::default(),
             ending: Mutex::default(),
             has_failed: AtomicBool::new(false),
+            released_meanwhile: Mutex::default(),
         }
     }
 
@@ -163,6 +181,27 @@ impl Keeper {
         let is_failing = self.store.failure().is_some();
         self.has_failed.store(is_failing, Ordering::Relaxed);
         is_failing
+    }
+
+    /// What has expired is about to be read. `None`: somebody reads it.
+    pub(crate) fn begin_expiring<'k>(&'k self, shared: &'k Arc<Shared>) -> Option<Expiring<'k>> {
+        let mut meanwhile = self.released_meanwhile.lock();
+        if meanwhile.is_some() {
+            return None;
+        }
+        *meanwhile = Some(Vec::new());
+        Some(Expiring { keeper: self, shared })
+    }
+
+    /// Answers what was released if its session may hear of it now.
+    fn put_off(&self, released: Released) -> Option<Released> {
+        match &mut *self.released_meanwhile.lock() {
+            None => Some(released),
+            Some(meanwhile) => {
+                meanwhile.push(released);
+                None
+            }
+        }
     }
 
     pub(crate) fn store(&self) -> &dyn Store {
@@ -287,7 +326,10 @@ fn finish(
                 timers::settle(shared, message, number, at, is_stored);
             }
             Step::Answer(answer) => self::answer(shared, list, answer, is_stored),
-            Step::Changed(mailbox, then) => change(shared, list, &mailbox, then, now),
+            Step::Changed(mailbox, then) => change(shared, list, mailbox, then, now),
+            Step::Release(Some(mailbox), _, place) => {
+                change(shared, list, mailbox, Then::Released(place, place), now);
+            }
             Step::Loaded(mailbox) => load::finish(shared, list, &mailbox, now),
             Step::Subscribed(subscribed) => {
                 subscribed.mailbox.lock().note_stored();
@@ -305,7 +347,7 @@ fn finish(
             | Step::Plan(Plan { content: Content::Will(_), .. })
             | Step::Unplan(_)
             | Step::End(_)
-            | Step::Release(..) => {}
+            | Step::Release(None, ..) => {}
         }
     }
 }
@@ -382,8 +424,39 @@ fn answer(shared: &Shared, list: &mut FlushList, answer: Answer, is_stored: bool
     mailbox.enlist(&mut inner, list);
 }
 
-fn change(shared: &Shared, list: &mut FlushList, mailbox: &Mailbox, then: Then, now: Instant) {
-    mailbox.with(&shared.drops, list, |session, exit| session.handle_recorded(then, now, exit));
+fn change(shared: &Shared, list: &mut FlushList, mailbox: Mailbox, then: Then, now: Instant) {
+    match then {
+        Then::Released(from, to) => {
+            let Some(keeper) = &shared.keeper else { return };
+            if let Some(released) = keeper.put_off(Released { mailbox, from, to }) {
+                released.tell(list);
+            }
+        }
+        Then::Send(_) | Then::Complete(_) => {
+            mailbox.with(&shared.drops, list, |session, exit| {
+                session.handle_recorded(then, now, exit)
+            });
+        }
+    }
+}
+
+impl Released {
+    fn tell(self, list: &mut FlushList) {
+        let mut inner = self.mailbox.lock();
+        inner.session.handle_released(self.from, self.to);
+        if inner.ended {
+            leave::leave_rest(&mut inner, list);
+        }
+    }
+}
+
+impl Drop for Expiring<'_> {
+    fn drop(&mut self) {
+        let mut list = FlushList::default();
+        let released = self.keeper.released_meanwhile.lock().take();
+        released.into_iter().flatten().for_each(|it| it.tell(&mut list));
+        list.submit(self.shared);
+    }
 }
 
 fn finish_subscribe(

@@ -145,7 +145,7 @@ pub(crate) fn plan_will(
 }
 
 fn settle(shared: &Arc<Shared>, list: &mut FlushList, mailbox: &Mailbox, left: Left, now: Instant) {
-    redeliver(shared, list, left.undelivered, now);
+    redeliver(shared, list, Some(mailbox), left.undelivered, now);
     if left.is_to_share {
         list.records.loads.push(Load::Shared(mailbox.clone()));
     }
@@ -346,7 +346,7 @@ pub(crate) fn bury(
         }
     }
     publish_will(shared, list, mailbox, now);
-    redeliver(shared, list, ended.undelivered, now);
+    redeliver(shared, list, Some(mailbox), ended.undelivered, now);
     ended.forgotten.into_iter().for_each(|it| list.records.push_sure(Step::End(it)));
     if ended.was_stored {
         list.records.push_sure(Step::Over(Arc::clone(mailbox.client_id())));
@@ -354,10 +354,12 @@ pub(crate) fn bury(
     mailbox.lock().call_heir();
 }
 
-/// Gives messages of shared subscriptions to other members (section 4.8.2).
+/// Gives messages of shared subscriptions to other members (section 4.8.2). `of`: who has had them,
+/// if that session has still to hear that the store has them no longer.
 pub(crate) fn redeliver(
     shared: &Shared,
     list: &mut FlushList,
+    of: Option<&Mailbox>,
     undelivered: Vec<Undelivered>,
     now: Instant,
 ) {
@@ -371,7 +373,7 @@ pub(crate) fn redeliver(
         let dice = first.wrapping_add(turn as u64);
         way.deliver_to_subscription(&transit, &subscription, dice, list);
         if let Some((session, place)) = stored {
-            list.records.push(Step::Release(session, place));
+            list.records.push(Step::Release(of.cloned(), session, place));
         }
     }
     list.records.is_sure = false;

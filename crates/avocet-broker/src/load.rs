@@ -69,12 +69,17 @@ pub(crate) fn load(shared: &Arc<Shared>, keeper: &Keeper, wanted: Load) {
         Load::Queue(mailbox) => fill(shared, &mut list, mailbox),
         Load::Shared(mailbox) => begin_sharing(shared, &mut list, mailbox),
         // These bring the store more.
-        wanted @ (Load::Sharing(_) | Load::End(_)) if keeper.store().is_burdened() => {
+        wanted @ (Load::Sharing(_) | Load::End(_) | Load::Expired)
+            if keeper.store().is_burdened() =>
+        {
             Left::Later(wanted)
         }
         Load::Sharing(sharing) => share(shared, &mut list, sharing),
         Load::End(rest) => end(shared, &mut list, rest),
-        Load::Expired => expire(shared, keeper, &mut list),
+        Load::Expired => match keeper.begin_expiring(shared) {
+            Some(_expiring) => expire(shared, keeper, &mut list),
+            None => Left::Later(Load::Expired),
+        },
     };
     list.flush(shared, Instant::now());
     match left {
@@ -155,6 +160,7 @@ fn share(shared: &Arc<Shared>, list: &mut FlushList, mut sharing: Box<Sharing>) 
     let could_read = page.is_ok();
     let page = page.unwrap_or_default();
     let next = page.next();
+    mailbox.with(&shared.drops, list, |session, exit| session.handle_lost(&page.lost, exit));
     let mut its = page.found;
     its.retain(|(_, claim)| claim.shared().is_some());
     *is_unshared &= its.is_empty() && could_read;
@@ -193,7 +199,7 @@ fn give(
         }
         take(&mut inner.session)
     };
-    leave::redeliver(shared, list, undelivered, Instant::now());
+    leave::redeliver(shared, list, Some(mailbox), undelivered, Instant::now());
     true
 }
 
@@ -222,7 +228,9 @@ fn end(shared: &Arc<Shared>, list: &mut FlushList, mut rest: Box<Rest>) -> Left 
         None
     };
     let undelivered = page.found.into_iter().filter_map(undelivered).collect();
-    leave::redeliver(shared, list, undelivered, Instant::now());
+    let (qos, why) = (QoS::AtLeastOnce, DropReason::Damaged);
+    shared.drops.note_all(client_id, "", qos, why, page.lost.len() as u64);
+    leave::redeliver(shared, list, None, undelivered, Instant::now());
     if let Some(next) = next {
         *from = next;
         return Left::Some(Load::End(rest));
@@ -234,13 +242,16 @@ fn end(shared: &Arc<Shared>, list: &mut FlushList, mut rest: Box<Rest>) -> Left 
 /// Drops messages whose time is over and that are not in memory: those are looked at when they are
 /// sent.
 fn expire(shared: &Shared, keeper: &Keeper, list: &mut FlushList) -> Left {
-    let (mut found, clock) = (Vec::new(), Clock::read());
+    let (mut found, mut lost, clock) = (Vec::new(), Vec::new(), Clock::read());
     let visit = &mut |number: SessionNumber,
                       place: command::Place,
                       claim: &command::Claim,
                       message: Message<'_>| {
-        let message = kept::read(&message, &clock);
-        found.extend(message.map(|message| (number, Place(place.0), claim.flags, message)));
+        let place = Place(place.0);
+        match kept::read(&message, &clock) {
+            Some(message) => found.push((number, place, claim.flags, message)),
+            None => lost.push((number, place)),
+        }
     };
     let has_more =
         keeper.store().expired(clock.wall(), PAGE_MESSAGES, visit).unwrap_or_else(|error| {
@@ -254,6 +265,10 @@ fn expire(shared: &Shared, keeper: &Keeper, list: &mut FlushList) -> Left {
         mailbox.with(&shared.drops, list, |session, exit| {
             session.handle_expired(place, &claim, exit);
         });
+    }
+    for (number, place) in lost {
+        let Some(mailbox) = keeper.mailbox(StoredId(number.0)) else { continue };
+        mailbox.with(&shared.drops, list, |session, exit| session.handle_lost(&[place], exit));
     }
     if has_more { Left::Some(Load::Expired) } else { Left::Nothing }
 }

@@ -308,7 +308,7 @@ impl Outlet for Exit<'_> {
         self.drops.note(self.mailbox.client_id(), topic, qos, reason);
     }
 
-    fn record(&mut self, session: StoredId, change: Change, then: Option<Then>) {
+    fn record(&mut self, session: StoredId, change: Change, then: impl IntoIterator<Item = Then>) {
         self.records.record(self.mailbox, session, change, then);
     }
 

@@ -124,8 +124,9 @@ pub(crate) enum Step {
     End(StoredId),
     /// Nobody finds the session any more that this client had.
     Over(Arc<str>),
-    /// Another member of a shared subscription has got what this one had.
-    Release(StoredId, avocet_session::Place),
+    /// Another member of a shared subscription has got what this one had, if its session is not
+    /// over.
+    Release(Option<Mailbox>, StoredId, avocet_session::Place),
     /// Publishers are answered.
     Answer(Answer),
     /// Subscriptions were made.
@@ -301,7 +302,7 @@ impl Records {
         mailbox: &Mailbox,
         session: StoredId,
         change: Change,
-        then: Option<Then>,
+        then: impl IntoIterator<Item = Then>,
     ) {
         let number = SessionNumber(session.0);
         match change {
@@ -330,9 +331,7 @@ impl Records {
                 self.note(&Command::Forget { session: number, packet_id: packet_id.get() });
             }
         }
-        if let Some(then) = then {
-            self.changed.push(Step::Changed(mailbox.clone(), then));
-        }
+        self.changed.extend(then.into_iter().map(|then| Step::Changed(mailbox.clone(), then)));
     }
 
     fn send(&mut self, session: StoredId, packet_id: PacketId, place: Place) {
@@ -483,7 +482,7 @@ fn write(steps: &[Step], clock: &kept::Clock, batch: &mut Batch) {
             Step::End(session) => {
                 batch.push(&Command::End { session: SessionNumber(session.0) });
             }
-            Step::Release(session, place) => {
+            Step::Release(_, session, place) => {
                 let (session, place) = (SessionNumber(session.0), Place(place.0));
                 batch.push(&Command::Release { session, from: place, to: place });
             }

@@ -407,7 +407,7 @@ pub(crate) fn collect_shared(
                 }
                 inner.session.take_shared_of(group.subscription())
             };
-            leave::redeliver(shared, list, waiting, now);
+            leave::redeliver(shared, list, Some(&member.subscriber), waiting, now);
         }
     }
 }

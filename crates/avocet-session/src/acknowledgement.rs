@@ -109,8 +109,10 @@ impl Session {
                 Some((packet_id, Ok(Release::Stored(gone)))) => {
                     if let Some(stored) = &mut self.stored {
                         stored.let_go(gone);
-                        let change = Change::Acknowledge { packet_id, place: gone.place };
-                        out.record(stored.id, change, Some(Then::Send(packet_id)));
+                        let place = gone.place;
+                        let released = gone.was_absent.then_some(Then::Released(place, place));
+                        let then = [Some(Then::Send(packet_id)), released].into_iter().flatten();
+                        out.record(stored.id, Change::Acknowledge { packet_id, place }, then);
                     }
                 }
                 Some((id, Err(Mismatch::Unknown))) => {

@@ -265,14 +265,15 @@ impl Inflight {
         index.map(|index| self.remove(index)).is_some()
     }
 
-    /// Takes out a message that the store should have had by now, up to this place, or any.
-    pub(crate) fn discard_absent(&mut self, up_to: u64, any: bool) -> Option<Gone> {
+    /// Takes out a message, one of these, that the store should have had by now.
+    pub(crate) fn discard_absent(&mut self, is_it: impl Fn(Place) -> bool) -> Option<Gone> {
         if self.absent == 0 {
             return None;
         }
-        let index = self.ring.iter().position(
-            |entry| matches!(entry.stage, Stage::Absent(place) if any || place.0 <= up_to),
-        )?;
+        let index = self
+            .ring
+            .iter()
+            .position(|entry| matches!(entry.stage, Stage::Absent(place) if is_it(place)))?;
         let gone = self.ring[index].stored(false);
         self.remove(index);
         gone

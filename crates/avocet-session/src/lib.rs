@@ -32,6 +32,7 @@ mod outbound;
 mod outbox;
 mod outlet;
 mod received;
+mod released;
 mod seldom;
 mod session;
 mod stored;

@@ -302,10 +302,7 @@ impl Session {
         let mut stored = self.stored.as_deref_mut();
         let undelivered = |waiting: Waiting| {
             let subscription = Arc::clone(waiting.shared()?);
-            let stored = stored.as_mut().zip(waiting.place()).map(|(stored, place)| {
-                stored.released(waiting.message.len());
-                (stored.id, place)
-            });
+            let stored = stored.as_mut().and_then(|stored| stored.hand_over(&waiting));
             Some(Undelivered { subscription, message: waiting.message, stored })
         };
         taken.into_iter().filter_map(undelivered).collect()
@@ -317,7 +314,7 @@ impl Session {
         for waiting in sent.into_iter().flatten().chain(waiting.into_iter().flatten()) {
             out.dropped(waiting.message.topic(), waiting.qos, DropReason::SessionEnded);
             if let (Some(stored), Some(_)) = (&mut self.stored, waiting.place()) {
-                stored.released(waiting.message.len());
+                stored.count_off(waiting.message.len());
             }
         }
     }

@@ -147,13 +147,14 @@ impl Outbox {
         self.acknowledged.len()
     }
 
-    /// Takes out what the store has, but for the first so many; tells the first of their places.
-    pub(crate) fn unload(&mut self, kept: usize, limits: &Limits) -> Option<Place> {
+    /// Takes out what the store has, but for the first so many and what lies up to the floor; tells
+    /// the first of their places.
+    pub(crate) fn unload(&mut self, kept: usize, floor: Place, limits: &Limits) -> Option<Place> {
         let mut stored = 0;
         let (gone, left): (VecDeque<_>, _) =
             std::mem::take(&mut self.acknowledged).into_iter().partition(|(_, waiting)| {
                 stored += usize::from(waiting.place().is_some());
-                waiting.place().is_some() && stored > kept
+                waiting.place().is_some_and(|place| place > floor) && stored > kept
             });
         self.acknowledged = left;
         for (_, waiting) in &gone {

@@ -38,7 +38,13 @@ pub trait Outlet {
 
     /// A stored session has changed. Changes are stored in the order in which they are told; `then`
     /// waits until this one is.
-    fn record(&mut self, _session: StoredId, _change: Change, _then: Option<Then>) {}
+    fn record(
+        &mut self,
+        _session: StoredId,
+        _change: Change,
+        _then: impl IntoIterator<Item = Then>,
+    ) {
+    }
 
     /// A stored session has a right to the message that is being published.
     fn claim(&mut self, _session: StoredId, _claim: Claim) {}

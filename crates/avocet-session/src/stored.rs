@@ -15,6 +15,7 @@ use avocet_mqtt::{AckKind, ApplicationMessage, PacketId, QoS, SubscriptionIdenti
 use crate::{
     Delivery, DropReason, Limits, Outlet, QueueFull, Session, Terms, Undelivered,
     inflight::{Gone, Inflight},
+    released::Released,
     seldom::Seldom,
     waiting::Waiting,
 };
@@ -75,6 +76,8 @@ pub enum Then {
     Send(PacketId),
     /// The PUBCOMP with this identifier.
     Complete(PacketId),
+    /// Messages up to the second place cannot be found in the store any more: they were released.
+    Released(Place, Place),
 }
 
 /// A message that a stored session has a right to.
@@ -146,7 +149,11 @@ pub struct Restored<'r> {
 
 /// Messages in flight that go one after the other, told to the store together.
 #[derive(Debug, Default)]
-pub(crate) struct Row(Option<(Place, Place)>);
+pub(crate) struct Row {
+    places: Option<(Place, Place)>,
+    /// Some of them may be found in the store before it hears of this.
+    was_absent: bool,
+}
 
 impl Row {
     pub(crate) fn add<O: Outlet>(
@@ -157,19 +164,22 @@ impl Row {
     ) {
         let (Some(it), Some(gone)) = (stored.as_mut(), gone) else { return };
         it.let_go(gone);
-        match &mut self.0 {
+        match &mut self.places {
             // Nothing of the session's lies in between that is not gone.
             Some((_, to)) if gone.is_oldest && gone.place > *to => *to = gone.place,
             _ => {
                 self.finish(stored, out);
-                self.0 = Some((gone.place, gone.place));
+                self.places = Some((gone.place, gone.place));
             }
         }
+        self.was_absent |= gone.was_absent;
     }
 
     pub(crate) fn finish<O: Outlet>(&mut self, stored: &Option<Box<Stored>>, out: &mut O) {
-        if let (Some((from, to)), Some(stored)) = (self.0.take(), stored) {
-            out.record(stored.id, Change::Release { from, to }, None);
+        let Self { places, was_absent } = std::mem::take(self);
+        if let (Some((from, to)), Some(stored)) = (places, stored) {
+            let then = was_absent.then_some(Then::Released(from, to));
+            out.record(stored.id, Change::Release { from, to }, then);
         }
     }
 }
@@ -183,6 +193,9 @@ pub(crate) struct Stored {
     pub(crate) bytes: u64,
     /// All up to this place were taken into memory once.
     loaded: u64,
+    /// What is in memory up to this place stays there: something up to it is in flight or was
+    /// released, which must not be read again.
+    floor: u64,
     /// Some behind it were not.
     is_behind: bool,
     /// Some were stored since the last ones were asked for.
@@ -194,8 +207,8 @@ pub(crate) struct Stored {
     is_to_share: bool,
     /// So many messages of QoS 1 may have been sent without the store having known.
     uncertain: u64,
-    /// What was only in the store and is acknowledged, or has expired: it may still be found there.
-    gone: Vec<Place>,
+    /// What lay behind it and was released: it may still be found there.
+    released: Released,
     /// Whether shared subscriptions have brought some of what waits. Nothing: nobody has looked at
     /// what was there at the start.
     is_shared: Option<bool>,
@@ -210,13 +223,14 @@ impl Stored {
             messages: 0,
             bytes: 0,
             loaded: 0,
+            floor: 0,
             is_behind: false,
             has_missed: false,
             is_loading: false,
             claimed: 0,
             is_to_share: false,
             uncertain: 0,
-            gone: Vec::new(),
+            released: Released::default(),
             is_shared: Some(false),
             overtaken: [false; 2],
         }
@@ -231,20 +245,32 @@ impl Stored {
 
     /// What was in flight is gone for good.
     pub(crate) fn let_go(&mut self, gone: Gone) {
-        self.released(gone.bytes);
-        if gone.was_absent {
-            self.gone.push(gone.place);
+        self.count_off(gone.bytes);
+        if gone.was_absent && gone.place.0 > self.loaded {
+            self.released.insert(gone.place);
         }
     }
 
     /// All up to this place is in memory, or was.
     fn pass(&mut self, loaded: u64) {
         self.loaded = loaded;
-        self.gone.retain(|place| place.0 > loaded);
+        let released = self.released.pass(Place(loaded));
+        self.keep_up_to(released);
+    }
+
+    /// What is in memory up to here is not left to the store again.
+    fn keep_up_to(&mut self, place: Option<Place>) {
+        self.floor = self.floor.max(place.map_or(0, |place| place.0));
+    }
+
+    /// Nobody reads what waits any more.
+    fn end_loading(&mut self) {
+        self.is_loading = false;
+        self.released.end_loading();
     }
 
     /// Messages are gone for good.
-    pub(crate) fn released(&mut self, bytes: usize) {
+    pub(crate) fn count_off(&mut self, bytes: usize) {
         self.messages = self.messages.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(bytes as u64);
         if self.messages == 0 {
@@ -252,12 +278,31 @@ impl Stored {
         }
     }
 
-    /// A message is gone for good: the store need not keep it.
+    /// A message in memory is gone for good: the store need not keep it.
     pub(crate) fn release<O: Outlet>(&mut self, waiting: &Waiting, out: &mut O) {
         if let Some(place) = waiting.place() {
-            self.released(waiting.message.len());
+            self.count_off(waiting.message.len());
             out.record(self.id, Change::Release { from: place, to: place }, None);
         }
+    }
+
+    /// A message in memory is for somebody else. Answers where it lies in the store.
+    pub(crate) fn hand_over(&mut self, waiting: &Waiting) -> Option<(StoredId, Place)> {
+        let place = waiting.place()?;
+        self.count_off(waiting.message.len());
+        self.keep_up_to(Some(place));
+        Some((self.id, place))
+    }
+
+    /// A message that lies behind what is in memory is gone for good. False if it was before.
+    fn release_behind<O: Outlet>(&mut self, place: Place, bytes: usize, out: &mut O) -> bool {
+        let is_new = self.released.insert(place);
+        if is_new {
+            self.count_off(bytes);
+            let change = Change::Release { from: place, to: place };
+            out.record(self.id, change, Some(Then::Released(place, place)));
+        }
+        is_new
     }
 
     /// Whether it could do with more messages from the store.
@@ -317,7 +362,7 @@ impl Session {
         session.expiry_interval = restored.expiry_interval;
         let mut stored = Stored::new(id);
         (stored.messages, stored.bytes) = restored.waiting;
-        stored.is_shared = None;
+        stored.is_shared = (stored.messages == 0).then_some(false);
         stored.is_behind = stored.messages > 0;
         if restored.was_cut {
             let sent = restored.sent.iter().filter(|(_, place)| place.is_some());
@@ -439,7 +484,7 @@ impl Session {
     pub fn handle_refused(&mut self, claim: &Claim) {
         if let Some(stored) = &mut self.stored {
             stored.claimed -= 1;
-            stored.released(claim.0.message.len());
+            stored.count_off(claim.0.message.len());
         }
     }
 
@@ -457,8 +502,7 @@ impl Session {
     /// Whether shared subscriptions may have brought some of what waits in the store.
     #[must_use]
     pub fn may_be_shared(&self) -> bool {
-        let stored = self.stored.as_ref().filter(|stored| stored.messages > 0);
-        stored.is_some_and(|stored| stored.is_shared != Some(false))
+        self.stored.as_ref().is_some_and(|stored| stored.is_shared != Some(false))
     }
 
     /// All that was there at the start was looked at, and no shared subscription had brought it.
@@ -466,10 +510,12 @@ impl Session {
         self.stored.iter_mut().for_each(|stored| _ = stored.is_shared.get_or_insert(false));
     }
 
-    /// Whether the store has all that the session has a right to, and nobody reads it.
+    /// Whether the store has all that the session has a right to and nothing that it has released,
+    /// and nobody reads it.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.stored.as_ref().is_none_or(|stored| stored.claimed == 0 && !stored.is_loading)
+        let is_settled = |it: &Stored| it.claimed == 0 && !it.is_loading && it.released.is_empty();
+        self.stored.as_deref().is_none_or(is_settled)
     }
 
     /// What of it lies in the store alone: from where on, and what of that was in flight.
@@ -490,7 +536,7 @@ impl Session {
         let is_open = self.is_open();
         let Some(stored) = &mut self.stored else { return };
         stored.claimed -= 1;
-        if place.0 <= stored.loaded || stored.gone.contains(&place) {
+        if place.0 <= stored.loaded || stored.released.contains(place) {
             return; // It was loaded meanwhile, or has expired.
         }
         let window = if is_open { WINDOW_MESSAGES } else { AWAY_MESSAGES };
@@ -546,9 +592,7 @@ impl Session {
 
     /// It was read.
     pub fn end_loading<O: Outlet>(&mut self, now: Instant, out: &mut O) {
-        if let Some(stored) = &mut self.stored {
-            stored.is_loading = false;
-        }
+        self.give_up_loading();
         if self.is_open() {
             self.pump(now, out);
         }
@@ -557,7 +601,7 @@ impl Session {
     /// What was being read for the session is not for it any more, since it is over; or it could
     /// not be read, and nothing is known of it.
     pub fn give_up_loading(&mut self) {
-        self.stored.iter_mut().for_each(|stored| stored.is_loading = false);
+        self.stored.iter_mut().for_each(|stored| stored.end_loading());
     }
 
     /// Gives a message that waits in the store to another member of its shared subscription.
@@ -566,10 +610,12 @@ impl Session {
         let subscription = Arc::clone(claim.shared()?);
         let is_in_flight = self.inflight.absent().any(|absent| absent == place);
         let stored = self.stored.as_mut();
-        let stored = stored.filter(|stored| {
-            place.0 > stored.loaded && !is_in_flight && !stored.gone.contains(&place)
-        })?;
-        stored.released(claim.0.message.len());
+        let stored = stored.filter(|_| !is_in_flight)?;
+        let is_its = place.0 > stored.loaded && stored.released.insert(place);
+        if !is_its {
+            return None;
+        }
+        stored.count_off(claim.0.message.len());
         let stored = Some((stored.id, place));
         Some(Undelivered { subscription, message: claim.0.message, stored })
     }
@@ -593,14 +639,13 @@ impl Session {
         out: &mut O,
     ) {
         let Some(stored) = &mut self.stored else { return };
-        stored.is_loading = false;
         // If the client has gone meanwhile, what lies before it is not in memory any more.
         let loaded = (from.0 == stored.loaded + 1).then_some(loaded);
         let has_more = has_more || loaded.is_none();
         let mut last = stored.loaded;
         for (place, claim) in loaded.into_iter().flatten() {
             last = last.max(place.0);
-            if stored.gone.contains(&place) {
+            if stored.released.contains(place) {
                 continue; // since before it was read, or while it was
             }
             let waiting = claim.0.at(place);
@@ -608,17 +653,16 @@ impl Session {
                 self.outbox.push_stored(unsent, &self.limits);
             }
         }
-        stored.pass(last);
-        stored.is_behind = has_more || stored.has_missed;
         if let Some(inflight) = self.inflight.held() {
             let all = !has_more;
-            while let Some(gone) = inflight.discard_absent(stored.loaded, all) {
-                let change = Change::Release { from: gone.place, to: gone.place };
-                stored.released(gone.bytes);
-                out.record(stored.id, change, None);
+            while let Some(gone) = inflight.discard_absent(|it| all || it.0 <= last) {
+                stored.release_behind(gone.place, gone.bytes, out);
             }
             inflight.charge(&self.limits);
         }
+        stored.pass(last);
+        stored.end_loading();
+        stored.is_behind = has_more || stored.has_missed;
         self.drop_excess(out);
         if self.is_open() {
             self.pump(now, out);
@@ -631,7 +675,7 @@ impl Session {
     pub(crate) fn unload(&mut self) {
         let Some(stored) = &mut self.stored else { return };
         if let Some(outbox) = self.outbox.held()
-            && let Some(first) = outbox.unload(AWAY_MESSAGES, &self.limits)
+            && let Some(first) = outbox.unload(AWAY_MESSAGES, Place(stored.floor), &self.limits)
         {
             stored.loaded = stored.loaded.min(first.0 - 1);
             stored.is_behind = true;
@@ -643,33 +687,35 @@ impl Session {
     /// A message that waits in the store has expired. Nothing is done for one in flight.
     pub fn handle_expired<O: Outlet>(&mut self, place: Place, claim: &Claim, out: &mut O) {
         let Some(stored) = &mut self.stored else { return };
-        let gone = if place.0 > stored.loaded {
+        if place.0 > stored.loaded {
             let is_in_flight = self.inflight.absent().any(|absent| absent == place);
-            if is_in_flight || stored.gone.contains(&place) {
-                return;
+            if !is_in_flight && !stored.released.contains(place) {
+                out.dropped(claim.0.message.topic(), claim.qos(), DropReason::Expired);
+                stored.release_behind(place, claim.0.message.len(), out);
             }
-            if stored.is_loading || !stored.is_behind {
-                stored.gone.push(place); // It is about to come.
-            }
-            claim.0.clone().at(place)
-        } else {
-            let outbox = self.outbox.held();
-            let Some(gone) = outbox.and_then(|it| it.take_stored(place, &self.limits)) else {
-                return;
-            };
-            gone
-        };
-        out.dropped(gone.message.topic(), gone.qos, DropReason::Expired);
-        stored.release(&gone, out);
+            return;
+        }
+        let outbox = self.outbox.held();
+        if let Some(gone) = outbox.and_then(|it| it.take_stored(place, &self.limits)) {
+            out.dropped(gone.message.topic(), gone.qos, DropReason::Expired);
+            stored.release(&gone, out);
+            stored.keep_up_to(Some(place));
+        }
     }
 
     /// Messages that wait in the store cannot be read.
     pub fn handle_lost<O: Outlet>(&mut self, places: &[Place], out: &mut O) {
         let Some(stored) = &mut self.stored else { return };
-        for place in places {
-            stored.released(0);
-            out.record(stored.id, Change::Release { from: *place, to: *place }, None);
-            out.dropped("", QoS::AtLeastOnce, DropReason::Damaged);
+        let loaded = stored.loaded;
+        for place in places.iter().filter(|place| place.0 > loaded) {
+            if let Some(inflight) = self.inflight.held() {
+                _ = inflight.discard_absent(|its| its == *place);
+            }
+            // As long as the others, for all that is known.
+            let bytes = stored.bytes / stored.messages.max(1);
+            if stored.release_behind(*place, usize::try_from(bytes).unwrap_or(0), out) {
+                out.dropped("", QoS::AtLeastOnce, DropReason::Damaged);
+            }
         }
     }
 
@@ -681,9 +727,15 @@ impl Session {
         }
     }
 
+    /// What was released cannot be found in the store any more.
+    pub fn handle_released(&mut self, from: Place, to: Place) {
+        self.stored.iter_mut().for_each(|it| it.released.settle(from, to, it.is_loading));
+    }
+
     /// A change is stored: what waited for it goes out.
     pub fn handle_recorded<O: Outlet>(&mut self, then: Then, now: Instant, out: &mut O) {
         match then {
+            Then::Released(from, to) => self.handle_released(from, to),
             Then::Send(id) => self.send_recorded(id, now, out),
             Then::Complete(id) => {
                 let answered = self.received.held().is_some_and(|it| it.forgotten(id));
@@ -708,8 +760,12 @@ fn restore(
     let Some(inflight) = inflight.held().filter(|it| it.has_absent()) else { return Some(waiting) };
     let overtaken = &mut stored.overtaken[usize::from(waiting.qos == QoS::ExactlyOnce)];
     if !*overtaken {
+        let place = waiting.place();
         let unsent = inflight.fill(waiting).err();
         *overtaken = unsent.is_some();
+        if unsent.is_none() {
+            stored.keep_up_to(place);
+        }
         return unsent;
     }
     if inflight.give_up(&waiting) && waiting.qos == QoS::AtLeastOnce {

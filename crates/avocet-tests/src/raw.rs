@@ -349,7 +349,7 @@ impl Raw {
     }
 
     /// Everything that waits for the client, acknowledged: all that comes before a message that
-    /// `publisher` sends to it now.
+    /// `publisher` sends to it now, and what comes between that one and its PUBREL.
     ///
     /// A PINGRESP may come earlier, since what waits is read from the store, and a packet id of
     /// QoS 2 is stored before it is used.
@@ -375,8 +375,9 @@ impl Raw {
                 }
                 other => panic!("expected PUBLISH, PUBREL or SUBACK, not {other:?}"),
             }
-            if open.is_empty() && messages.last().is_some_and(|message| message.topic == topic) {
-                messages.pop();
+            let barrier = messages.iter().position(|message| message.topic == topic);
+            if let Some(barrier) = barrier.filter(|_| open.is_empty()) {
+                messages.remove(barrier);
                 return messages;
             }
         }

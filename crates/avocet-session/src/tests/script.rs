@@ -214,6 +214,14 @@ impl Script {
         self
     }
 
+    /// The store cannot give these.
+    pub(super) fn loses(&mut self, places: &[u64]) -> &mut Self {
+        let places: Vec<_> = places.iter().map(|place| Place(*place)).collect();
+        let session = self.session.as_mut().expect("a session");
+        session.handle_lost(&places, &mut self.wire);
+        self
+    }
+
     /// [`commits`](Self::commits) from this place on.
     pub(super) fn commits_at(&mut self, place: u64) -> &mut Self {
         self.place = Some(place - 1);

@@ -410,6 +410,100 @@ fn message_that_expires_before_its_session_hears_of_it_leaves_the_store() {
     });
 }
 
+/// It may be found there until the store has heard of it.
+#[test]
+fn message_that_expired_behind_the_window_is_released_once() {
+    Script::v5(|s| {
+        let waiting = (3, 3);
+        s.restored(&Restored { expiry_interval: 3600, waiting, ..Restored::default() });
+        s.expires(2).gives(&["drop expired t=a", "store release 2-2"]);
+        // The store has it still.
+        s.expires(2).gives(&[]);
+        s.open().gives(&["load"]);
+        s.loads(&[1, 2, 3], Q1, false).gives(&[
+            "PUBLISH q1 id=1 t=a p=1",
+            "store send 1 of 1",
+            "PUBLISH q1 id=2 t=a p=3",
+            "store send 2 of 3",
+        ]);
+        assert_eq!(s.session().stored_amount().0, 2);
+        s.sends_bytes(&[puback(1), puback(2)]).gives(&["store release 1-3"]);
+        assert_eq!(s.session().stored_amount(), (0, 0));
+    });
+}
+
+/// What was read before the store had heard of it may come behind that.
+#[test]
+fn released_message_is_looked_out_for_until_nobody_reads() {
+    Script::v5(|s| {
+        cut_restored(s, &[], 3);
+        s.expires(2).gives(&["drop expired t=a", "store release 2-2"]);
+        assert!(!s.session().is_settled());
+        s.records(&[0]).loads(&[1, 2], Q1, true).gives(&[
+            "PUBLISH q1 id=1 dup t=a p=1",
+            "store send 1 of 1",
+            "load",
+        ]);
+        s.loads(&[3], Q1, false).gives(&["PUBLISH q1 id=2 dup t=a p=3", "store send 2 of 3"]);
+        assert!(s.session().is_settled());
+    });
+    // Who has released what the store has not heard of is not read for others.
+    Script::v5(|s| {
+        let waiting = (1, 1);
+        s.restored(&Restored { expiry_interval: 3600, waiting, ..Restored::default() });
+        s.expires(1).gives(&["drop expired t=a", "store release 1-1"]);
+        assert!(!s.session().is_settled());
+        s.records(&[0]);
+        assert!(s.session().is_settled());
+    });
+}
+
+/// Neither does what a window has of it count: it was in memory, and is read anew.
+#[test]
+fn message_that_expired_in_the_window_is_not_read_again() {
+    Script::v5(|s| {
+        s.limits(|limits| limits.inflight_max = 1.try_into().unwrap()).stored().open();
+        for _ in 1..=100 {
+            s.brings(message(Q1, "a", "x"));
+        }
+        s.commits().forget_lines();
+        s.expires(60).gives(&["drop expired t=a", "store release 60-60"]);
+        s.cut();
+        let (_, from, _) = s.session().load_from().unwrap();
+        assert!(from.0 > 60, "{from:?} is read, which has the one that has expired");
+        s.forget_lines();
+    });
+}
+
+/// What lies in memory before a message that was sent is not left to the store: it would be read
+/// again, and so would the one that was sent.
+#[test]
+fn message_in_flight_is_not_read_again() {
+    Script::each(|s| {
+        cut_restored(s, &[(1, 100)], 100);
+        let before: Vec<u64> = (1..=99).collect();
+        s.loads(&before, Q1, true).forget_lines();
+        s.loads(&[100], Q2, false).forget_lines();
+        s.cut().forget_lines();
+        let (_, from, _) = s.session().load_from().unwrap();
+        assert_eq!(from, Place(101));
+    });
+}
+
+/// It is in flight, and cannot be read.
+#[test]
+fn lost_message_is_counted_once() {
+    Script::v5(|s| {
+        cut_restored(s, &[(1, 3)], 3);
+        for _ in 0..2 {
+            s.loses(&[3, 4]);
+        }
+        s.gives(&["store release 3-3", "drop damaged t=", "store release 4-4", "drop damaged t="]);
+        s.loads(&[5], Q1, false).gives(&["PUBLISH q1 id=2 dup t=a p=5", "store send 2 of 5"]);
+        assert_eq!(s.session().stored_amount().0, 1);
+    });
+}
+
 /// What was to be given away when the client came is asked for again when it goes.
 #[test]
 fn client_that_comes_keeps_what_was_to_be_shared_until_it_goes() {

@@ -99,7 +99,7 @@ impl Outlet for Wire {
         self.lines.push(format!("drop {reason} t={topic}"));
     }
 
-    fn record(&mut self, _: StoredId, change: Change, then: Option<Then>) {
+    fn record(&mut self, _: StoredId, change: Change, then: impl IntoIterator<Item = Then>) {
         self.lines.push(match change {
             Change::Release { from, to } => format!("store release {}-{}", from.0, to.0),
             Change::Send { packet_id, place } => format!("store send {packet_id} of {}", place.0),

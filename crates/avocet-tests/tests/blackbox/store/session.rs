@@ -417,7 +417,12 @@ fn will_without_delay_is_published_though_its_client_is_back_at_once() {
     }
     node.broker = starting.ready();
     assert!(clients.iter_mut().all(|raw| raw.expect_connack().session_present));
-    let mut texts = node.take_texts(&mut node.resume(V5, "watcher"));
+    // CONNACK waits for the will to be on its way, not for it to be stored.
+    let (mut watcher, mut texts) = (node.resume(V5, "watcher"), Vec::new());
+    deadline::poll(deadline::ANSWER, || {
+        texts.extend(node.take_texts(&mut watcher));
+        (texts.len() >= names.len()).then_some(())
+    });
     texts.sort();
     assert_eq!(texts, names);
 }
