@@ -56,6 +56,9 @@ pub(crate) struct Shared {
     numbers: AtomicU64,
     /// What is to survive goes there, if anything is.
     pub(crate) keeper: Option<Keeper>,
+    /// There are sessions that nobody knows, since the store could not be opened: they may have a
+    /// right to any message.
+    pub(crate) is_blind: bool,
     /// Makes assigned client identifiers and dice differ from one start to the next.
     salt: u64,
 }
@@ -198,6 +201,7 @@ impl Shared {
             is_stopping: AtomicBool::new(false),
             unadmitted_bytes: AtomicUsize::new(0),
             numbers: AtomicU64::new(0),
+            is_blind: options.store.as_ref().is_some_and(|store| !store.is_known()),
             keeper: options.store.map(Keeper::new),
             salt: std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0),
         }

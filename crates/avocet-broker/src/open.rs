@@ -90,6 +90,10 @@ pub(crate) fn admit(
         return Err(Refusal::new(ReasonCode::QuotaExceeded, "there are too many sessions")
             .to(&admission.connect));
     }
+    if shared.is_blind && !admission.connect.clean_start {
+        let detail = "the sessions that are stored cannot be read now";
+        return Err(Refusal::new(ReasonCode::ServerUnavailable, detail).to(&admission.connect));
+    }
     // What is promised to a session has to be stored first.
     let is_new = || shared.registry.get(&admission.client_id).is_none();
     if admission.expiry_interval > 0 && ((is_failing(shared) && is_new()) || is_burdened(shared)) {

@@ -207,10 +207,12 @@ impl Work<'_> {
         let delayed = topic.starts_with("$delayed/");
         // [MQTT3-3.3.5-2]
         let refused = refuses(shared, topic);
-        let special = delayed || retains || refused.is_some();
+        let special = delayed || retains || refused.is_some() || shared.is_blind;
         for inbound in run.iter_mut().filter(|_| special) {
+            let is_for_unknown = shared.is_blind && inbound.messages.qos() > QoS::AtMostOnce;
+            let blind = (ReasonCode::QuotaExceeded, DropReason::StoreFailed);
             for transit in inbound.messages.transits() {
-                inbound.reason = match refused {
+                inbound.reason = match refused.or(is_for_unknown.then_some(blind)) {
                     Some((reason, why)) => {
                         shared.drops.note(
                             self.mailbox.client_id(),

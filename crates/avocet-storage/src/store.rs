@@ -170,6 +170,12 @@ pub trait Store: fmt::Debug + Send + Sync {
         0
     }
 
+    /// Whether what was stored before is known. Otherwise nobody can tell which sessions have a
+    /// right to a message: none may be acknowledged, and no session be taken for new.
+    fn is_known(&self) -> bool {
+        true
+    }
+
     /// All sessions, in the order of their numbers.
     fn sessions(&self, visit: &mut dyn FnMut(SessionNumber, &Standing));
 

@@ -26,6 +26,8 @@ pub struct Broker {
     child: Option<Child>,
     log: Arc<Mutex<String>>,
     ready: String,
+    /// What it writes when it serves.
+    lines: Option<Mutex<mpsc::Receiver<String>>>,
     data_dir: Option<PathBuf>,
     is_folder_ours: bool,
 }
@@ -34,20 +36,13 @@ pub struct Broker {
 #[derive(Debug)]
 pub struct Starting {
     broker: Broker,
-    line: mpsc::Receiver<Option<String>>,
 }
 
 impl Starting {
     /// Waits until it serves.
     pub fn ready(self) -> Broker {
-        let Self { mut broker, line } = self;
-        let Ok(Some(ready)) = line.recv_timeout(deadline::ANSWER) else {
-            panic!("{} did not become ready; its log:\n{}", executable().display(), broker.log());
-        };
-        broker.ready = ready;
-        if broker.has_listener("tcp.default") {
-            broker.address = broker.listener("tcp.default");
-        }
+        let Self { mut broker } = self;
+        broker.wait_until_ready();
         broker
     }
 
@@ -75,6 +70,20 @@ impl Broker {
     /// Whether the broker under test is not Avocet; its settings are then not ours to choose.
     pub fn is_foreign() -> bool {
         env::var_os(FOREIGN).is_some()
+    }
+
+    /// Waits until it says that it serves, for the first time or anew.
+    pub fn wait_until_ready(&mut self) {
+        let lines = self.lines.as_ref().expect("the broker is ours");
+        let lines = lines.lock().expect("nobody panics with it");
+        let Ok(ready) = lines.recv_timeout(deadline::ANSWER) else {
+            panic!("{} did not become ready; its log:\n{}", executable().display(), self.log());
+        };
+        drop(lines);
+        self.ready = ready;
+        if self.has_listener("tcp.default") {
+            self.address = self.listener("tcp.default");
+        }
     }
 
     /// Starts the executable on a folder that outlives it.
@@ -105,15 +114,16 @@ impl Broker {
         broker.data_dir = Some(data_dir.to_owned());
         let child = broker.child.as_mut().expect("the broker was just started");
         let stdout = child.stdout.take().expect("standard output is piped");
-        let (sender, line) = mpsc::sync_channel(1);
+        let (sender, lines) = mpsc::sync_channel(8);
+        broker.lines = Some(Mutex::new(lines));
         thread::spawn(move || {
-            let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
-            let ready = lines.find(|line| line.starts_with("ready "));
-            // The receiver is gone only when nobody waits for the broker.
-            drop(sender.send(ready));
-            lines.for_each(drop);
+            let lines = BufReader::new(stdout).lines().map_while(Result::ok);
+            for ready in lines.filter(|line| line.starts_with("ready ")) {
+                // The receiver is gone only when nobody waits for the broker.
+                drop(sender.try_send(ready));
+            }
         });
-        Starting { broker, line }
+        Starting { broker }
     }
 
     /// The address of a listener, by its name in the ready line.
@@ -172,7 +182,15 @@ impl Broker {
         let address = resolved.unwrap_or_else(|| panic!("{FOREIGN}={address} is no host:port"));
         let log = Arc::default();
         let ready = String::new();
-        Self { address, child: None, log, ready, data_dir: None, is_folder_ours: false }
+        Self {
+            address,
+            child: None,
+            log,
+            ready,
+            lines: None,
+            data_dir: None,
+            is_folder_ours: false,
+        }
     }
 
     fn spawn(command: &mut Command) -> Self {
@@ -190,7 +208,7 @@ impl Broker {
         });
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let (child, ready) = (Some(child), String::new());
-        Self { address, child, log, ready, data_dir: None, is_folder_ours: false }
+        Self { address, child, log, ready, lines: None, data_dir: None, is_folder_ours: false }
     }
 
     pub fn address(&self) -> SocketAddr {

@@ -14,10 +14,15 @@ pub(crate) const LOCK: &str = "lock";
 /// The directory, held for as long as this value lives.
 #[derive(Debug)]
 pub(crate) struct DataDir {
-    _lock: Option<File>,
+    lock: Option<File>,
 }
 
 impl DataDir {
+    /// Whether no other process can have it.
+    pub(crate) fn is_held(&self) -> bool {
+        self.lock.is_some()
+    }
+
     /// Makes the directory if it is not there, and takes it for this process.
     ///
     /// # Errors
@@ -32,7 +37,7 @@ impl DataDir {
         })?;
         take(&lock, path)?
             .with_context(|| format!("cannot lock the data directory {shown} (node.data_dir)"))?;
-        Ok(Self { _lock: Some(lock) })
+        Ok(Self { lock: Some(lock) })
     }
 
     /// As [`Self::open`], but what cannot be written to is taken as well. If it cannot be taken at
@@ -52,8 +57,8 @@ impl DataDir {
             Err(error) => Err(error),
         };
         Ok(match taken {
-            Ok(lock) => (Self { _lock: Some(lock) }, None),
-            Err(error) => (Self { _lock: None }, Some(error)),
+            Ok(lock) => (Self { lock: Some(lock) }, None),
+            Err(error) => (Self { lock: None }, Some(error)),
         })
     }
 }

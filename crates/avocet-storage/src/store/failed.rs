@@ -6,7 +6,7 @@ use super::{Amount, Batch, Done, Queued, Refusal, Store};
 use crate::command::{Claim, Message, Place, Purpose, SessionNumber, Standing, Time};
 
 /// The store. It touches nothing of what lies where it should have been opened, so all of that is
-/// there for who opens it next: a process that starts when what stood in the way is gone.
+/// there for who opens it when what stood in the way is gone.
 ///
 /// No batch is ever stored, so each of them is refused at once, also one that may not be: nothing
 /// that waits here would ever have its turn.
@@ -40,6 +40,10 @@ impl Store for FailedStore {
 
     fn failure(&self) -> Option<String> {
         Some(self.why.clone())
+    }
+
+    fn is_known(&self) -> bool {
+        false
     }
 
     fn sessions(&self, _: &mut dyn FnMut(SessionNumber, &Standing)) {}

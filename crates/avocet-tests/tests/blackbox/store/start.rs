@@ -8,7 +8,7 @@ use std::{
 };
 
 use avocet_tests::{
-    Broker, Connect, Publish, Raw, Version,
+    Broker, Connect, Kind, Properties, Publish, Raw, Version,
     process::{Folder, SmallDisk, run},
 };
 
@@ -17,6 +17,7 @@ use super::{End, Node, errors, is_ready, wait_until};
 const V5: Version = Version::V5;
 const NO_ROOM: u8 = 0x97;
 const UNAVAILABLE: u8 = 0x88;
+const SHUTTING_DOWN: u8 = 0x8B;
 
 /// What the broker has said at the level of an error about what it stores.
 fn store_errors(broker: &Broker) -> Vec<String> {
@@ -30,26 +31,37 @@ fn code_of(raw: &mut Raw, publish: &Publish) -> u8 {
     raw.expect_puback(1).code
 }
 
-/// Sessions that end with their connections are served, those that would be stored are not let in,
-/// and whoever asks is told.
+/// Sessions that end with their connections are served at QoS 0. Who may have a session that nobody
+/// knows now, or is to have one that is stored, is not let in; what such a session may have a right
+/// to is not acknowledged; whoever asks is told.
 #[track_caller]
 fn check_stores_nothing(broker: &Broker) {
     let errors = store_errors(broker);
     let [error] = &*errors else { panic!("{errors:?}") };
     let shown = broker.data_dir().display().to_string();
-    for part in ["Nothing is stored until the next start", "node.data_dir", &shown] {
+    for part in ["Nothing is stored until it can be opened", "node.data_dir", &shown] {
         assert!(error.contains(part), "{error}");
     }
     assert!(!is_ready(broker));
     let mut memory = broker.client(V5, "memory");
     memory.subscribe("a", 1);
     let mut bob = broker.client(V5, "bob");
-    bob.publish(&Publish::new("a", "x").qos(1, 1));
-    memory.expect_message("a", "x", 1);
+    for qos in [1, 2] {
+        bob.send(&Publish::new("a", "refused").qos(qos, 1).bytes(V5));
+        let answer = bob.receive().kind;
+        let (Kind::Puback(ack) | Kind::Pubrec(ack)) = answer else { panic!("{answer:?}") };
+        assert_eq!(ack.code, NO_ROOM);
+    }
     assert_eq!(code_of(&mut bob, &Publish::new("a", "x").qos(1, 1).retain()), NO_ROOM);
-    let stored = Connect::resume(V5, "alice").bytes();
-    assert_eq!(broker.refusal(V5, &stored), Some(UNAVAILABLE));
-    broker.terminate();
+    bob.publish(&Publish::new("a", "x"));
+    memory.expect_message("a", "x", 0);
+    let mut old = broker.client(Version::V311, "old");
+    old.send(&Publish::new("a", "refused").qos(1, 1).bytes(Version::V311));
+    old.expect_close();
+    let stored = Connect::resume(V5, "alice");
+    assert_eq!(broker.refusal(V5, &stored.bytes()), Some(UNAVAILABLE));
+    let known = Connect::resume(V5, "alice").properties(Properties::new());
+    assert_eq!(broker.refusal(V5, &known.bytes()), Some(UNAVAILABLE));
 }
 
 /// A broker that has stopped, with a message for alice.
@@ -96,14 +108,18 @@ fn store_that_cannot_be_opened_at_all_is_left_as_it_is() {
     fs::write(&store, "in the way").expect("the folder is writable");
     node.begin();
     check_stores_nothing(&node);
+    let mut memory = node.client(V5, "memory");
     assert_eq!(fs::read_to_string(&store).expect("it is there"), "in the way");
-    assert_eq!(node.broker.exit_code(), Some(0));
-    // The next start finds what is there by then.
+    // It is seen, without another start, when it can be opened: clients come again, and it is there.
     fs::remove_file(&store).expect("it is there");
     fs::rename(node.folder.path().join("elsewhere"), &store).expect("it can be moved");
-    node.begin();
+    node.broker.wait_until_ready();
+    assert_eq!(memory.expect_ending(), Some(SHUTTING_DOWN));
     assert!(is_ready(&node));
     assert_eq!(node.take_texts(&mut node.resume(V5, "alice")), ["x"]);
+    node.client(V5, "bob").publish(&Publish::new("a", "y").qos(1, 1));
+    node.restart(End::Kill);
+    assert_eq!(node.take_texts(&mut node.resume(V5, "alice")), ["y"]);
 }
 
 #[test]
@@ -111,7 +127,10 @@ fn data_directory_that_cannot_be_made_is_no_reason_to_end() {
     let folder = Folder::new();
     let file = folder.write("file", "in the way");
     for path in [file.clone(), format!("{file}/below")] {
-        check_stores_nothing(&Broker::start_in(Path::new(&path), &[]));
+        let mut broker = Broker::start_in(Path::new(&path), &[]);
+        check_stores_nothing(&broker);
+        broker.terminate();
+        assert_eq!(broker.exit_code(), Some(0));
     }
     assert_eq!(fs::read_to_string(file).expect("it is there"), "in the way");
 }
