@@ -39,7 +39,7 @@ pub use self::{
 };
 use self::{
     record::{HEADER_BYTES, Key, Marks, RECORD_BYTES_MAX},
-    segment::Segment,
+    segment::{Found, Segment},
     unread::Unread,
 };
 use crate::disk::Disk;
@@ -125,6 +125,9 @@ enum Owed {
     Rewrite,
 }
 
+/// The files of a log, before any of them is read or changed.
+pub(crate) struct Files(VecDeque<Found>);
+
 /// The log. It has one writer, which is whoever owns it.
 #[derive(Debug)]
 pub struct Log {
@@ -134,6 +137,8 @@ pub struct Log {
     segments: VecDeque<Segment>,
     /// Files that cannot be opened and have their names still: nothing is committed beside them.
     in_the_way: Vec<Unread>,
+    /// Segments that have the name of a salvage still, nor beside these.
+    misplaced: Vec<u32>,
     reader: Reader,
     /// Whether the last segment takes more.
     is_open: bool,
@@ -158,10 +163,29 @@ impl Log {
     pub fn open(
         disk: Arc<dyn Disk>,
         options: LogOptions,
-        mut replay: impl FnMut(Position, u64, &[u8]),
+        replay: impl FnMut(Position, u64, &[u8]),
     ) -> io::Result<(Self, Vec<Loss>)> {
-        let replayed = Replayed::read(&*disk, true, &mut replay)?;
-        let Replayed { segments, in_the_way, next, losses, .. } = replayed;
+        let files = Self::find(&*disk)?;
+        Ok(Self::open_found(disk, options, files, replay))
+    }
+
+    /// The files of the log that lies on a disk. Nothing is changed.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`].
+    pub(crate) fn find(disk: &dyn Disk) -> io::Result<Files> {
+        segment::found(disk).map(Files)
+    }
+
+    /// Opens the log that has these files. Nothing is in the way of that.
+    pub(crate) fn open_found(
+        disk: Arc<dyn Disk>,
+        options: LogOptions,
+        Files(found): Files,
+        mut replay: impl FnMut(Position, u64, &[u8]),
+    ) -> (Self, Vec<Loss>) {
+        let replayed = Replayed::read(&*disk, found, true, &mut replay);
+        let Replayed { segments, in_the_way, misplaced, next, losses, .. } = replayed;
         let shelves = segments.iter().map(|it| (it.number, Arc::clone(&it.shelf))).collect();
         let mut log = Self {
             disk,
@@ -173,6 +197,7 @@ impl Log {
             },
             segments,
             in_the_way,
+            misplaced,
             reader: Reader { segments: Arc::new(RwLock::new(shelves)) },
             is_open: false,
             committed: next.unwrap_or(0),
@@ -182,7 +207,7 @@ impl Log {
         };
         // If it fails, the first commit tells.
         drop(log.settle());
-        Ok((log, losses))
+        (log, losses)
     }
 
     /// Adds a record to the group that the next [`Self::commit`] makes last.
@@ -293,8 +318,18 @@ impl Log {
         Ok(())
     }
 
+    /// What was salvaged gets its own name.
+    fn place_salvaged(&mut self) -> io::Result<()> {
+        while let Some(number) = self.misplaced.last() {
+            segment::place(&*self.disk, *number)?;
+            self.misplaced.pop();
+        }
+        Ok(())
+    }
+
     /// Files that cannot be opened get another name.
     fn clear_the_way(&mut self) -> io::Result<()> {
+        self.place_salvaged()?;
         while let Some(unread) = self.in_the_way.last() {
             let put = unread.put_aside(&*self.disk);
             let (segment, _) = put.map_err(|error| unread.refuse(&error))?;
@@ -335,6 +370,7 @@ impl Log {
     /// What the disk says; then it is still there.
     pub fn forget_oldest(&mut self) -> io::Result<()> {
         if self.segments.len() > 1 {
+            self.place_salvaged()?;
             self.sync_last()?;
             self.disk.remove(&self.segments[0].name())?;
             self.drop_oldest();
@@ -351,6 +387,7 @@ impl Log {
         if self.segments.len() < 2 {
             return Ok(None);
         }
+        self.place_salvaged()?;
         self.sync_last()?;
         let name = self.segments[0].put_aside(&*self.disk)?;
         self.drop_oldest();

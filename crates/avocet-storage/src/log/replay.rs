@@ -102,6 +102,8 @@ pub struct Replayed {
     pub(super) segments: VecDeque<Segment>,
     /// Files that cannot be opened and have their names still.
     pub(super) in_the_way: Vec<Unread>,
+    /// Segments that have the name of a salvage still.
+    pub(super) misplaced: Vec<u32>,
     pub(super) next: Option<u64>,
     /// How many records there are.
     pub records: u64,
@@ -110,14 +112,18 @@ pub struct Replayed {
 }
 
 impl Replayed {
-    /// Reads the log that lies on a disk. Nothing is changed unless it may be.
+    /// Reads the files of a log that were found. Nothing is changed unless it may be.
     pub(super) fn read(
         disk: &dyn Disk,
+        mut found: VecDeque<Found>,
         may_write: bool,
         replay: &mut dyn FnMut(Position, u64, &[u8]),
-    ) -> io::Result<Self> {
-        let mut read = Self::default();
-        let mut found: VecDeque<Found> = segment::found(disk, may_write)?.into();
+    ) -> Self {
+        if may_write {
+            segment::tidy(disk, &mut found);
+        }
+        let misplaced = found.iter().filter(|it| it.is_misplaced).map(|it| it.number).collect();
+        let mut read = Self { misplaced, ..Self::default() };
         while let Some(it) = found.pop_front() {
             let limit = found.front().and_then(Found::first);
             let limits = (limit, found.iter().find_map(Found::first));
@@ -128,7 +134,7 @@ impl Replayed {
             read.segments.extend(one.segment);
             read.in_the_way.extend(one.in_the_way);
         }
-        Ok(read)
+        read
     }
 
     /// Reads the log that lies on a disk and changes nothing: every record goes to `replay`, with
@@ -140,7 +146,7 @@ impl Replayed {
         disk: &dyn Disk,
         mut replay: impl FnMut(Position, u64, &[u8]),
     ) -> io::Result<Self> {
-        Self::read(disk, false, &mut replay)
+        Ok(Self::read(disk, segment::found(disk)?, false, &mut replay))
     }
 
     /// The segments there are, oldest first: number and bytes.

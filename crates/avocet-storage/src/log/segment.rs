@@ -2,7 +2,7 @@
 //!
 //! The head stands there twice, so that one bad sector does not cost all records.
 
-use std::{fmt, io, sync::Arc};
+use std::{collections::VecDeque, fmt, io, sync::Arc};
 
 use super::{
     Loss, Position,
@@ -40,7 +40,9 @@ pub(super) struct Segment {
 
 /// A segment's file that was found.
 pub(super) struct Found {
-    number: u32,
+    pub(super) number: u32,
+    /// Whether it has the name of a salvage still: that of the damaged file is free for it.
+    pub(super) is_misplaced: bool,
     /// With its size; or what the system says when it is opened.
     file: io::Result<(Arc<dyn File>, usize)>,
     /// Nothing if it cannot be read.
@@ -221,33 +223,48 @@ fn numbers<'a>(names: impl Iterator<Item = &'a String>) -> Vec<u32> {
     numbers
 }
 
-/// The segments of a disk, oldest first. What was left by a salvage goes, if anything may; or is
-/// put in the place of the file that it was made for, if that has its other name already.
-pub(super) fn found(disk: &dyn Disk, may_write: bool) -> io::Result<Vec<Found>> {
-    let mut names = disk.names()?;
-    let salvaged: Vec<String> =
-        names.iter().filter_map(|it| it.strip_suffix(SALVAGING)).map(str::to_owned).collect();
-    for old in salvaged.into_iter().filter(|_| may_write) {
-        let salvaging = format!("{old}{SALVAGING}");
-        let is_left = number_of(&old).is_some() && !names.contains(&old);
-        if is_left && names.contains(&format!("{old}{DAMAGED}")) {
-            disk.rename(&salvaging, &old)?;
-            names.push(old);
-        } else {
-            // Of no use to anybody; if it cannot be removed, it is in nobody's way either.
-            drop(disk.remove(&salvaging));
-        }
+/// The segments of a disk, oldest first, as they lie there; nothing is changed. What a salvage has
+/// brought counts, if the file that it was made for has its other name already.
+pub(super) fn found(disk: &dyn Disk) -> io::Result<VecDeque<Found>> {
+    let names = disk.names()?;
+    let is_misplaced = |number: &u32| {
+        let old = name(*number);
+        !names.contains(&old) && names.contains(&format!("{old}{DAMAGED}"))
+    };
+    let salvaged = names.iter().filter_map(|it| it.strip_suffix(SALVAGING)).filter_map(number_of);
+    let placed = numbers(names.iter()).into_iter().map(|number| (number, false));
+    let all = placed.chain(salvaged.filter(is_misplaced).map(|number| (number, true)));
+    let mut all: Vec<(u32, bool)> = all.collect();
+    all.sort_unstable();
+    all.into_iter().filter_map(|it| look(disk, it).transpose()).collect()
+}
+
+/// Finishes what salvages have left: what they brought gets its name, all else of them goes.
+pub(super) fn tidy(disk: &dyn Disk, found: &mut VecDeque<Found>) {
+    for it in found.iter_mut().filter(|it| it.is_misplaced) {
+        // If it cannot be, it is read as it is, and the first commit tries again.
+        it.is_misplaced = place(disk, it.number).is_err();
     }
-    let numbers = numbers(names.iter());
-    numbers.into_iter().filter_map(|number| look(disk, number).transpose()).collect()
+    let misplaced: Vec<String> =
+        found.iter().filter(|it| it.is_misplaced).map(|it| salvaging(it.number)).collect();
+    let names = disk.names().unwrap_or_default();
+    for left in names.iter().filter(|it| it.ends_with(SALVAGING) && !misplaced.contains(it)) {
+        // Of no use to anybody; if it cannot be removed, it is in nobody's way either.
+        drop(disk.remove(left));
+    }
+}
+
+/// Gives what was salvaged the name of the damaged file.
+pub(super) fn place(disk: &dyn Disk, number: u32) -> io::Result<()> {
+    disk.rename(&salvaging(number), &name(number))
 }
 
 /// What a segment's file says of itself. One without a whole head and without a record was never
 /// written to: the power went when it was made. One that cannot be opened stays one of the log's;
 /// but if this process can open nothing more, that is no fault of the file.
-fn look(disk: &dyn Disk, number: u32) -> io::Result<Option<Found>> {
-    let name = name(number);
-    let unread = |why| Ok(Some(Found { number, file: Err(why), head: None }));
+fn look(disk: &dyn Disk, (number, is_misplaced): (u32, bool)) -> io::Result<Option<Found>> {
+    let name = if is_misplaced { salvaging(number) } else { name(number) };
+    let unread = |why| Ok(Some(Found { number, is_misplaced, file: Err(why), head: None }));
     let (file, size) = match open(disk, &name) {
         Err(error) if disk::lacks_means(&error) || is_gone(disk, &name, &error) => {
             return Err(error);
@@ -272,7 +289,7 @@ fn look(disk: &dyn Disk, number: u32) -> io::Result<Option<Found>> {
             Ok(_) => None,
         },
     };
-    Ok(Some(Found { number, file: Ok((file, size)), head }))
+    Ok(Some(Found { number, is_misplaced, file: Ok((file, size)), head }))
 }
 
 /// A file, and how many of its bytes can be those of a segment.
@@ -298,7 +315,9 @@ pub(super) fn read(
     may_write: bool,
     replay: &mut dyn FnMut(Position, u64, &[u8]),
 ) -> Read {
-    let Found { number, file, head } = found;
+    let Found { number, is_misplaced, file, head } = found;
+    // The name that it has still is what a salvage takes.
+    let may_write = may_write && !is_misplaced;
     let first = next.or(head.map(|head| head.first)).or(known).unwrap_or(0);
     let (mut file, size) = match file {
         Ok(opened) => opened,
@@ -402,12 +421,11 @@ fn replace(
 }
 
 /// Gives a segment's file another name, which it answers, and its own to what was salvaged. If the
-/// power goes between, [`found`] does the rest.
+/// power goes between, [`tidy`] does the rest.
 fn exchange(disk: &dyn Disk, number: u32) -> io::Result<String> {
     let (old, damaged) = (name(number), free_name(disk, &name(number))?);
     disk.rename(&old, &damaged)?;
-    let placed = disk.rename(&salvaging(number), &old);
-    placed.inspect_err(|_| drop(disk.rename(&damaged, &old)))?;
+    place(disk, number).inspect_err(|_| drop(disk.rename(&damaged, &old)))?;
     Ok(damaged)
 }
 

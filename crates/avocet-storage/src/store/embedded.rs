@@ -23,6 +23,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
+        mpsc,
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -160,8 +161,13 @@ impl EmbeddedStore {
     /// files cannot be listed or no more of them be opened, and that no thread can be started.
     pub fn open(disk: Arc<dyn Disk>, options: Options) -> io::Result<(Self, Vec<Loss>)> {
         let key = RandomState::new().hash_one(options.segment_bytes);
-        let (mut store, mut writer, losses) = Self::begin(disk, options, key)?;
-        let thread = thread::Builder::new().name("store".to_owned()).spawn(move || writer.run())?;
+        // First, so that nothing was touched if there can be none.
+        let (sender, receiver) = mpsc::sync_channel::<Writer>(1);
+        let write = move || receiver.iter().for_each(|mut writer| writer.run());
+        let thread = thread::Builder::new().name("store".to_owned()).spawn(write)?;
+        let (mut store, writer, losses) = Self::begin(disk, options, key)?;
+        // It waits for that.
+        drop(sender.send(writer));
         store.thread = Mutex::new(Some(thread));
         Ok((store, losses))
     }
@@ -173,6 +179,8 @@ impl EmbeddedStore {
         options: Options,
         key: u64,
     ) -> io::Result<(Self, Writer, Vec<Loss>)> {
+        let files = Log::find(&*disk)?;
+        // What is not opened was not touched; from here on nothing is in the way of it.
         let mut replay = Replay { state: State::new(Some(Arc::clone(&disk))) };
         let space = Space::open(Arc::clone(&disk), &options);
         let was_closed = closed::take(&*disk);
@@ -182,14 +190,13 @@ impl EmbeddedStore {
             key,
         };
         let mut unknown = 0;
-        let (log, mut losses) = Log::open(
-            Arc::clone(&disk),
-            log_options,
-            |position, number, body| match Command::read(body) {
-                Some(command) => replay.take(position, number, body, &command),
-                None => unknown += 1,
-            },
-        )?;
+        let (log, mut losses) =
+            Log::open_found(Arc::clone(&disk), log_options, files, |position, number, body| {
+                match Command::read(body) {
+                    Some(command) => replay.take(position, number, body, &command),
+                    None => unknown += 1,
+                }
+            });
         if unknown > 0 {
             losses.push(Loss::Unknown { records: unknown });
         }

@@ -4,6 +4,7 @@
 mod copies;
 mod full;
 mod harm;
+mod opening;
 mod volume;
 
 use std::{

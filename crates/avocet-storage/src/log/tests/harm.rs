@@ -348,3 +348,54 @@ fn what_can_be_read_is_there_wherever_putting_aside_ends() {
         }
     }
 }
+
+/// The power went while a damaged file was put aside, and now the disk can only be read.
+#[test]
+fn what_was_salvaged_is_read_before_it_can_get_its_name() {
+    let disk = SimulatedDisk::default();
+    let mut log = open(&disk).log;
+    (0..2).for_each(|group| {
+        commit(&mut log, group * 30..(group + 1) * 30).expect("the disk is well");
+    });
+    drop(log);
+    let (name, salvaging) = ("0000000000.log", "0000000000.log.salvaging");
+    disk.rename(name, salvaging).expect("it is there");
+    disk.create("0000000000.log.damaged").expect("the disk is well");
+    disk.fail(0..u64::MAX, Fault::Broken);
+    let mut opened = check(&disk, 0..60);
+    commit(&mut opened.log, 60..61).expect_err("the disk takes nothing");
+    opened.log.discard();
+    opened.log.forget_oldest().expect_err("the disk takes nothing");
+    assert!(disk.names().expect("it can be read").contains(&salvaging.to_owned()));
+    disk.mend();
+    // Whatever is done first.
+    commit(&mut opened.log, 60..61).expect("the disk is well");
+    let names = disk.names().expect("the disk is well");
+    assert!(names.contains(&name.to_owned()) && !names.contains(&salvaging.to_owned()));
+    check(&disk, 0..61);
+    disk.rename(name, salvaging).expect("it is there");
+    disk.fail(0..4, Fault::Broken);
+    let mut opened = check(&disk, 0..61);
+    disk.mend();
+    opened.log.forget_oldest().expect("the disk is well");
+    check(&disk, 30..61);
+}
+
+/// It is not salvaged once more under a name that it has itself.
+#[test]
+fn what_was_salvaged_and_is_damaged_is_read_before_it_can_get_its_name() {
+    let disk = SimulatedDisk::default();
+    let mut log = open(&disk).log;
+    (0..9).for_each(|number| drop(commit(&mut log, number..number + 1)));
+    drop(log);
+    disk.damage("0000000000.log", 600);
+    disk.rename("0000000000.log", "0000000000.log.salvaging").expect("it is there");
+    disk.create("0000000000.log.damaged").expect("the disk is well");
+    for _ in 0..3 {
+        disk.mend();
+        disk.fail(0..1, Fault::Broken);
+        assert_eq!(open(&disk).records.len(), 8);
+    }
+    disk.mend();
+    assert_eq!(open(&disk).records.len(), 8);
+}
