@@ -394,6 +394,15 @@ impl Log {
         Ok(Some(name))
     }
 
+    /// Returns once all that was committed is on stable storage, whatever commits wait for.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn sync(&mut self) -> io::Result<()> {
+        self.settle()?;
+        self.sync_last()
+    }
+
     /// What was written anew is synced before the old goes.
     fn sync_last(&self) -> io::Result<()> {
         let is_synced = self.options.durability == Durability::Fsync;

@@ -31,7 +31,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use self::{expiry::Walk, space::Space, writer::Writer};
+use self::{closed::Mark, expiry::Walk, space::Space, writer::Writer};
 use super::{
     Amount, Batch, Done, Figures, Queued, Refusal, Store,
     state::{Lies, State, Strangers},
@@ -79,7 +79,6 @@ impl Default for Options {
 pub struct EmbeddedStore {
     shared: Arc<Shared>,
     reader: Reader,
-    disk: Arc<dyn Disk>,
     was_closed: bool,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -183,7 +182,10 @@ impl EmbeddedStore {
         // What is not opened was not touched; from here on nothing is in the way of it.
         let mut replay = Replay { state: State::new(Some(Arc::clone(&disk))) };
         let space = Space::open(Arc::clone(&disk), &options);
-        let was_closed = closed::take(&*disk);
+        let (mut mark, was_closed) = Mark::find(Arc::clone(&disk));
+        // At once, since what is read is told to clients before anything is stored; if it fails,
+        // the first commit does it.
+        drop(mark.remove());
         let log_options = LogOptions {
             segment_bytes: space.segment_bytes(),
             durability: options.durability,
@@ -216,8 +218,8 @@ impl EmbeddedStore {
             walk: Mutex::default(),
             waiting_bytes_max: options.waiting_bytes_max,
         });
-        let writer = Writer::new(Arc::clone(&shared), log, space, &options);
-        Ok((Self { shared, reader, disk, was_closed, thread: Mutex::default() }, writer, losses))
+        let writer = Writer::new(Arc::clone(&shared), log, space, mark, &options);
+        Ok((Self { shared, reader, was_closed, thread: Mutex::default() }, writer, losses))
     }
 
     /// Reads a record whose place is known, which the cleaner may change meanwhile; whoever visits
@@ -325,10 +327,7 @@ impl Store for EmbeddedStore {
         self.shared.arrived.notify_one();
         let thread = self.thread.lock().take();
         // It has nothing to say if it panicked: that was told when it happened.
-        let has_ended = thread.is_some_and(|thread| thread.join().is_ok());
-        if has_ended && self.shared.failure.lock().is_none() {
-            closed::leave(&*self.disk);
-        }
+        drop(thread.map(JoinHandle::join));
     }
 
     fn figures(&self) -> Figures {

@@ -1,23 +1,48 @@
 //! Whether a store was closed in order: then it knows all that was done. A file says so, which is
-//! taken away before anything else is done.
+//! gone before anything that was submitted is stored.
+
+use std::{io, sync::Arc};
 
 use crate::disk::Disk;
 
 const NAME: &str = "closed";
 
-/// Whether it was; from now on it is not. If the disk cannot be written to, it still is.
-pub(super) fn take(disk: &dyn Disk) -> bool {
-    let was_closed = disk.remove(NAME).is_ok()
-        || disk.names().is_ok_and(|names| names.iter().any(|name| name == NAME));
-    if was_closed {
-        // If it comes back with a power cut, so little was done that nothing was synced.
-        drop(disk.sync());
-    }
-    was_closed
+/// The file, as an opened store has it.
+#[derive(Debug)]
+pub(super) struct Mark {
+    disk: Arc<dyn Disk>,
+    /// Whether it may be there, or come back with a power cut.
+    is_owed: bool,
 }
 
-/// All that was done is stored.
-pub(super) fn leave(disk: &dyn Disk) {
-    // Without it more is thought to be unknown than is.
-    drop(disk.create(NAME).and_then(|_| disk.sync()));
+impl Mark {
+    /// As an earlier process has left it; tells whether it has.
+    pub(super) fn find(disk: Arc<dyn Disk>) -> (Self, bool) {
+        let is_there = disk.names().is_ok_and(|names| names.iter().any(|name| name == NAME));
+        (Self { disk, is_owed: is_there }, is_there)
+    }
+
+    /// From now on the store is not closed, and no power cut says anything else.
+    ///
+    /// # Errors
+    /// What the disk says. Then nothing must be stored: the next process would take what this one
+    /// knows for all that was done.
+    pub(super) fn remove(&mut self) -> io::Result<()> {
+        if !self.is_owed {
+            return Ok(());
+        }
+        match self.disk.remove(NAME) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        self.disk.sync()?;
+        self.is_owed = false;
+        Ok(())
+    }
+
+    /// All that was done is stored.
+    pub(super) fn leave(&self) {
+        // Without it more is thought to be unknown than is.
+        drop(self.disk.create(NAME).and_then(|_| self.disk.sync()));
+    }
 }

@@ -12,6 +12,7 @@ use tracing::error;
 use super::{
     Options, Shared,
     cleaner::Cleaner,
+    closed::Mark,
     gathering::Gathering,
     lies, pieces,
     space::{Lend, Space},
@@ -30,6 +31,7 @@ pub(in crate::store) struct Writer {
     shared: Arc<Shared>,
     log: Log,
     space: Space,
+    mark: Mark,
     cleaner: Cleaner,
     /// What is to be stored, in order.
     waiting: VecDeque<(Batch, Done)>,
@@ -44,11 +46,18 @@ pub(in crate::store) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, log: Log, space: Space, options: &Options) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        log: Log,
+        space: Space,
+        mark: Mark,
+        options: &Options,
+    ) -> Self {
         Self {
             shared,
             log,
             space,
+            mark,
             cleaner: Cleaner::new(options),
             gathering: Gathering::default(),
             retry_after: options.retry_after,
@@ -70,6 +79,7 @@ impl Writer {
             self.turn();
         }
         self.end();
+        self.close();
     }
 
     /// Stores what has been submitted, and does a little of what there is to do beside.
@@ -100,6 +110,16 @@ impl Writer {
         for (batch, done) in std::mem::take(&mut self.waiting) {
             let why = self.shared.failure.lock().clone();
             self.finish(&batch, done, Err(Refusal::Failed(why.unwrap_or_default())));
+        }
+    }
+
+    /// Says that all that was done is stored, if it is.
+    fn close(&mut self) {
+        if self.shared.failure.lock().is_some() {
+            // It was not, and may be said still if the disk could not be written to.
+            drop(self.mark.remove());
+        } else if self.log.sync().is_ok() {
+            self.mark.leave();
         }
     }
 
@@ -163,7 +183,7 @@ impl Writer {
             let committed = match self.log.waiting_bytes() {
                 // Nothing to be stored, only to be told in turn.
                 0 if self.retry_at.is_none() => Ok(Placed::default()),
-                _ => self.log.commit(),
+                _ => self.mark.remove().and_then(|()| self.log.commit()),
             };
             match committed {
                 Ok(placed) => self.succeed(placed, begun.elapsed()),

@@ -1,13 +1,17 @@
 //! What opening a store changes, and what it leaves as it is.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
 
-use super::{OPTIONS, batch, open, publish, session};
+use super::{OPTIONS, batch, open, open_with, publish, session};
 use crate::{
-    conformance::submit,
-    disk::{Disk, File, SimulatedDisk},
-    log::UnknownFormat,
-    store::EmbeddedStore,
+    conformance::{submit, told},
+    disk::{Disk, Fault, File, SimulatedDisk},
+    log::{Durability, UnknownFormat},
+    store::{EmbeddedStore, Options, Refusal, Store},
 };
 
 /// Every file, and what it has.
@@ -58,4 +62,82 @@ fn store_of_a_later_version_is_left_as_it_is() {
     let refused = EmbeddedStore::open(Arc::new(disk.clone()), OPTIONS);
     assert!(UnknownFormat::is_cause(&refused.expect_err("it is of a later version")));
     assert_eq!((image(&disk), disk.changes()), (before, changes));
+}
+
+/// A disk that has failed is tried again at once.
+const AT_ONCE: Options = Options { retry_after: Duration::ZERO, ..OPTIONS };
+const CLOSED: &str = "closed";
+
+fn is_closed(disk: &SimulatedDisk) -> bool {
+    disk.names().expect("it can be read").iter().any(|name| name == CLOSED)
+}
+
+/// Nothing is stored while the next process would take it for all that was done, whatever kept the
+/// file there when the store was opened.
+#[test]
+fn what_says_that_all_was_done_is_gone_before_anything_is_stored() {
+    // Neither can it be removed, or it is and that is not known to last.
+    for failing in 0..2 {
+        let disk = SimulatedDisk::default();
+        drop(open(&disk));
+        assert!(is_closed(&disk));
+        disk.fail(failing..u64::MAX, Fault::Broken);
+        let opened = EmbeddedStore::begin(Arc::new(disk.clone()), AT_ONCE, 1);
+        let (store, mut writer, _) = opened.expect("it opens");
+        assert!(store.was_closed());
+        let mut stored = |number| {
+            let (sender, receiver) = mpsc::sync_channel(1);
+            let done = Box::new(move |outcome| drop(sender.send(outcome)));
+            store.submit(batch(&[session(number)]), done).expect("there is room");
+            writer.turn();
+            receiver.try_recv().expect("it has an outcome")
+        };
+        // It is the disk that keeps it, and then nothing else.
+        assert!(matches!(stored(1), Err(Refusal::Failed(_))));
+        disk.mend();
+        disk.fail(0..1, Fault::Broken);
+        assert!(matches!(stored(2), Err(Refusal::Failed(_))));
+        disk.mend();
+        assert_eq!(stored(3), Ok(Vec::new()));
+        for seed in 0..20 {
+            let found = disk.after_power_cut(seed);
+            assert!(!is_closed(&found), "{failing}, {seed}");
+            let sessions = told(&open(&found)).sessions;
+            assert_eq!(sessions.keys().map(|it| it.0).collect::<Vec<_>>(), [3]);
+        }
+    }
+}
+
+/// Something was refused, so not all that was done is there.
+#[test]
+fn store_that_fails_when_it_is_closed_does_not_say_that_all_was_done() {
+    let disk = SimulatedDisk::default();
+    drop(open(&disk));
+    disk.fail(0..u64::MAX, Fault::Broken);
+    let opened = EmbeddedStore::open(Arc::new(disk.clone()), OPTIONS).expect("it opens");
+    assert!(submit(&opened.0, batch(&[session(1)])).is_err());
+    assert!(is_closed(&disk));
+    disk.mend();
+    drop(opened);
+    assert!(!is_closed(&disk));
+}
+
+/// What does not wait for stable storage is there all the same once the store says so.
+#[test]
+fn power_cut_that_leaves_what_says_that_all_was_done_leaves_all() {
+    for durability in [Durability::Fsync, Durability::Os] {
+        let disk = SimulatedDisk::default();
+        for life in 0..2 {
+            let store = open_with(&disk, Options { durability, ..OPTIONS });
+            submit(&store, batch(&[session(life), publish(&[1; 300], &[life])]))
+                .expect("it is well");
+            let before = told(&store);
+            drop(store);
+            for seed in 0..20 {
+                let found = disk.after_power_cut(seed);
+                assert!(is_closed(&found), "{durability:?}, {seed}");
+                assert_eq!(told(&open(&found)), before, "{durability:?}, {seed}");
+            }
+        }
+    }
 }
