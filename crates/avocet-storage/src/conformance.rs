@@ -154,6 +154,7 @@ pub fn batches_are_reported_in_order(open: Open<'_>) {
     }
     submit(&*store, Batch::default()).expect("it is told in its turn");
     assert!(!store.is_burdened(), "nothing waits");
+    assert!(!store.is_failing(), "it has stored all of them");
 }
 
 const SESSION: SessionNumber = SessionNumber(1 << 40);

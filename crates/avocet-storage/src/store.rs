@@ -146,7 +146,16 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// may be refused is refused now, and what may not be has no other bound.
     fn is_burdened(&self) -> bool;
 
-    /// What stands in the way of storing, if anything does.
+    /// Whether what may be refused and is submitted now is expected to be, since the medium takes
+    /// nothing: so it is from before somebody is told of the first refusal by [`Refusal::Failed`]
+    /// until before somebody is told of the next success, or the medium is known to take something
+    /// again. It costs a load, and says nothing of [`Refusal::Busy`], of a batch that is refused
+    /// for its size, or of a store that was closed.
+    fn is_failing(&self) -> bool;
+
+    /// What people should know of its medium, if there is anything: what stands in the way of
+    /// storing, or else of giving space back. There may be something though it is not failing, and
+    /// there is if it is.
     fn failure(&self) -> Option<String>;
 
     /// Whether it knows all that was done before it was opened, since it was closed in order: else

@@ -100,9 +100,12 @@ impl Store for Journaled {
         bytes(&self.medium.journal.lock()) > JOURNAL_BYTES_MAX
     }
 
+    fn is_failing(&self) -> bool {
+        self.medium.is_failing.load(Ordering::Relaxed)
+    }
+
     fn failure(&self) -> Option<String> {
-        let is_failing = self.medium.is_failing.load(Ordering::Relaxed);
-        is_failing.then(|| "it was told to".to_owned())
+        self.is_failing().then(|| "it was told to".to_owned())
     }
 
     fn sessions(&self, visit: &mut dyn FnMut(SessionNumber, &Standing)) {

@@ -22,7 +22,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
     thread::{self, JoinHandle},
@@ -88,13 +88,36 @@ struct Shared {
     inbound: Mutex<Inbound>,
     arrived: Condvar,
     state: Mutex<State>,
-    failure: Mutex<Option<String>>,
+    failure: Failure,
     cleaning_failure: Mutex<Option<String>>,
     /// Records that were asked for and could not be read.
     unreadable: AtomicU64,
     commits: Mutex<Commits>,
     walk: Mutex<Walk>,
     waiting_bytes_max: usize,
+}
+
+/// Why nothing can be stored, if that is so.
+#[derive(Debug, Default)]
+struct Failure {
+    is_there: AtomicBool,
+    why: Mutex<Option<String>>,
+}
+
+impl Failure {
+    fn set(&self, why: Option<String>) {
+        let mut known = self.why.lock();
+        self.is_there.store(why.is_some(), Ordering::Release);
+        *known = why;
+    }
+
+    fn is_there(&self) -> bool {
+        self.is_there.load(Ordering::Acquire)
+    }
+
+    fn why(&self) -> Option<String> {
+        self.why.lock().clone()
+    }
 }
 
 /// Groups that were stored.
@@ -211,7 +234,7 @@ impl EmbeddedStore {
             inbound: Mutex::new(Inbound::ending(&strangers)),
             arrived: Condvar::new(),
             state: Mutex::new(state),
-            failure: Mutex::default(),
+            failure: Failure::default(),
             cleaning_failure: Mutex::default(),
             unreadable: AtomicU64::new(unreadable),
             commits: Mutex::default(),
@@ -313,8 +336,12 @@ impl Store for EmbeddedStore {
         self.shared.inbound.lock().bytes >= self.shared.waiting_bytes_max
     }
 
+    fn is_failing(&self) -> bool {
+        self.shared.failure.is_there()
+    }
+
     fn failure(&self) -> Option<String> {
-        let failure = self.shared.failure.lock().clone();
+        let failure = self.shared.failure.why();
         failure.or_else(|| self.shared.cleaning_failure.lock().clone())
     }
 

@@ -38,6 +38,10 @@ impl Store for FailedStore {
         true
     }
 
+    fn is_failing(&self) -> bool {
+        true
+    }
+
     fn failure(&self) -> Option<String> {
         Some(self.why.clone())
     }

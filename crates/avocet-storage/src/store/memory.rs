@@ -216,6 +216,10 @@ impl Store for MemoryStore {
         false
     }
 
+    fn is_failing(&self) -> bool {
+        false
+    }
+
     fn failure(&self) -> Option<String> {
         None
     }

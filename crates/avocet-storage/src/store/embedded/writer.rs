@@ -108,14 +108,14 @@ impl Writer {
         self.retry_at = None;
         self.store();
         for (batch, done) in std::mem::take(&mut self.waiting) {
-            let why = self.shared.failure.lock().clone();
+            let why = self.shared.failure.why();
             self.finish(&batch, done, Err(Refusal::Failed(why.unwrap_or_default())));
         }
     }
 
     /// Says that all that was done is stored, if it is.
     fn close(&mut self) {
-        if self.shared.failure.lock().is_some() {
+        if self.shared.failure.is_there() {
             // It was not, and may be said still if the disk could not be written to.
             drop(self.mark.remove());
         } else if self.log.sync().is_ok() {
@@ -234,7 +234,7 @@ impl Writer {
         if self.space.is_full() {
             self.regain(false);
         } else {
-            *self.shared.failure.lock() = None;
+            self.shared.failure.set(None);
             self.space.grow(&self.log);
         }
         let places = self.apply(placed);
@@ -274,7 +274,7 @@ impl Writer {
     fn fail(&mut self, error: &io::Error) -> bool {
         let batches = self.entered.iter().filter(|(batch, ..)| !batch.is_refusable).count();
         self.log.discard();
-        *self.shared.failure.lock() = Some(error.to_string());
+        self.shared.failure.set(Some(error.to_string()));
         for (batch, done, _) in std::mem::take(&mut self.entered).into_iter().rev() {
             self.waiting.push_front((batch, done));
         }
@@ -299,13 +299,13 @@ impl Writer {
     /// Looks whether the disk has room again, if it was full.
     fn regain(&mut self, is_made: bool) {
         if self.space.regain(&mut self.log, is_made) {
-            *self.shared.failure.lock() = None;
+            self.shared.failure.set(None);
         }
     }
 
     /// Refuses what may be refused.
     fn refuse(&mut self) {
-        let why = self.shared.failure.lock().clone().unwrap_or_default();
+        let why = self.shared.failure.why().unwrap_or_default();
         for (batch, done) in std::mem::take(&mut self.waiting) {
             if batch.is_refusable {
                 self.finish(&batch, done, Err(Refusal::Failed(why.clone())));

@@ -297,6 +297,55 @@ fn failing_cleaner_is_told_of_steadily() {
     assert_eq!(store.failure(), None);
 }
 
+/// Space cannot be given back, but all that comes is stored: that is told, and nobody is refused.
+#[test]
+fn store_whose_cleaner_fails_is_not_failing() {
+    let disk = SimulatedDisk::default();
+    let store = open(&disk);
+    store_all(&store, &[session(1)]);
+    (0..200).for_each(|_| drop(store_all(&store, &[publish(b"x", &[1])])));
+    disk.withhold("queues.scratch", 0..usize::MAX);
+    churn_until(&store, || {
+        assert!(!store.is_failing());
+        store.failure().is_some()
+    });
+    let failure = store.failure().expect("it was told");
+    assert!(failure.starts_with("space cannot be given back"), "{failure}");
+    store_all(&store, &[publish(b"x", &[1])]);
+    assert!(!store.is_failing());
+    disk.mend();
+    churn_until(&store, || store.failure().is_none());
+}
+
+/// Whoever is told of a refusal finds that the store fails, and whoever is told of a success finds
+/// that it does not.
+#[test]
+fn store_fails_from_before_the_first_refusal_is_told_until_before_the_next_success_is() {
+    let options = Options { retry_after: Duration::ZERO, ..OPTIONS };
+    for fault in [Fault::Broken, Fault::Full] {
+        let disk = SimulatedDisk::default();
+        let opened = EmbeddedStore::begin(Arc::new(disk.clone()), options, 1);
+        let (store, mut writer, _) = opened.expect("it opens");
+        let store = Arc::new(store);
+        let mut told = |number| {
+            let (sender, receiver) = mpsc::sync_channel(1);
+            let asked = Arc::clone(&store);
+            let tell = move |outcome: Result<_, _>| {
+                sender.send((outcome.is_ok(), asked.is_failing())).expect("it is waited for");
+            };
+            store.submit(batch(&[session(number)]), Box::new(tell)).expect("there is room");
+            writer.turn();
+            receiver.try_recv().expect("it has an outcome")
+        };
+        assert_eq!(told(1), (true, false));
+        disk.fail(FOREVER, fault);
+        assert_eq!([told(2), told(3)], [(false, true); 2], "{fault:?}");
+        disk.mend();
+        // A disk that was full is looked at before anything is refused.
+        assert_eq!([told(4), told(5)], [(true, false); 2], "{fault:?}");
+    }
+}
+
 /// What is lost with the standing of a session is told with it, and its number is free: who gets it
 /// has nothing of what waited for the one before.
 #[test]
