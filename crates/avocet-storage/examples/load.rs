@@ -25,6 +25,7 @@ const OPTIONS: Options = Options {
     durability: Durability::Os,
     cleaned_from_bytes: 256 << 20,
     retry_after: Duration::from_millis(500),
+    close_patience: Duration::from_secs(600),
 };
 /// Commands of a batch.
 const BATCH: u64 = 1000;

@@ -1,9 +1,10 @@
 //! What every store does, whatever it keeps things in: one suite for all of them.
 //!
 //! Whoever has a store runs [`all`] in a test, with something that opens it: again and again, and
-//! the same one each time.
+//! the same one each time. That is a closure, or a [`Subject`] if it can do more than open it.
 
 pub mod dice;
+mod ends;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,6 +12,10 @@ use std::{
 };
 
 use self::dice::Dice;
+pub use self::ends::{
+    closed_store_refuses, crash_leaves_what_was_reported, threads_keep_their_order,
+    what_is_refused_is_not_there,
+};
 use crate::{
     command::{Claim, Command, Message, Place, SessionNumber, Standing, Time},
     store::{Amount, Batch, Contents, Figures, Queued, Refusal, Store, Stored},
@@ -19,16 +24,46 @@ use crate::{
 /// Opens a store, which has what it had when it was closed.
 pub type Open<'a> = &'a dyn Fn() -> Box<dyn Store>;
 
+/// A store that is tried, and what can be done to it.
+pub trait Subject {
+    /// As [`Open`].
+    fn open(&self) -> Box<dyn Store>;
+
+    /// Has what lies behind the store take nothing from now on, or everything again. False if that
+    /// cannot be done: then nothing was.
+    fn fail(&self, _is_failing: bool) -> bool {
+        false
+    }
+
+    /// Ends a store as the process does that is killed. False if that cannot be done: then it is
+    /// closed.
+    fn crash(&self, store: Box<dyn Store>) -> bool {
+        store.close();
+        false
+    }
+}
+
+impl<F: Fn() -> Box<dyn Store>> Subject for F {
+    fn open(&self) -> Box<dyn Store> {
+        self()
+    }
+}
+
 /// The whole suite.
 ///
 /// # Panics
 /// If the store does not do what it has to.
-pub fn all(open: Open<'_>) {
+pub fn all(subject: &dyn Subject) {
+    let open: Open<'_> = &|| subject.open();
     (0..8).for_each(|seed| it_tells_what_was_done(open, seed));
     batches_are_reported_in_order(open);
     queue_is_told_in_pieces(open);
     expired_messages_are_told(open);
     visitor_may_ask_the_store(open);
+    threads_keep_their_order(subject);
+    what_is_refused_is_not_there(subject);
+    crash_leaves_what_was_reported(subject);
+    closed_store_refuses(subject);
 }
 
 /// Everything a store tells.

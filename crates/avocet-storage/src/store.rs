@@ -134,7 +134,7 @@ pub enum Refusal {
 /// of the batches: on a thread of the store, which waits for it, or within [`Self::submit`], here
 /// or by another thread. So it does little, does not block, and takes no lock that may be held by
 /// whoever submits; it may submit, and ask the store. It is not called for a batch that `submit`
-/// itself refuses. Dropping a store waits until all were told.
+/// itself refuses. Dropping a store closes it.
 pub trait Store: fmt::Debug + Send + Sync {
     /// Has a batch stored.
     ///
@@ -148,9 +148,9 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Whether what may be refused and is submitted now is expected to be, since the medium takes
     /// nothing: so it is from before somebody is told of the first refusal by [`Refusal::Failed`]
-    /// until before somebody is told of the next success, or the medium is known to take something
-    /// again. It costs a load, and says nothing of [`Refusal::Busy`], of a batch that is refused
-    /// for its size, or of a store that was closed.
+    /// until before somebody is told that such a batch is stored, or the medium is known to take
+    /// them again. It costs a load, and says nothing of [`Refusal::Busy`], of a batch that is
+    /// refused for its size, or of a store that was closed.
     fn is_failing(&self) -> bool;
 
     /// What people should know of its medium, if there is anything: what stands in the way of
@@ -164,9 +164,15 @@ pub trait Store: fmt::Debug + Send + Sync {
         false
     }
 
-    /// Ends it: when this returns, all that was submitted is stored, or has failed. Nothing is
-    /// submitted any more.
-    fn close(&self) {}
+    /// Ends it: when this returns, all that was submitted before is stored, or has failed, and was
+    /// told, but for what a medium that stands still, or somebody who is told and does not return,
+    /// keeps longer than the store waits: then that goes on by itself, and may have no outcome.
+    /// Whoever is told may close the store, and does not wait for the others.
+    ///
+    /// What is submitted from now on is told as failed in its turn, whatever it is; what is
+    /// submitted meanwhile is that, or stored. What the store has can be asked for still. Closing
+    /// it again does nothing but wait for the first.
+    fn close(&self);
 
     /// Figures to be looked at, about once a second. Nothing is asked of the medium for them, and
     /// no session is looked at.
@@ -230,6 +236,13 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// # Errors
     /// What keeps all of them from being read.
     fn plans(&self, visit: &mut dyn FnMut(u64, Time, Purpose, Message<'_>)) -> io::Result<()>;
+}
+
+impl Refusal {
+    /// Of what is submitted to a store that was closed.
+    fn closed() -> Self {
+        Self::Failed("the store is closed".to_owned())
+    }
 }
 
 impl Batch {

@@ -7,14 +7,15 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use avocet_storage::{
     command::{Claim, Command, Message, Place, Purpose, SessionNumber, Standing, Time},
-    conformance,
+    conformance::{self, Subject},
     store::{Amount, Batch, Contents, Done, Queued, Refusal, Store},
 };
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 /// Enough for whoever submits, and little enough to be seen.
 const JOURNAL_BYTES_MAX: usize = 64 << 20;
@@ -32,6 +33,8 @@ struct Journaled {
     contents: Mutex<(Contents, Place)>,
     /// What is to be done while somebody is told of something else.
     waiting: Mutex<(Vec<(Batch, Done)>, bool)>,
+    told: Condvar,
+    is_closed: AtomicBool,
 }
 
 impl fmt::Debug for Journaled {
@@ -59,7 +62,8 @@ impl Journaled {
             apply(&mut contents, &mut next, batch);
         }
         let contents = Mutex::new((contents, next));
-        Self { medium: medium.clone(), contents, waiting: Mutex::default() }
+        let (waiting, told, is_closed) = Default::default();
+        Self { medium: medium.clone(), contents, waiting, told, is_closed }
     }
 
     fn store(&self, batch: Batch) -> Result<Vec<Place>, Refusal> {
@@ -80,7 +84,12 @@ impl Journaled {
 impl Store for Journaled {
     fn submit(&self, batch: Batch, done: Done) -> Result<(), Refusal> {
         let mut waiting = self.waiting.lock();
-        waiting.0.push((batch, done));
+        if self.is_closed.load(Ordering::Relaxed) {
+            let refused = Refusal::Failed("it is closed".to_owned());
+            waiting.0.push((Batch::default(), Box::new(|_| done(Err(refused)))));
+        } else {
+            waiting.0.push((batch, done));
+        }
         if mem::replace(&mut waiting.1, true) {
             return Ok(());
         }
@@ -92,7 +101,14 @@ impl Store for Journaled {
             }
         }
         waiting.1 = false;
+        self.told.notify_all();
         Ok(())
+    }
+
+    fn close(&self) {
+        let mut waiting = self.waiting.lock();
+        self.is_closed.store(true, Ordering::Relaxed);
+        self.told.wait_while_for(&mut waiting, |waiting| waiting.1, Duration::from_secs(10));
     }
 
     fn is_burdened(&self) -> bool {
@@ -171,10 +187,22 @@ impl Store for Journaled {
     }
 }
 
+impl Subject for Medium {
+    fn open(&self) -> Box<dyn Store> {
+        Box::new(Journaled::open(self))
+    }
+
+    fn fail(&self, is_failing: bool) -> bool {
+        self.is_failing.store(is_failing, Ordering::Relaxed);
+        true
+    }
+}
+
 #[test]
 fn store_of_somebody_else_conforms() {
-    let medium = Medium::default();
-    conformance::all(&|| Box::new(Journaled::open(&medium)));
+    conformance::all(&Medium::default());
+    assert!(conformance::what_is_refused_is_not_there(&Medium::default()));
+    assert!(!conformance::crash_leaves_what_was_reported(&Medium::default()));
 }
 
 #[test]

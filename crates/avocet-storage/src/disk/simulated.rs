@@ -153,6 +153,22 @@ impl SimulatedDisk {
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
+    /// The disk as it is found after the process was killed now, and nothing else has happened.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let state = self.state.lock();
+        let mut files = Vec::new();
+        let mut names = BTreeMap::new();
+        for (name, number) in &state.names {
+            names.insert(name.clone(), files.len());
+            let current = state.files[*number].current.clone();
+            files.push(Content { durable: current.clone(), current, ..Content::default() });
+        }
+        let (durable_names, capacity) = (names.clone(), state.capacity);
+        let copy = State { files, names, durable_names, capacity, ..State::default() };
+        Self { state: Arc::new(Mutex::new(copy)) }
+    }
+
     /// Turns some bits of a file, as a bad disk does.
     ///
     /// # Panics

@@ -26,10 +26,11 @@ use std::{
         mpsc,
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::{Condvar, Mutex};
+use tracing::error;
 
 use self::{closed::Mark, expiry::Walk, space::Space, writer::Writer};
 use super::{
@@ -60,6 +61,8 @@ pub struct Options {
     pub cleaned_from_bytes: u64,
     /// How long a disk that has failed is left alone before it is tried again.
     pub retry_after: Duration,
+    /// How long closing the store waits for a disk that stands still.
+    pub close_patience: Duration,
 }
 
 impl Default for Options {
@@ -70,16 +73,19 @@ impl Default for Options {
             durability: Durability::Fsync,
             cleaned_from_bytes: 256 << 20,
             retry_after: Duration::from_millis(500),
+            close_patience: Duration::from_secs(10),
         }
     }
 }
 
-/// The store. Its thread ends with it, once all that was submitted is stored or has failed.
+/// The store. Its thread ends when it is closed, once all that was submitted is stored or has
+/// failed.
 #[derive(Debug)]
 pub struct EmbeddedStore {
     shared: Arc<Shared>,
     reader: Reader,
     was_closed: bool,
+    close_patience: Duration,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -87,6 +93,8 @@ pub struct EmbeddedStore {
 struct Shared {
     inbound: Mutex<Inbound>,
     arrived: Condvar,
+    /// The thread is over.
+    ended: Condvar,
     state: Mutex<State>,
     failure: Failure,
     cleaning_failure: Mutex<Option<String>>,
@@ -144,7 +152,12 @@ struct Inbound {
     wanted: usize,
     /// Bytes of these and of those that the writer has.
     bytes: usize,
+    /// What comes from now on is refused.
     is_over: bool,
+    /// The writer has taken all of them, and takes no more.
+    has_ended: bool,
+    /// The writer's thread is there, and is waited for.
+    is_running: bool,
 }
 
 impl fmt::Debug for Inbound {
@@ -185,9 +198,10 @@ impl EmbeddedStore {
         let key = RandomState::new().hash_one(options.segment_bytes);
         // First, so that nothing was touched if there can be none.
         let (sender, receiver) = mpsc::sync_channel::<Writer>(1);
-        let write = move || receiver.iter().for_each(|mut writer| writer.run());
+        let write = move || receiver.iter().for_each(Writer::run);
         let thread = thread::Builder::new().name("store".to_owned()).spawn(write)?;
         let (mut store, writer, losses) = Self::begin(disk, options, key)?;
+        store.shared.inbound.lock().is_running = true;
         // It waits for that.
         drop(sender.send(writer));
         store.thread = Mutex::new(Some(thread));
@@ -233,6 +247,7 @@ impl EmbeddedStore {
         let shared = Arc::new(Shared {
             inbound: Mutex::new(Inbound::ending(&strangers)),
             arrived: Condvar::new(),
+            ended: Condvar::new(),
             state: Mutex::new(state),
             failure: Failure::default(),
             cleaning_failure: Mutex::default(),
@@ -242,7 +257,9 @@ impl EmbeddedStore {
             waiting_bytes_max: options.waiting_bytes_max,
         });
         let writer = Writer::new(Arc::clone(&shared), log, space, mark, &options);
-        Ok((Self { shared, reader, was_closed, thread: Mutex::default() }, writer, losses))
+        let close_patience = options.close_patience;
+        let store = Self { shared, reader, was_closed, close_patience, thread: Mutex::default() };
+        Ok((store, writer, losses))
     }
 
     /// Reads a record whose place is known, which the cleaner may change meanwhile; whoever visits
@@ -320,6 +337,16 @@ impl Drop for EmbeddedStore {
 impl Store for EmbeddedStore {
     fn submit(&self, batch: Batch, done: Done) -> Result<(), Refusal> {
         let mut inbound = self.shared.inbound.lock();
+        if inbound.has_ended {
+            drop(inbound);
+            done(Err(Refusal::closed()));
+            return Ok(());
+        }
+        if inbound.is_over {
+            // The writer is not through: it is told in its turn.
+            inbound.push(Batch::default(), Box::new(|_| done(Err(Refusal::closed()))));
+            return Ok(());
+        }
         if batch.is_refusable && inbound.bytes >= self.shared.waiting_bytes_max {
             return Err(Refusal::Busy);
         }
@@ -350,10 +377,26 @@ impl Store for EmbeddedStore {
     }
 
     fn close(&self) {
-        self.shared.inbound.lock().is_over = true;
+        let writer = self.thread.lock().as_ref().map(|thread| thread.thread().id());
+        let until = Instant::now() + self.close_patience;
+        let mut inbound = self.shared.inbound.lock();
+        inbound.is_over = true;
         self.shared.arrived.notify_one();
+        if writer == Some(thread::current().id()) {
+            return;
+        }
+        while inbound.is_running {
+            if self.shared.ended.wait_until(&mut inbound, until).timed_out() {
+                error!("The store does not end: what it has not stored may be lost.");
+                inbound.is_running = false;
+                drop(inbound);
+                drop(self.thread.lock().take());
+                return;
+            }
+        }
+        drop(inbound);
         let thread = self.thread.lock().take();
-        // It has nothing to say if it panicked: that was told when it happened.
+        // Nothing is left to be done; if it has panicked, that was told when it happened.
         drop(thread.map(JoinHandle::join));
     }
 

@@ -50,6 +50,9 @@ impl Store for FailedStore {
         false
     }
 
+    /// It refuses everything as it is, and nothing waits.
+    fn close(&self) {}
+
     fn sessions(&self, _: &mut dyn FnMut(SessionNumber, &Standing)) {}
 
     fn queue(

@@ -1,17 +1,33 @@
 //! The store that keeps nothing: plain maps in memory, to be compared with, and for brokers whose
 //! sessions need not outlive them.
 
-use std::{collections::BTreeMap, fmt, io, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt, io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, ThreadId},
+    time::{Duration, Instant},
+};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use super::{Amount, Batch, Done, Figures, Queued, Refusal, Store};
 use crate::command::{Claim, Command, Message, Place, Purpose, SessionNumber, Standing, Time};
+
+/// So long closing it waits for somebody who is told something.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The store. Clones are the same store.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
     inner: Arc<Mutex<Inner>>,
+    /// Nobody is told anything any more.
+    told: Arc<Condvar>,
+    /// Changed under the lock.
+    is_closed: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -20,8 +36,9 @@ struct Inner {
     /// The next place.
     next: Place,
     /// What is to be done while somebody is told of something else.
-    waiting: Vec<(Batch, Done)>,
-    is_telling: bool,
+    waiting: Vec<(Result<Batch, Refusal>, Done)>,
+    /// Who tells them.
+    teller: Option<ThreadId>,
 }
 
 /// All that a store has.
@@ -190,25 +207,48 @@ impl Inner {
     }
 }
 
+impl MemoryStore {
+    /// Opens once more what was closed, as another process does with a store on a disk.
+    #[must_use]
+    pub fn reopen(&self) -> Self {
+        Self { is_closed: Arc::default(), ..self.clone() }
+    }
+}
+
 impl Store for MemoryStore {
     fn submit(&self, batch: Batch, done: Done) -> Result<(), Refusal> {
         let mut inner = self.inner.lock();
+        let is_closed = self.is_closed.load(Ordering::Relaxed);
+        let batch = if is_closed { Err(Refusal::closed()) } else { Ok(batch) };
         inner.waiting.push((batch, done));
         // Whoever is told may submit something: that comes behind.
-        if inner.is_telling {
+        if inner.teller.is_some() {
             return Ok(());
         }
-        inner.is_telling = true;
+        inner.teller = Some(thread::current().id());
         while !inner.waiting.is_empty() {
             for (batch, done) in std::mem::take(&mut inner.waiting) {
-                let places = inner.do_batch(&batch);
+                let outcome = batch.map(|batch| inner.do_batch(&batch));
                 drop(inner);
-                done(Ok(places));
+                done(outcome);
                 inner = self.inner.lock();
             }
         }
-        inner.is_telling = false;
+        inner.teller = None;
+        drop(inner);
+        self.told.notify_all();
         Ok(())
+    }
+
+    fn close(&self) {
+        let (this, until) = (thread::current().id(), Instant::now() + CLOSE_PATIENCE);
+        let mut inner = self.inner.lock();
+        self.is_closed.store(true, Ordering::Relaxed);
+        while inner.teller.is_some_and(|teller| teller != this) {
+            if self.told.wait_until(&mut inner, until).timed_out() {
+                return;
+            }
+        }
     }
 
     /// Nothing waits but what is submitted by whoever is told of something else.

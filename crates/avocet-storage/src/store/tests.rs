@@ -13,10 +13,12 @@ use std::{
     time::Duration,
 };
 
+use parking_lot::Mutex;
+
 use super::{Batch, Contents, EmbeddedStore, Figures, MemoryStore, Options, Refusal, Store};
 use crate::{
     command::{Claim, Command, Message, Place, SessionNumber, Standing, Time},
-    conformance::{self, apply, dice::Dice, submit, told},
+    conformance::{self, Subject, apply, dice::Dice, submit, told},
     disk::{Disk, Fault, Folder, Scratch, SimulatedDisk, seeds},
     log::Durability,
 };
@@ -27,6 +29,7 @@ const OPTIONS: Options = Options {
     durability: Durability::Fsync,
     cleaned_from_bytes: 12_288,
     retry_after: Duration::from_millis(500),
+    close_patience: Duration::from_secs(60),
 };
 
 fn message(packet: &[u8]) -> Message<'_> {
@@ -83,33 +86,65 @@ fn with_places_after(mut contents: Contents, known: Place) -> Contents {
     contents
 }
 
-#[test]
-fn embedded_store_on_a_simulated_disk_conforms() {
-    let disk = SimulatedDisk::default();
-    conformance::all(&|| Box::new(open(&disk)));
+/// A disk, and how a store on it is kept.
+struct OnDisk {
+    disk: Mutex<SimulatedDisk>,
+    options: Options,
+}
+
+impl Subject for OnDisk {
+    fn open(&self) -> Box<dyn Store> {
+        Box::new(open_with(&self.disk.lock(), self.options))
+    }
+
+    fn fail(&self, is_failing: bool) -> bool {
+        let disk = self.disk.lock();
+        disk.mend();
+        if is_failing {
+            disk.fail(0..u64::MAX, Fault::Broken);
+        }
+        true
+    }
+
+    /// The power goes; or the process, if that is all that can be survived.
+    fn crash(&self, store: Box<dyn Store>) -> bool {
+        let mut disk = self.disk.lock();
+        let found = match self.options.durability {
+            Durability::Fsync => disk.after_power_cut(7),
+            Durability::Os => disk.copy(),
+        };
+        *disk = found;
+        drop(store);
+        true
+    }
 }
 
 #[test]
-fn embedded_store_that_does_not_sync_conforms() {
-    let disk = SimulatedDisk::default();
-    let options = Options { durability: Durability::Os, ..OPTIONS };
-    conformance::all(&|| Box::new(open_with(&disk, options)));
+fn embedded_store_on_a_simulated_disk_conforms() {
+    for durability in [Durability::Fsync, Durability::Os] {
+        let options = Options { durability, ..OPTIONS };
+        let subject = OnDisk { disk: Mutex::default(), options };
+        conformance::all(&subject);
+        assert!(conformance::what_is_refused_is_not_there(&subject));
+        assert!(conformance::crash_leaves_what_was_reported(&subject));
+    }
 }
 
 #[test]
 fn embedded_store_in_a_folder_conforms() {
     let scratch = Scratch::new();
-    conformance::all(&|| {
+    let open = || -> Box<dyn Store> {
         let folder = Folder::open(&scratch.0).expect("a folder can be made");
         let opened = EmbeddedStore::open(Arc::new(folder), OPTIONS);
         Box::new(opened.expect("it opens").0)
-    });
+    };
+    conformance::all(&open);
 }
 
 #[test]
 fn memory_store_conforms() {
     let store = MemoryStore::default();
-    conformance::all(&|| Box::new(store.clone()));
+    conformance::all(&|| -> Box<dyn Store> { Box::new(store.reopen()) });
 }
 
 /// Whatever was needed once and is not any more leaves the disk.

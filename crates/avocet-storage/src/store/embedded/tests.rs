@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, mpsc},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{EmbeddedStore, Lies, Options};
@@ -11,7 +11,7 @@ use crate::{
     conformance::{submit, told},
     disk::{Fault, SimulatedDisk},
     log::Position,
-    store::{Amount, Batch, Contents, Queued, Refusal, Store},
+    store::{Amount, Batch, Contents, MemoryStore, Queued, Refusal, Store},
 };
 
 const SESSION: SessionNumber = SessionNumber(1);
@@ -179,4 +179,52 @@ fn command_that_is_larger_than_a_group_is_refused_alone() {
     let Err(Refusal::Failed(why)) = outcome else { panic!("it was stored: {outcome:?}") };
     assert!(why.contains("too large"), "{why}");
     assert_eq!(found.retained.keys().collect::<Vec<_>>(), ["before", "behind"]);
+}
+
+/// Somebody who is told does not return, as a disk that stands still.
+#[test]
+fn closing_waits_no_longer_than_it_is_to() {
+    let options = Options { close_patience: Duration::from_millis(1), ..Options::default() };
+    let disk = SimulatedDisk::default();
+    let store = EmbeddedStore::open(Arc::new(disk.clone()), options).expect("it opens").0;
+    let (go, gone) = mpsc::sync_channel::<()>(0);
+    let (begun, has_begun) = mpsc::sync_channel(1);
+    let done = Box::new(move |_| {
+        begun.send(()).expect("it is waited for");
+        gone.recv().expect_err("nothing is sent");
+    });
+    store.submit(Batch::default(), done).expect("there is room");
+    has_begun.recv().expect("it is told");
+    store.close();
+    let (sender, receiver) = mpsc::sync_channel(1);
+    let done = Box::new(move |outcome| drop(sender.send(outcome)));
+    store.submit(Batch::default(), done).expect("there is room");
+    assert!(receiver.try_recv().is_err(), "it is not its turn");
+    drop(store);
+    drop(go);
+    assert!(receiver.recv().expect("it has an outcome").is_err());
+}
+
+/// It waits neither for itself nor for who waits for it.
+#[test]
+fn whoever_is_told_may_close_the_store() {
+    let disk = SimulatedDisk::default();
+    let options = Options { close_patience: Duration::from_secs(60), ..Options::default() };
+    let store = EmbeddedStore::open(Arc::new(disk), options).expect("it opens").0;
+    let store: Arc<dyn Store> = Arc::new(store);
+    let start = Instant::now();
+    for store in [store, Arc::new(MemoryStore::default())] {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let closed = Arc::clone(&store);
+        let done = Box::new(move |_| {
+            closed.close();
+            drop(closed);
+            sender.send(()).expect("it is waited for");
+        });
+        store.submit(Batch::default(), done).expect("there is room");
+        receiver.recv().expect("it is told");
+        store.close();
+        assert!(submit(&*store, Batch::refusable()).is_err());
+    }
+    assert!(start.elapsed() < options.close_patience / 10);
 }

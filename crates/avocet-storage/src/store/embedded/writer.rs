@@ -45,6 +45,22 @@ pub(in crate::store) struct Writer {
     has_leaving: bool,
 }
 
+/// Tells that the thread is over, whatever has ended it.
+struct Ending(Arc<Shared>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let mut inbound = self.0.inbound.lock();
+        inbound.has_ended = true;
+        inbound.is_running = false;
+        // There is something if the thread has panicked.
+        let left = std::mem::take(&mut inbound.batches);
+        drop(inbound);
+        self.0.ended.notify_all();
+        left.into_iter().for_each(|(_, done)| done(Err(Refusal::closed())));
+    }
+}
+
 impl Writer {
     pub(super) fn new(
         shared: Arc<Shared>,
@@ -74,7 +90,8 @@ impl Writer {
         self.log.limit_groups(bytes);
     }
 
-    pub(super) fn run(&mut self) {
+    pub(super) fn run(mut self) {
+        let _ending = Ending(Arc::clone(&self.shared));
         while self.wait() {
             self.turn();
         }
@@ -104,12 +121,19 @@ impl Writer {
 
     /// Whatever waits has its last chance.
     pub(in crate::store) fn end(&mut self) {
-        self.take();
         self.retry_at = None;
-        self.store();
-        for (batch, done) in std::mem::take(&mut self.waiting) {
-            let why = self.shared.failure.why();
-            self.finish(&batch, done, Err(Refusal::Failed(why.unwrap_or_default())));
+        loop {
+            self.take();
+            self.store();
+            for (batch, done) in std::mem::take(&mut self.waiting) {
+                let why = self.shared.failure.why();
+                self.finish(&batch, done, Err(Refusal::Failed(why.unwrap_or_default())));
+            }
+            let mut inbound = self.shared.inbound.lock();
+            inbound.has_ended = inbound.batches.is_empty();
+            if inbound.has_ended {
+                return;
+            }
         }
     }
 
