@@ -245,9 +245,9 @@ impl Shared {
         self.refuses || self.is_failing()
     }
 
-    /// Whether the store has refused something, and still fails.
+    /// Whether nothing can be stored now.
     pub(crate) fn is_failing(&self) -> bool {
-        self.keeper.as_ref().is_some_and(Keeper::is_failing)
+        self.keeper.as_ref().is_some_and(|keeper| keeper.store().is_failing())
     }
 
     /// Why a filter that is well formed is not accepted from this client, if so.

@@ -8,11 +8,7 @@ use std::{
     collections::{HashMap, VecDeque},
     io, mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc,
-    },
+    sync::{Arc, mpsc},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -55,8 +51,6 @@ pub(crate) struct Keeper {
     sessions: Mutex<HashMap<StoredId, Mailbox>>,
     /// Clients whose sessions are over, as the store is about to know: how many each has.
     ending: Mutex<HashMap<Arc<str>, usize>>,
-    /// Whether the store has refused something, and may still fail.
-    has_failed: AtomicBool,
     /// While it is read what has expired: what the store has heard meanwhile that was released. It
     /// may have been found before.
     released_meanwhile: Mutex<Option<Vec<Released>>>,
@@ -137,7 +131,6 @@ impl Keeper {
             threads: Mutex::default(),
             sessions: Mutex::default(),
             ending: Mutex::default(),
-            has_failed: AtomicBool::new(false),
             released_meanwhile: Mutex::default(),
         }
     }
@@ -171,16 +164,6 @@ impl Keeper {
     /// A stored session that is not over.
     pub(crate) fn mailbox(&self, session: StoredId) -> Option<Mailbox> {
         self.sessions.lock().get(&session).cloned()
-    }
-
-    /// Whether the store has refused something, and still fails.
-    pub(crate) fn is_failing(&self) -> bool {
-        if !self.has_failed.load(Ordering::Relaxed) {
-            return false;
-        }
-        let is_failing = self.store.failure().is_some();
-        self.has_failed.store(is_failing, Ordering::Relaxed);
-        is_failing
     }
 
     /// What has expired is about to be read. `None`: somebody reads it.
@@ -309,9 +292,6 @@ fn finish(
     now: Instant,
 ) {
     let is_stored = outcome.is_ok();
-    if let (Err(Refusal::Failed(_)), Some(keeper)) = (&outcome, &shared.keeper) {
-        keeper.has_failed.store(true, Ordering::Relaxed);
-    }
     let mut places = outcome.unwrap_or_default().into_iter();
     for step in steps {
         match step {

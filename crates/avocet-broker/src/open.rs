@@ -96,16 +96,11 @@ pub(crate) fn admit(
     }
     // What is promised to a session has to be stored first.
     let is_new = || shared.registry.get(&admission.client_id).is_none();
-    if admission.expiry_interval > 0 && ((is_failing(shared) && is_new()) || is_burdened(shared)) {
+    if admission.expiry_interval > 0 && ((shared.is_failing() && is_new()) || is_burdened(shared)) {
         let detail = "a session that outlives its connection cannot be stored now";
         return Err(Refusal::new(ReasonCode::ServerUnavailable, detail).to(&admission.connect));
     }
     Ok(admission)
-}
-
-/// Whether nothing can be stored now.
-fn is_failing(shared: &Shared) -> bool {
-    shared.keeper.as_ref().is_some_and(|keeper| keeper.store().failure().is_some())
 }
 
 /// Whether so much waits to be stored that nothing more is begun.
@@ -160,7 +155,7 @@ impl Entrance<'_> {
     /// is not to be told that it begins anew.
     fn has_to_wait(&self, admission: &Admission) -> bool {
         let keeper = self.shared.keeper.as_ref();
-        keeper.is_some_and(|it| it.is_leaving(&admission.client_id)) && !is_failing(self.shared)
+        keeper.is_some_and(|it| it.is_leaving(&admission.client_id)) && !self.shared.is_failing()
     }
 
     fn resume(

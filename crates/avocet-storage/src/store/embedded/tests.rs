@@ -186,7 +186,7 @@ fn command_that_is_larger_than_a_group_is_refused_alone() {
 fn closing_waits_no_longer_than_it_is_to() {
     let options = Options { close_patience: Duration::from_millis(1), ..Options::default() };
     let disk = SimulatedDisk::default();
-    let store = EmbeddedStore::open(Arc::new(disk.clone()), options).expect("it opens").0;
+    let store = EmbeddedStore::open(Arc::new(disk), options).expect("it opens").0;
     let (go, gone) = mpsc::sync_channel::<()>(0);
     let (begun, has_begun) = mpsc::sync_channel(1);
     let done = Box::new(move |_| {

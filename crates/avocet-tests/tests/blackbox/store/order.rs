@@ -93,8 +93,17 @@ impl Alice {
         }
     }
 
-    /// Takes what comes again and acknowledges it, until nothing comes.
+    /// Takes what comes again and acknowledges it: the message that she has not acknowledged, once
+    /// it is stored what came before it, and all until nothing comes.
     fn take_again(&mut self, raw: &mut Raw) {
+        let before = self.repeated;
+        while self.repeated == before {
+            match raw.receive().kind {
+                Kind::Publish(message) => self.take(raw, &message, usize::MAX),
+                Kind::Pubrel(ack) => raw.send(&pubcomp(ack.id)),
+                other => panic!("expected PUBLISH or PUBREL, not {other:?}"),
+            }
+        }
         let mut has_come = true;
         while has_come {
             has_come = false;

@@ -110,7 +110,7 @@ fn store_that_cannot_be_opened_at_all_is_left_as_it_is() {
     check_stores_nothing(&node);
     let mut memory = node.client(V5, "memory");
     assert_eq!(fs::read_to_string(&store).expect("it is there"), "in the way");
-    // It is seen, without another start, when it can be opened: clients come again, and it is there.
+    // That it can be opened is seen without another start: clients come again, and it is there.
     fs::remove_file(&store).expect("it is there");
     fs::rename(node.folder.path().join("elsewhere"), &store).expect("it can be moved");
     node.broker.wait_until_ready();
