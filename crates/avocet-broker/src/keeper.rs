@@ -13,8 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use avocet_mqtt::ReasonCode;
-use avocet_router::Subscriber;
+use avocet_mqtt::{ReasonCode, Subscribe};
+use avocet_router::{Entry, Subscriber};
 use avocet_session::{DropReason, Place, StoredId, Then};
 use avocet_storage::store::{Batch, Refusal, Store};
 use parking_lot::{Condvar, Mutex};
@@ -26,7 +26,7 @@ use crate::{
     mailbox::{FlushList, Mailbox},
     metrics::Metrics,
     records::{
-        Answer, Content, Group, Load, Outcome, Plan, Published, Records, Step, Subscribed,
+        Answer, Content, Entered, Group, Load, Outcome, Plan, Published, Records, Step, Subscribed,
         Unsubscribed,
     },
     retained,
@@ -101,12 +101,16 @@ impl<T> Lane<T> {
         self.arrived.notify_one();
     }
 
-    /// All there is, or the first; waits for it. `None` once it is over.
+    /// All there is, or the first; waits for it. `None` once it is over: nobody begins anew then
+    /// what comes one by one.
     fn take(&self, all: bool) -> Option<VecDeque<T>> {
         let mut waiting = self.waiting.lock();
-        while waiting.items.is_empty() {
-            if waiting.is_over {
+        loop {
+            if waiting.is_over && (!all || waiting.items.is_empty()) {
                 return None;
+            }
+            if !waiting.items.is_empty() {
+                break;
             }
             self.arrived.wait(&mut waiting);
         }
@@ -447,20 +451,7 @@ fn finish_subscribe(
 ) {
     let Subscribed { mailbox, wire, request, mut reasons, entered, feeds, .. } = subscribed;
     if !is_stored {
-        for (filter, _) in entered.iter().filter(|(_, inserted)| inserted.is_new()) {
-            shared.unsubscribe(filter, mailbox.id());
-        }
-        let mut inner = mailbox.lock();
-        let before = inner.session.has_subscriptions();
-        let lines = request.subscriptions.iter().zip(&mut reasons);
-        let lines = lines.filter(|(_, reason)| !reason.is_error());
-        for ((line, reason), (_, inserted)) in lines.zip(&entered) {
-            *reason = ReasonCode::QuotaExceeded;
-            if inserted.is_new() {
-                inner.session.forget(&line.filter);
-            }
-        }
-        shared.metrics.note_subscriber(before, inner.session.has_subscriptions());
+        take_back(shared, &mailbox, &request, &mut reasons, entered);
     }
     let told = mailbox.with_link(&wire, &shared.drops, list, |session, exit| {
         session.answer_subscribe(&request, &reasons, exit);
@@ -472,6 +463,44 @@ fn finish_subscribe(
             let feeds = feeds.into_iter().filter(is_wanted).collect();
             inner.feeds.add(feeds);
             wire.signal(CALL);
+        }
+    }
+}
+
+/// What a SUBSCRIBE has brought stands no more: what was there before does, unless the client has
+/// asked for something else since.
+fn take_back(
+    shared: &Shared,
+    mailbox: &Mailbox,
+    request: &Subscribe,
+    reasons: &mut [ReasonCode],
+    entered: Vec<Entered>,
+) {
+    let mut inner = mailbox.lock();
+    let before = inner.session.has_subscriptions();
+    let lines = request.subscriptions.iter().zip(reasons);
+    let lines = lines.filter(|(_, reason)| !reason.is_error());
+    let mut undone = Vec::new();
+    for ((line, reason), entered) in lines.zip(entered) {
+        *reason = ReasonCode::QuotaExceeded;
+        let its = (line.options, request.subscription_identifier);
+        if inner.session.subscription(&line.filter) != Some(its) {
+            continue;
+        }
+        match entered.former {
+            None => _ = inner.session.forget(&line.filter),
+            Some(Entry { options, identifier }) => {
+                inner.session.restore_subscription(&line.filter, options, identifier);
+            }
+        }
+        undone.push(entered);
+    }
+    shared.metrics.note_subscriber(before, inner.session.has_subscriptions());
+    drop(inner);
+    for Entered { filter, former } in undone {
+        match former {
+            None => _ = shared.unsubscribe(&filter, mailbox.id()),
+            Some(former) => _ = shared.router.subscribe(&filter, mailbox.clone(), former),
         }
     }
 }

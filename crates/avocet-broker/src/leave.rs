@@ -34,15 +34,26 @@ pub(crate) fn detach(
     now: Instant,
 ) {
     let Some(left) = unlink(shared, list, mailbox, wire) else { return };
+    let reserved = Reserved(mailbox);
     sys::disconnected(shared, list, mailbox, reason, now);
     settle(shared, list, mailbox, left, now);
     // Its successor may be on another shard, and be faster.
     list.submit(shared);
     // Only now: its end is told, its will is sent and what it has recorded is on its way before its
     // successor comes in.
-    let mut inner = mailbox.lock();
-    inner.reserved = false;
-    inner.call_heir();
+    drop(reserved);
+}
+
+/// Keeps a session for whoever has just left it; its client may come in when this ends, however
+/// that is.
+struct Reserved<'m>(&'m Mailbox);
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.0.lock();
+        inner.reserved = false;
+        inner.call_heir();
+    }
 }
 
 /// What a connection leaves to be dealt with outside the lock.

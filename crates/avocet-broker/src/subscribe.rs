@@ -15,7 +15,7 @@ use crate::{
     leave,
     mailbox::{FlushList, Mailbox},
     mountpoint,
-    records::{self, Load, Step, Unsubscribed},
+    records::{self, Entered, Load, Step, Unsubscribed},
     retained::PAGE,
     wire::Wire,
 };
@@ -144,8 +144,12 @@ pub(crate) fn subscribe(
             Err(reason) => reasons.push(reason),
         }
     }
+    let mut former = Vec::new();
     let alive = mailbox.with_link(wire, &shared.drops, list, |session, exit| {
         let before = session.has_subscriptions();
+        if session.stored_id().is_some() {
+            former = former_entries(session, &request, &reasons);
+        }
         session.note_subscribed(&request, &reasons);
         shared.metrics.note_subscriber(before, session.has_subscriptions());
         let stored = session.stored_id();
@@ -164,7 +168,8 @@ pub(crate) fn subscribe(
     };
     let feeds = feeds(shared, &request, &reasons, &entered);
     let Some(session) = stored else { return Subscribed { close: None, feeds } };
-    let entered = entered.into_iter().map(|(filter, _, inserted)| (filter, inserted)).collect();
+    let entered = entered.into_iter().zip(former);
+    let entered = entered.map(|((filter, ..), former)| Entered { filter, former }).collect();
     list.records.push(Step::Subscribed(Box::new(records::Subscribed {
         mailbox: mailbox.clone(),
         wire: Arc::clone(wire),
@@ -175,6 +180,19 @@ pub(crate) fn subscribe(
         feeds,
     })));
     Subscribed::default()
+}
+
+/// What stands in the place of each line that was entered: it stands there again if the store
+/// refuses the new one.
+fn former_entries(
+    session: &Session,
+    request: &Subscribe,
+    reasons: &[ReasonCode],
+) -> Vec<Option<Entry>> {
+    let lines = request.subscriptions.iter().zip(reasons);
+    let lines = lines.filter(|(_, reason)| !reason.is_error());
+    let former = |(options, identifier)| Entry { options, identifier };
+    lines.map(|(line, _)| session.subscription(&line.filter).map(former)).collect()
 }
 
 /// All filters of a request, or why the connection has to end. Nothing is entered before all are

@@ -108,11 +108,7 @@ impl Session {
                 Some((_, Ok(Release::Now | Release::Pending))) => {}
                 Some((packet_id, Ok(Release::Stored(gone)))) => {
                     if let Some(stored) = &mut self.stored {
-                        stored.let_go(gone);
-                        let place = gone.place;
-                        let released = gone.was_absent.then_some(Then::Released(place, place));
-                        let then = [Some(Then::Send(packet_id)), released].into_iter().flatten();
-                        out.record(stored.id, Change::Acknowledge { packet_id, place }, then);
+                        stored.acknowledge(packet_id, gone, out);
                     }
                 }
                 Some((id, Err(Mismatch::Unknown))) => {

@@ -6,8 +6,8 @@ use std::{
 };
 
 use avocet_mqtt::{
-    Disconnect, Packet, PacketId, ProtocolVersion, ReasonCode, Suback, Subscribe, Unsuback,
-    UserProperties, Will, codec,
+    Disconnect, Packet, PacketId, ProtocolVersion, ReasonCode, Suback, Subscribe,
+    SubscriptionIdentifier, SubscriptionOptions, Unsuback, UserProperties, Will, codec,
 };
 
 use crate::{
@@ -172,6 +172,15 @@ impl Session {
     #[must_use]
     pub fn is_subscribed(&self, filter: &str) -> bool {
         self.subscriptions.contains(filter)
+    }
+
+    /// How a filter is subscribed, if it is.
+    #[must_use]
+    pub fn subscription(
+        &self,
+        filter: &str,
+    ) -> Option<(SubscriptionOptions, Option<SubscriptionIdentifier>)> {
+        self.subscriptions.get(filter).map(|held| (held.options, held.identifier))
     }
 
     /// Whether anything is subscribed.

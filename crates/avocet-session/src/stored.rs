@@ -244,11 +244,21 @@ impl Stored {
     }
 
     /// What was in flight is gone for good.
-    pub(crate) fn let_go(&mut self, gone: Gone) {
+    fn let_go(&mut self, gone: Gone) {
         self.count_off(gone.bytes);
         if gone.was_absent && gone.place.0 > self.loaded {
             self.released.insert(gone.place);
         }
+    }
+
+    /// PUBREC has come for what was in flight.
+    #[inline(never)]
+    pub(crate) fn acknowledge<O: Outlet>(&mut self, packet_id: PacketId, gone: Gone, out: &mut O) {
+        self.let_go(gone);
+        let (place, sent) = (gone.place, Then::Send(packet_id));
+        let released = gone.was_absent.then_some(Then::Released(place, place));
+        let then = std::iter::once(sent).chain(released);
+        out.record(self.id, Change::Acknowledge { packet_id, place }, then);
     }
 
     /// All up to this place is in memory, or was.

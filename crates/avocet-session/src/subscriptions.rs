@@ -36,9 +36,13 @@ impl Subscriptions {
     }
 
     pub(crate) fn contains(&self, filter: &str) -> bool {
+        self.get(filter).is_some()
+    }
+
+    pub(crate) fn get(&self, filter: &str) -> Option<&Held> {
         match self {
-            Self::Few(list) => list.iter().any(|(f, _)| **f == *filter),
-            Self::Many(map) => map.contains_key(filter),
+            Self::Few(list) => list.iter().find(|(f, _)| **f == *filter).map(|(_, held)| held),
+            Self::Many(map) => map.get(filter),
         }
     }
 

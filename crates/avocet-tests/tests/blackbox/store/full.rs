@@ -4,8 +4,10 @@
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use avocet_tests::{
-    Broker, Connect, Properties, Publish, Raw, Version, deadline, packet::pingreq,
-    process::SmallDisk, received::Message,
+    Broker, Connect, Kind, Properties, Publish, Raw, Version, deadline,
+    packet::{pingreq, subscribe},
+    process::SmallDisk,
+    received::Message,
 };
 
 use super::{is_ready, wait_until};
@@ -75,6 +77,8 @@ fn full_disk_refuses_what_it_cannot_keep_and_all_goes_on_once_there_is_space() {
     alice.disconnect();
     let mut watcher = broker.client(V5, "watcher");
     watcher.subscribe("$SYS/brokers/+/alarms/#", 0);
+    let mut carol = broker.connect(&Connect::resume(V5, "carol"));
+    carol.subscribe("b", 0);
     let mut bob = broker.client(V5, "bob");
     let mut taken = fill(&mut bob, 0);
     assert!(taken.len() > 100, "{}", taken.len());
@@ -101,6 +105,13 @@ fn full_disk_refuses_what_it_cannot_keep_and_all_goes_on_once_there_is_space() {
     // One that would be stored is not let in.
     let stored = Connect::resume(V5, "new").bytes();
     assert_eq!(broker.refusal(V5, &stored), Some(0x88));
+    // A subscription stands as it stood before it was to be another.
+    const NO_LOCAL: u8 = 4;
+    carol.send(&subscribe(V5, 7, &[("b", NO_LOCAL)]));
+    let Kind::Suback(answer) = carol.receive().kind else { panic!("expected SUBACK") };
+    assert_eq!(answer.codes, [NO_ROOM]);
+    carol.send(&Publish::new("b", "mine").bytes(V5));
+    carol.expect_message("b", "mine", 0);
     // What is refused has no effect.
     for topic in ["kept", "$delayed/1/m"] {
         bob.send(&large(topic, 1).retain().bytes(V5));
