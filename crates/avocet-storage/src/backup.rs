@@ -9,9 +9,9 @@
 use std::io;
 
 use crate::{
-    disk::{Disk, File},
+    disk::{self, Disk, File},
     inspect::{Report, inspect},
-    log::{read_lossy, segment_names},
+    log::{is_gone, read_lossy, segment_files, segment_names},
 };
 
 /// Bytes that are copied at once.
@@ -21,12 +21,14 @@ const INCOMPLETE: &str = "incomplete";
 
 /// Copies a store to a disk that has nothing, and looks at what was copied. All that was reported
 /// as stored before the begin is in the copy; of what is stored meanwhile, what came first. Nothing
-/// is written where the store lies. Bytes that cannot be read are zeros in the copy: then, and if
-/// the store is damaged already, the report is not sound.
+/// is written where the store lies. Bytes that cannot be read are zeros in the copy, and files that
+/// cannot be opened are left out and told: then, and if the store is damaged already, the report is
+/// not sound.
 ///
 /// # Errors
 /// `AlreadyExists` if there is anything where the copy is to be, `NotFound` if there is no store or
-/// nothing in it, `InvalidData` if it is a copy that was not completed, and what the disks say.
+/// nothing in it, `InvalidData` if it is a copy that was not completed, what the system says if no
+/// file of it can be opened, and what else the disks say.
 /// Then what was copied is taken away, or else known not to be complete.
 pub fn backup(from: &dyn Disk, to: &dyn Disk) -> io::Result<Report> {
     if !to.names()?.is_empty() {
@@ -36,7 +38,7 @@ pub fn backup(from: &dyn Disk, to: &dyn Disk) -> io::Result<Report> {
         let what = "it is a copy that was not completed";
         return Err(io::Error::new(io::ErrorKind::InvalidData, what));
     }
-    if segment_names(from)?.is_empty() {
+    if segment_files(from)?.is_empty() {
         return Err(io::Error::new(io::ErrorKind::NotFound, "there is nothing in it"));
     }
     complete(from, to).inspect_err(|_| take_away(to))
@@ -45,33 +47,41 @@ pub fn backup(from: &dyn Disk, to: &dyn Disk) -> io::Result<Report> {
 fn complete(from: &dyn Disk, to: &dyn Disk) -> io::Result<Report> {
     to.create(INCOMPLETE)?;
     to.sync()?;
-    copy_segments(from, to)?;
+    let left_out = copy_segments(from, to)?;
     to.sync()?;
-    let report = inspect(to)?;
+    let report = Report { left_out, ..inspect(to)? };
     to.remove(INCOMPLETE)?;
     to.sync()?;
     Ok(report)
 }
 
-fn copy_segments(from: &dyn Disk, to: &dyn Disk) -> io::Result<()> {
-    let mut copied = Vec::new();
+/// Answers what cannot be opened, and why.
+fn copy_segments(from: &dyn Disk, to: &dyn Disk) -> io::Result<Vec<(String, String)>> {
     loop {
-        let mut is_whole = true;
-        for name in segment_names(from)? {
-            match from.open(&name) {
-                Ok(source) => copy(&*source, &*to.create(&name)?)?,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        let (mut copied, mut left_out) = (Vec::new(), Vec::new());
+        let (mut is_whole, mut failed) = (true, None);
+        for (file, name) in segment_files(from)? {
+            match from.open(&file) {
+                Ok(source) => {
+                    copy(&*source, &*to.create(&name)?)?;
+                    copied.push(name);
+                }
+                Err(error) if is_gone(from, &file, &error) => {
                     is_whole = false;
                     break;
                 }
-                Err(error) => return Err(error),
+                Err(error) if disk::lacks_means(&error) => return Err(error),
+                Err(error) => {
+                    left_out.push((file, error.to_string()));
+                    failed = Some(error);
+                }
             }
-            copied.push(name);
         }
-        if is_whole {
-            return Ok(());
+        match failed.filter(|_| copied.is_empty()) {
+            Some(error) if is_whole => return Err(error),
+            _ if is_whole => return Ok(left_out),
+            _ => copied.drain(..).try_for_each(|name| to.remove(&name))?,
         }
-        copied.drain(..).try_for_each(|name| to.remove(&name))?;
     }
 }
 

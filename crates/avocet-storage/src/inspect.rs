@@ -41,6 +41,8 @@ pub struct Report {
     pub losses: Vec<Loss>,
     /// Files that were put aside because they were damaged.
     pub put_aside: Vec<String>,
+    /// Files that a backup lacks, since they cannot be opened, and what the system says.
+    pub left_out: Vec<(String, String)>,
 }
 
 /// Looks at a disk. A store that is open on it may go on meanwhile, but then what it just does may
@@ -93,6 +95,6 @@ impl Report {
     /// Whether nothing is missing.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        self.losses.is_empty() && self.unknown_records == 0
+        self.losses.is_empty() && self.unknown_records == 0 && self.left_out.is_empty()
     }
 }

@@ -30,7 +30,9 @@ use parking_lot::RwLock;
 
 pub(crate) use self::{
     reader::read_lossy,
-    segment::{HEAD_BYTES, name as segment_name, names as segment_names},
+    segment::{
+        HEAD_BYTES, files as segment_files, is_gone, name as segment_name, names as segment_names,
+    },
 };
 pub use self::{
     reader::{Reader, Scanned},

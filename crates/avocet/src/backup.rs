@@ -82,11 +82,22 @@ pub(crate) fn run_backup(args: BackupArgs) -> ExitCode {
             if report.is_sound() {
                 return printed;
             }
-            complain(&"avocet: the store is damaged, and the backup has only what can be read");
+            if report.left_out.is_empty() {
+                complain(&"avocet: the store is damaged, and the backup has only what can be read");
+            } else {
+                complain(&format_args!("avocet: the backup lacks {}", left_out(&report)));
+            }
             ExitCode::FAILURE
         }
         Err(error) => fail(&error),
     }
+}
+
+/// What cannot be opened, in one line.
+fn left_out(report: &Report) -> String {
+    let each = report.left_out.iter();
+    let each = each.map(|(name, why)| format!("{name}, which cannot be opened ({why})"));
+    each.collect::<Vec<_>>().join(", and ")
 }
 
 fn make_backup(store: &Path, dir: &Path) -> anyhow::Result<Report> {
@@ -187,7 +198,8 @@ fn is_store(path: &Path) -> io::Result<bool> {
 fn bring(from: &Folder, coming: &Path, found: &Report, data_dir: &Path) -> anyhow::Result<()> {
     remove(coming)?;
     let copied = backup(from, &Folder::open(coming)?)?;
-    if copied != *found {
+    // What cannot be opened was told as damage, and is not in the copy.
+    if copied.left_out.is_empty() && copied != *found {
         bail!("the copy is not what the backup is, which has perhaps changed meanwhile");
     }
     // The broker is perhaps not run by who restores.

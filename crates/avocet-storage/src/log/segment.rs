@@ -217,6 +217,12 @@ pub(crate) fn names(disk: &dyn Disk) -> io::Result<Vec<String>> {
     Ok(numbers(disk.names()?.iter()).into_iter().map(name).collect())
 }
 
+/// The same as they lie there, each with the name that it should have.
+pub(crate) fn files(disk: &dyn Disk) -> io::Result<Vec<(String, String)>> {
+    let files = listed(&disk.names()?).into_iter();
+    Ok(files.map(|listed| (file_name(listed), name(listed.0))).collect())
+}
+
 fn numbers<'a>(names: impl Iterator<Item = &'a String>) -> Vec<u32> {
     let mut numbers: Vec<u32> = names.filter_map(|name| number_of(name)).collect();
     numbers.sort_unstable();
@@ -226,7 +232,12 @@ fn numbers<'a>(names: impl Iterator<Item = &'a String>) -> Vec<u32> {
 /// The segments of a disk, oldest first, as they lie there; nothing is changed. What a salvage has
 /// brought counts, if the file that it was made for has its other name already.
 pub(super) fn found(disk: &dyn Disk) -> io::Result<VecDeque<Found>> {
-    let names = disk.names()?;
+    let listed = listed(&disk.names()?);
+    listed.into_iter().filter_map(|it| look(disk, it).transpose()).collect()
+}
+
+/// The numbers of all segments, and whether the file has the name of a salvage still.
+fn listed(names: &[String]) -> Vec<(u32, bool)> {
     let is_misplaced = |number: &u32| {
         let old = name(*number);
         !names.contains(&old) && names.contains(&format!("{old}{DAMAGED}"))
@@ -236,7 +247,12 @@ pub(super) fn found(disk: &dyn Disk) -> io::Result<VecDeque<Found>> {
     let all = placed.chain(salvaged.filter(is_misplaced).map(|number| (number, true)));
     let mut all: Vec<(u32, bool)> = all.collect();
     all.sort_unstable();
-    all.into_iter().filter_map(|it| look(disk, it).transpose()).collect()
+    all
+}
+
+/// The file of a segment that is listed.
+fn file_name((number, is_misplaced): (u32, bool)) -> String {
+    if is_misplaced { salvaging(number) } else { name(number) }
 }
 
 /// Finishes what salvages have left: what they brought gets its name, all else of them goes.
@@ -262,8 +278,8 @@ pub(super) fn place(disk: &dyn Disk, number: u32) -> io::Result<()> {
 /// What a segment's file says of itself. One without a whole head and without a record was never
 /// written to: the power went when it was made. One that cannot be opened stays one of the log's;
 /// but if this process can open nothing more, that is no fault of the file.
-fn look(disk: &dyn Disk, (number, is_misplaced): (u32, bool)) -> io::Result<Option<Found>> {
-    let name = if is_misplaced { salvaging(number) } else { name(number) };
+fn look(disk: &dyn Disk, listed: (u32, bool)) -> io::Result<Option<Found>> {
+    let ((number, is_misplaced), name) = (listed, file_name(listed));
     let unread = |why| Ok(Some(Found { number, is_misplaced, file: Err(why), head: None }));
     let (file, size) = match open(disk, &name) {
         Err(error) if disk::lacks_means(&error) || is_gone(disk, &name, &error) => {
@@ -300,7 +316,7 @@ fn open(disk: &dyn Disk, name: &str) -> io::Result<(Arc<dyn File>, usize)> {
 }
 
 /// Whether somebody has taken it away since it was listed.
-fn is_gone(disk: &dyn Disk, name: &str, error: &io::Error) -> bool {
+pub(crate) fn is_gone(disk: &dyn Disk, name: &str, error: &io::Error) -> bool {
     let is_there = || disk.names().map_or(true, |names| names.iter().any(|it| it == name));
     error.kind() == io::ErrorKind::NotFound && !is_there()
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
@@ -50,6 +51,19 @@ fn stored() -> Option<(Folder, PathBuf)> {
     bob.publish(&Publish::new("queue/a", "y").qos(1, 2));
     broker.kill();
     Some((folder, data))
+}
+
+/// One that cannot be opened: the rest is backed up, and one line says what is not.
+#[test]
+fn backup_without_a_file_says_so() {
+    let Some((folder, data)) = stored() else { return };
+    let file = data.join("store/0000000009.log");
+    symlink("nowhere", &file).expect("a link can be made");
+    let ended = on(&folder, &data, &["backup", "copy"]);
+    check_failure(&ended, 1, &["the backup lacks 0000000009.log, which cannot be opened"]);
+    assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
+    let ended = on(&folder, &folder.path().join("other"), &["restore", "copy"]);
+    check_good(&ended, &["retained messages  1", "queued messages    1"]);
 }
 
 #[test]

@@ -193,6 +193,36 @@ fn copy_of_a_damaged_store_says_so() {
     assert_eq!(report, inspect(&disk).expect("the disk is well"));
 }
 
+/// What can be copied is, and what is left out is told.
+#[test]
+fn copy_lacks_what_cannot_be_opened_and_says_so() {
+    let disk = SimulatedDisk::default();
+    let store = open(&disk);
+    fill(&store, 1, 100);
+    drop(store);
+    let names = segment_names(&disk).expect("the disk is well");
+    let sound = inspect(&disk).expect("the disk is well");
+    disk.shut(&names[1]);
+    let copy = SimulatedDisk::default();
+    let report = backup(&disk, &copy).expect("the rest can be read");
+    assert_eq!(report.left_out, [(names[1].clone(), "the disk is broken".to_owned())]);
+    assert!(!report.is_sound());
+    assert_eq!(report.segments.len(), sound.segments.len() - 1);
+    let copied = segment_names(&copy).expect("the disk is well");
+    assert!(copied.len() == names.len() - 1 && !copied.contains(&names[1]), "{copied:?}");
+    names.iter().for_each(|name| disk.shut(name));
+    let copy = SimulatedDisk::default();
+    assert_eq!(kind(backup(&disk, &copy)), Some(ErrorKind::Other));
+    assert_eq!(copy.names().expect("the disk is well"), [""; 0]);
+    // What a salvage has brought is copied under the name that it is to have.
+    disk.mend();
+    disk.rename(&names[1], &format!("{}.salvaging", names[1])).expect("it is there");
+    disk.create(&format!("{}.damaged", names[1])).expect("the disk is well");
+    let report = backup(&disk, &copy).expect("the disk is well");
+    assert_eq!(report, sound);
+    assert_eq!(segment_names(&copy).expect("the disk is well"), names);
+}
+
 #[test]
 fn nothing_is_not_copied() {
     let (disk, copy) = (SimulatedDisk::default(), SimulatedDisk::default());
