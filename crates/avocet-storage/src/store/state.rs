@@ -69,6 +69,14 @@ struct Session {
     queue: Queue,
 }
 
+/// Whether a message waits already, somewhere else.
+#[derive(Clone, Copy, Debug)]
+enum Known {
+    AsNew,
+    Perhaps,
+    AsMoved,
+}
+
 /// A record that is kept for its own sake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Kept {
@@ -138,6 +146,23 @@ impl State {
         }
     }
 
+    /// As [`Self::apply`], of what was written anew, so that it lies somewhere else now.
+    ///
+    /// # Errors
+    /// What the disk says that has the queues. Then what could not be found in them counts as lying
+    /// where it lay.
+    pub(super) fn apply_anew(&mut self, lies: Lies, command: &Command<'_>) -> io::Result<()> {
+        match command {
+            Command::Keep { place, message, claims } => {
+                self.enqueue(lies, *place, message, claims, Known::AsMoved)
+            }
+            command => {
+                self.apply(lies, command);
+                Ok(())
+            }
+        }
+    }
+
     /// Takes a step that is on stable storage. A session that has ended takes none.
     pub(super) fn apply(&mut self, lies: Lies, command: &Command<'_>) {
         match command {
@@ -151,13 +176,15 @@ impl State {
             | Command::Receive { session, .. }
             | Command::Forget { session, .. } => self.change(*session, command),
             Command::Publish { message, claims, from } => {
-                self.enqueue(lies, Place(lies.number), message, claims, false);
+                // It is in no queue.
+                drop(self.enqueue(lies, Place(lies.number), message, claims, Known::AsNew));
                 if let Some((session, packet_id)) = *from {
                     self.change(session, &Command::Receive { session, packet_id });
                 }
             }
             Command::Keep { place, message, claims } => {
-                self.enqueue(lies, *place, message, claims, true);
+                // What cannot be looked for waits twice, rather than not at all.
+                drop(self.enqueue(lies, *place, message, claims, Known::Perhaps));
             }
             Command::Release { session, from, to } => self.release(*session, *from, *to),
             Command::Acknowledge { session, place, .. } => {
@@ -376,32 +403,44 @@ impl State {
         Ok((!left.is_empty()).then_some(Command::Keep { place, message, claims: left }))
     }
 
-    /// `may_wait` if the message may wait already, somewhere else.
+    /// If a claim cannot be looked for that has to be there, it stays as it was, and the others are
+    /// done.
     fn enqueue(
         &mut self,
         lies: Lies,
         place: Place,
         message: &Message<'_>,
         claims: &[Claim],
-        may_wait: bool,
-    ) {
+        known: Known,
+    ) -> io::Result<()> {
         let share = lies.bytes / claims.len().max(1) as u32;
         let entry = Entry { place, at: lies.at, bytes: message.packet.len() as u32, share };
+        let mut outcome = Ok(());
         for claim in claims {
             let Some(session) = self.sessions.get_mut(&claim.session) else { continue };
-            self.held.hold(lies.at, share);
-            self.queued -= session.queue.amount();
-            let before = match may_wait {
-                true => session.queue.replace(entry, &mut self.scratch),
-                false => None,
+            let before = match known {
+                Known::AsNew => Ok(None),
+                Known::Perhaps => {
+                    session.queue.replace(entry, &mut self.scratch).or(Ok::<_, io::Error>(None))
+                }
+                Known::AsMoved => session.queue.replace(entry, &mut self.scratch),
             };
             match before {
-                Some(before) => self.held.let_go(before.at, before.share),
-                None => session.queue.push(entry, &mut self.scratch),
+                Ok(Some(before)) => self.held.let_go(before.at, before.share),
+                Ok(None) => {
+                    self.queued -= session.queue.amount();
+                    session.queue.push(entry, &mut self.scratch);
+                    self.queued += session.queue.amount();
+                }
+                Err(error) => {
+                    outcome = Err(error);
+                    continue;
+                }
             }
-            self.queued += session.queue.amount();
+            self.held.hold(lies.at, share);
         }
         message.expires_at.into_iter().for_each(|time| self.held.expires(lies.at.segment, time));
+        outcome
     }
 
     fn change(&mut self, session: SessionNumber, command: &Command<'_>) {

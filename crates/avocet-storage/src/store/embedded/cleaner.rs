@@ -192,14 +192,16 @@ fn write_anew(
     let placed = appended.and_then(|first| Ok((first, commit(log, space)?)));
     let (mut record, placed) = placed.inspect_err(|_| log.discard())?;
     let mut state = shared.state.lock();
+    let mut outcome = Ok(());
     for bytes in commands {
         let lies = lies(placed.position(record), placed.number(record), bytes);
         record = record.next(bytes.len());
         if let Some(command) = Command::read(bytes) {
-            state.apply(lies, &command);
+            // What fails is still needed where it lies, and written once more when it can be.
+            outcome = outcome.and(state.apply_anew(lies, &command));
         }
     }
-    Ok(())
+    outcome
 }
 
 /// With what is held back, if there is no other room.

@@ -71,9 +71,24 @@ impl Queue {
         found.transpose()
     }
 
-    /// Has a message lie somewhere else; answers how it was.
-    pub(super) fn replace(&mut self, entry: Entry, scratch: &mut Scratch) -> Option<Entry> {
-        self.runs.iter_mut().find_map(|run| run.replace(entry, scratch))
+    /// Has a message lie somewhere else; answers how it was, if it was there.
+    ///
+    /// # Errors
+    /// What the disk says, if it may be where the disk does not tell.
+    pub(super) fn replace(
+        &mut self,
+        entry: Entry,
+        scratch: &mut Scratch,
+    ) -> io::Result<Option<Entry>> {
+        let mut unread = None;
+        for run in &mut self.runs {
+            match run.replace(entry, scratch) {
+                Ok(Some(before)) => return Ok(Some(before)),
+                Ok(None) => {}
+                Err(error) => unread = Some(error),
+            }
+        }
+        unread.map_or(Ok(None), Err)
     }
 
     /// Messages from a place on; and whether there are more.
@@ -165,16 +180,18 @@ impl Run {
         Ok(entries.find(|entry| entry.place == place))
     }
 
-    fn replace(&mut self, entry: Entry, scratch: &mut Scratch) -> Option<Entry> {
+    fn replace(&mut self, entry: Entry, scratch: &mut Scratch) -> io::Result<Option<Entry>> {
         if let Ok(index) = self.tail.binary_search_by_key(&entry.place, |entry| entry.place) {
-            return Some(std::mem::replace(&mut self.tail[index], entry));
+            return Ok(Some(std::mem::replace(&mut self.tail[index], entry)));
         }
-        let reference = self.pages[self.page_of(entry.place)?];
-        let mut page = scratch.read(reference.number).ok()?;
-        let (index, before) = reference.entries(&page).find(|(_, it)| it.place == entry.place)?;
+        let Some(index) = self.page_of(entry.place) else { return Ok(None) };
+        let reference = self.pages[index];
+        let mut page = scratch.read(reference.number)?;
+        let found = reference.entries(&page).find(|(_, it)| it.place == entry.place);
+        let Some((index, before)) = found else { return Ok(None) };
         page[index] = entry;
         scratch.write(reference.number, &page);
-        Some(before)
+        Ok(Some(before))
     }
 
     /// Adds to `found` what waits from a place on, and one more than the most, so that it is known

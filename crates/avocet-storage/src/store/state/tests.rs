@@ -3,11 +3,12 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
+    Lies, State,
     queue::Queue,
     scratch::{Entry, Scratch},
 };
 use crate::{
-    command::Place,
+    command::{Claim, Command, Message, Place, SessionNumber, Time},
     conformance::dice::Dice,
     disk::{Disk, Fault, SimulatedDisk},
     log::Position,
@@ -34,7 +35,7 @@ impl Pair {
     }
 
     fn replace(&mut self, entry: Entry) {
-        let before = self.queue.replace(entry, &mut self.scratch);
+        let before = self.queue.replace(entry, &mut self.scratch).expect("the disk can be read");
         let there = self.model.get_mut(&entry.place);
         assert_eq!(before, there.map(|there| std::mem::replace(there, entry)));
     }
@@ -137,4 +138,40 @@ fn scratch_file_that_nobody_needs_takes_no_space() {
     assert_eq!(size(), 0);
     (0..100).for_each(|place| pair.push(entry(place, 1)));
     pair.check(0, 200);
+}
+
+/// The cleaner has written a message anew, and what says where it lay cannot be read: it lies there
+/// still, until that can be changed.
+#[test]
+fn message_whose_page_cannot_be_read_is_not_moved() {
+    let disk = SimulatedDisk::default();
+    let mut state = State::new(Some(Arc::new(disk.clone())));
+    let session = SessionNumber(1);
+    let lies = |segment: u32, number: u64| {
+        let at = Position { segment, offset: number as u32 };
+        Lies { at, number, bytes: 30 }
+    };
+    let message = Message { received_at: Time(0), expires_at: None, flags: 1, packet: b"x" };
+    let claims = vec![Claim { session, flags: 1, identifiers: Vec::new(), shared: None }];
+    state.apply(lies(0, 0), &Command::Stand { session, standing: Box::default() });
+    for number in 1..=200 {
+        let claims = claims.clone();
+        state.apply(lies(0, number), &Command::Publish { message, claims, from: None });
+    }
+    let keep = Command::Keep { place: Place(1), message, claims };
+    let held = |state: &State| {
+        let count = |segment| (state.holdings(segment), state.bytes_needed(segment));
+        (state.queued(session).messages, state.totals().1.messages, count(0), count(1))
+    };
+    let before = held(&state);
+    assert_eq!(before, (200, 200, (201, 6030), (0, 0)));
+    disk.withhold("queues.scratch", 0..usize::MAX);
+    assert!(state.apply_anew(lies(1, 300), &keep).is_err());
+    assert_eq!(held(&state), before);
+    disk.mend();
+    let lying = |state: &mut State| state.claim(session, Place(1)).expect("it can be read");
+    assert_eq!(lying(&mut state), Some(lies(0, 1).at));
+    state.apply_anew(lies(1, 300), &keep).expect("it can be read");
+    assert_eq!(lying(&mut state), Some(lies(1, 300).at));
+    assert_eq!(held(&state), (200, 200, (200, 6000), (1, 30)));
 }
