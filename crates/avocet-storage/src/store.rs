@@ -120,7 +120,8 @@ pub enum Refusal {
 /// **Refusal.** A batch that may be refused is, if the store fails: nothing of it is there, unless
 /// the process ends before anything else was stored. Any other is tried again until it is stored;
 /// it is told as failed only by a store that ends, or never began, or if a single command of it is
-/// larger than what can ever be stored: then the others are stored all the same.
+/// larger than what can ever be stored: then the others are stored all the same, in their order,
+/// and nobody is told their places.
 ///
 /// **Durability.** What is reported as done is there after a crash of the process, and of the
 /// machine as far as the store's medium can promise that. What tells of the store tells what was

@@ -152,15 +152,11 @@ impl State {
     /// What the disk says that has the queues. Then what could not be found in them counts as lying
     /// where it lay.
     pub(super) fn apply_anew(&mut self, lies: Lies, command: &Command<'_>) -> io::Result<()> {
-        match command {
-            Command::Keep { place, message, claims } => {
-                self.enqueue(lies, *place, message, claims, Known::AsMoved)
-            }
-            command => {
-                self.apply(lies, command);
-                Ok(())
-            }
+        if let Command::Keep { place, message, claims } = command {
+            return self.enqueue(lies, *place, message, claims, Known::AsMoved);
         }
+        self.apply(lies, command);
+        Ok(())
     }
 
     /// Takes a step that is on stable storage. A session that has ended takes none.

@@ -1,4 +1,7 @@
 //! A batch that is larger than a group can be, and may not be refused: it is stored piece by piece.
+//!
+//! It has one outcome. If a command of it is too large for any group, all others are stored, and
+//! the batch is told as failed: without a place for each message nobody could say whose is missing.
 
 use std::{mem, sync::Arc};
 

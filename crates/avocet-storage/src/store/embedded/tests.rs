@@ -15,6 +15,8 @@ use crate::{
 };
 
 const SESSION: SessionNumber = SessionNumber(1);
+const MESSAGE: Message<'_> =
+    Message { received_at: Time(7), expires_at: None, flags: 1, packet: b"last" };
 
 fn publish(session: SessionNumber) -> Command<'static> {
     let message = Message { received_at: Time(0), expires_at: None, flags: 1, packet: b"x" };
@@ -169,16 +171,34 @@ fn batch_that_is_larger_than_a_group_and_may_not_be_refused_is_stored() {
     }
 }
 
+/// All others of its batch are stored, in their order, if the batch may not be refused; the batch
+/// is told as failed all the same, since it has one outcome, and the reason is the command's.
 #[test]
 fn command_that_is_larger_than_a_group_is_refused_alone() {
-    let mut batch = Batch::default();
-    batch.push(&retain("before", b"x"));
-    batch.push(&retain("large", &[1; 1000]));
-    batch.push(&retain("behind", b"x"));
-    let (outcome, found) = with_small_groups(batch);
-    let Err(Refusal::Failed(why)) = outcome else { panic!("it was stored: {outcome:?}") };
-    assert!(why.contains("too large"), "{why}");
-    assert_eq!(found.retained.keys().collect::<Vec<_>>(), ["before", "behind"]);
+    for is_refusable in [false, true] {
+        let mut batch = if is_refusable { Batch::refusable() } else { Batch::default() };
+        batch.push(&Command::Stand { session: SESSION, standing: Box::default() });
+        batch.push(&retain("before", b"x"));
+        (0..30).for_each(|_| batch.push(&publish(SESSION)));
+        batch.push(&retain("large", &[1; 1000]));
+        batch.push(&publish(SESSION));
+        // Of two that are too large the first is told.
+        batch.push(&retain("larger", &[1; 2000]));
+        batch.push(&retain("behind", b"x"));
+        batch.push(&Command::Retain { topic: "before", message: MESSAGE });
+        let whole = batch.bytes();
+        let (outcome, found) = with_small_groups(batch);
+        let Err(Refusal::Failed(why)) = outcome else { panic!("it was stored: {outcome:?}") };
+        if is_refusable {
+            assert_eq!(why, format!("it has {whole} bytes, which is too large"));
+            assert_eq!(found, Contents::default());
+            continue;
+        }
+        assert!((1000..1100).any(|it| why == format!("it has {it} bytes, which is too large")));
+        assert_eq!(found.queues[&SESSION].len(), 31);
+        assert_eq!(found.retained.keys().collect::<Vec<_>>(), ["before", "behind"]);
+        assert_eq!(found.retained["before"].message(), MESSAGE);
+    }
 }
 
 /// Somebody who is told does not return, as a disk that stands still.
