@@ -100,6 +100,10 @@ pub(crate) fn check(shared: &Shared) -> Vec<Change> {
 fn store(shared: &Shared) -> Option<Change> {
     let keeper = shared.keeper.as_ref()?;
     match keeper.store().failure() {
+        Some(failure) if !keeper.store().is_failing() => {
+            let message = format!("space cannot be given back: {failure}");
+            shared.alarms.set(STORE_FAILED, message)
+        }
         Some(failure) => {
             let message = format!(
                 "nothing can be stored: {failure}; messages of QoS 1 and 2 that would have to be \
