@@ -427,7 +427,7 @@ impl Broker {
     }
 
     /// Takes no more connections, tells the clients there are, and waits a little for the last
-    /// bytes.
+    /// bytes. Then its addresses are free.
     pub async fn stop(self) {
         const GRACE: Duration = Duration::from_secs(2);
         self.shared.is_stopping.store(true, Ordering::Relaxed);
@@ -445,6 +445,10 @@ impl Broker {
             && Instant::now() < deadline
         {
             time::sleep(Duration::from_millis(5)).await;
+        }
+        for task in self.tasks {
+            // It was aborted, or has panicked, which was told.
+            drop(task.await);
         }
         drop(self.shards);
         if let Some(keeper) = &self.shared.keeper {

@@ -85,9 +85,11 @@ impl HttpServer {
         &self.address
     }
 
-    /// Closes the listener and all connections.
-    pub fn stop(self) {
+    /// Closes the listener and all connections. Then its address is free.
+    pub async fn stop(self) {
         self.task.abort();
+        // It was aborted, or has panicked, which was told.
+        drop(self.task.await);
     }
 }
 

@@ -134,7 +134,7 @@ async fn serve_from(
     // It answers until the end, so that whoever asks is told that this one is stopping.
     broker.stop().await;
     if let Some(http) = http {
-        http.stop();
+        http.stop().await;
     }
     Ok(end)
 }

@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    net::TcpListener,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
@@ -104,6 +105,13 @@ fn file_that_cannot_be_opened_is_put_aside_and_said_once() {
 #[test]
 fn store_that_cannot_be_opened_at_all_is_left_as_it_is() {
     let mut node = stopped();
+    // Known from the start, so that it has to get the same ones again.
+    let [tcp, http] = [(); 2].map(|()| {
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr());
+        free.expect("there is a free port")
+    });
+    node.settings.push(format!("listeners.tcp.default.bind={tcp}"));
+    node.settings.push(format!("http.bind={http}"));
     let store = node.folder.path().join("data/store");
     fs::rename(&store, node.folder.path().join("elsewhere")).expect("it can be moved");
     fs::write(&store, "in the way").expect("the folder is writable");
@@ -115,6 +123,7 @@ fn store_that_cannot_be_opened_at_all_is_left_as_it_is() {
     fs::remove_file(&store).expect("it is there");
     fs::rename(node.folder.path().join("elsewhere"), &store).expect("it can be moved");
     node.broker.wait_until_ready();
+    assert_eq!((node.address(), node.listener("http")), (tcp, http));
     assert_eq!(memory.expect_ending(), Some(SHUTTING_DOWN));
     assert!(is_ready(&node));
     assert_eq!(node.take_texts(&mut node.resume(V5, "alice")), ["x"]);
