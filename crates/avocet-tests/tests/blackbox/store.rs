@@ -6,6 +6,7 @@
 //! - [`queue`]: thousands of messages that wait;
 //! - [`order`]: they come in order, through all that may happen;
 //! - [`expiry`]: what has expired leaves the disk by itself;
+//! - [`figures`]: what is told of it;
 //! - [`shared`]: members of shared subscriptions that come and go;
 //! - [`damage`]: files that are not as the broker left them;
 //! - [`full`]: a disk that has no space left;
@@ -15,6 +16,7 @@
 
 mod damage;
 mod expiry;
+mod figures;
 mod foreign;
 mod full;
 mod message;
