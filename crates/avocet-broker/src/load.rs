@@ -156,6 +156,8 @@ fn take_for_sharing(mailbox: &Mailbox) -> Option<(StoredId, Vec<Arc<str>>)> {
 /// A page of what is in the store.
 fn share(shared: &Arc<Shared>, list: &mut FlushList, mut sharing: Box<Sharing>) -> Left {
     let Sharing { mailbox, session, from, is_unshared } = &mut *sharing;
+    // However long the queue, no more is remembered than the store has not heard of.
+    mailbox.lock().session.begin_page();
     let page = read(shared, mailbox.client_id(), *session, *from, PAGE_MESSAGES);
     let could_read = page.is_ok();
     let page = page.unwrap_or_default();

@@ -36,7 +36,7 @@ impl Released {
         }
     }
 
-    /// Nothing is being read any more.
+    /// Nothing that was read before is to come any more.
     pub(crate) fn end_loading(&mut self) {
         for (from, to) in std::mem::take(&mut self.settled) {
             self.forget(from, to);

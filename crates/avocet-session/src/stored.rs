@@ -600,6 +600,11 @@ impl Session {
         stored.is_loading.then_some(stored.id)
     }
 
+    /// Another page is about to be read: what the store had heard of before is not in it.
+    pub fn begin_page(&mut self) {
+        self.stored.iter_mut().for_each(|stored| stored.released.end_loading());
+    }
+
     /// It was read.
     pub fn end_loading<O: Outlet>(&mut self, now: Instant, out: &mut O) {
         self.give_up_loading();

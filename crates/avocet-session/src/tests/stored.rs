@@ -447,6 +447,16 @@ fn released_message_is_looked_out_for_until_nobody_reads() {
         s.loads(&[3], Q1, false).gives(&["PUBLISH q1 id=2 dup t=a p=3", "store send 2 of 3"]);
         assert!(s.session().is_settled());
     });
+    // It is not looked out for in a page that is read later.
+    Script::v5(|s| {
+        let waiting = (2, 2);
+        s.restored(&Restored { expiry_interval: 3600, waiting, ..Restored::default() });
+        assert!(s.session_mut().begin_sharing().is_some());
+        s.expires(2).gives(&["drop expired t=a", "store release 2-2"]);
+        s.records(&[0]).expires(2).gives(&[]);
+        s.session_mut().begin_page();
+        s.expires(2).gives(&["drop expired t=a", "store release 2-2"]);
+    });
     // Who has released what the store has not heard of is not read for others.
     Script::v5(|s| {
         let waiting = (1, 1);
