@@ -76,32 +76,40 @@ fn is_closed(disk: &SimulatedDisk) -> bool {
 /// file there when the store was opened.
 #[test]
 fn what_says_that_all_was_done_is_gone_before_anything_is_stored() {
-    // Neither can it be removed, or it is and that is not known to last.
-    for failing in 0..2 {
-        let disk = SimulatedDisk::default();
-        drop(open(&disk));
-        assert!(is_closed(&disk));
-        disk.fail(failing..u64::MAX, Fault::Broken);
-        let opened = EmbeddedStore::begin(Arc::new(disk.clone()), AT_ONCE, 1);
-        let (store, mut writer, _) = opened.expect("it opens");
-        assert!(store.was_closed());
-        let mut stored = |number| {
-            let (sender, receiver) = mpsc::sync_channel(1);
-            let done = Box::new(move |outcome| drop(sender.send(outcome)));
-            store.submit(batch(&[session(number)]), done).expect("there is room");
-            writer.turn();
-            receiver.try_recv().expect("it has an outcome")
-        };
-        // It is the disk that keeps it, and then nothing else.
-        assert!(matches!(stored(1), Err(Refusal::Failed(_))));
-        disk.mend();
-        disk.fail(0..1, Fault::Broken);
-        assert!(matches!(stored(2), Err(Refusal::Failed(_))));
-        disk.mend();
-        assert_eq!(stored(3), Ok(Vec::new()));
-        for seed in 0..20 {
-            let found = disk.after_power_cut(seed);
-            assert!(!is_closed(&found), "{failing}, {seed}");
+    for durability in [Durability::Fsync, Durability::Os] {
+        // Neither can it be removed, or it is and that is not known to last.
+        (0..2).for_each(|failing| check_removed_first(failing, durability));
+    }
+}
+
+#[track_caller]
+fn check_removed_first(failing: u64, durability: Durability) {
+    let options = Options { durability, ..AT_ONCE };
+    let disk = SimulatedDisk::default();
+    drop(open_with(&disk, options));
+    assert!(is_closed(&disk));
+    disk.fail(failing..u64::MAX, Fault::Broken);
+    let opened = EmbeddedStore::begin(Arc::new(disk.clone()), options, 1);
+    let (store, mut writer, _) = opened.expect("it opens");
+    assert!(store.was_closed());
+    let mut stored = |number| {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let done = Box::new(move |outcome| drop(sender.send(outcome)));
+        store.submit(batch(&[session(number)]), done).expect("there is room");
+        writer.turn();
+        receiver.try_recv().expect("it has an outcome")
+    };
+    // It is the disk that keeps it, and then nothing else.
+    assert!(matches!(stored(1), Err(Refusal::Failed(_))));
+    disk.mend();
+    disk.fail(0..1, Fault::Broken);
+    assert!(matches!(stored(2), Err(Refusal::Failed(_))));
+    disk.mend();
+    assert_eq!(stored(3), Ok(Vec::new()));
+    for seed in 0..20 {
+        let found = disk.after_power_cut(seed);
+        assert!(!is_closed(&found), "{durability:?}, {failing}, {seed}");
+        if durability == Durability::Fsync {
             let sessions = told(&open(&found)).sessions;
             assert_eq!(sessions.keys().map(|it| it.0).collect::<Vec<_>>(), [3]);
         }
