@@ -45,6 +45,9 @@ struct State {
     capacity: Option<u64>,
     /// Names that cannot be opened.
     shut: BTreeSet<String>,
+    /// How often all names were asked for, and which times they are not told.
+    listings: u64,
+    concealed: Range<u64>,
     chance: Chance,
 }
 
@@ -88,6 +91,14 @@ impl SimulatedDisk {
         self.state.lock().shut.insert(name.to_owned());
     }
 
+    /// Its names are not told: of all times they are asked for from now on, those with these
+    /// numbers, counted from 0.
+    pub fn conceal(&self, times: Range<u64>) {
+        let mut state = self.state.lock();
+        let from = state.listings;
+        state.concealed = times.start + from..times.end.saturating_add(from);
+    }
+
     /// Some bytes of a file are not given from now on.
     ///
     /// # Panics
@@ -103,6 +114,7 @@ impl SimulatedDisk {
         let mut state = self.state.lock();
         state.faults.clear();
         state.shut.clear();
+        state.concealed = 0..0;
         state.files.iter_mut().for_each(|file| file.unread = 0..0);
     }
 
@@ -286,7 +298,13 @@ impl From<Fault> for io::Error {
 
 impl Disk for SimulatedDisk {
     fn names(&self) -> io::Result<Vec<String>> {
-        Ok(self.state.lock().names.keys().cloned().collect())
+        let mut state = self.state.lock();
+        let number = state.listings;
+        state.listings += 1;
+        if state.concealed.contains(&number) {
+            return Err(Fault::Broken.into());
+        }
+        Ok(state.names.keys().cloned().collect())
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {

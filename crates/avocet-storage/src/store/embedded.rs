@@ -216,10 +216,10 @@ impl EmbeddedStore {
         key: u64,
     ) -> io::Result<(Self, Writer, Vec<Loss>)> {
         let files = Log::find(&*disk)?;
+        let (mut mark, was_closed) = Mark::find(Arc::clone(&disk))?;
         // What is not opened was not touched; from here on nothing is in the way of it.
         let mut replay = Replay { state: State::new(Some(Arc::clone(&disk))) };
         let space = Space::open(Arc::clone(&disk), &options);
-        let (mut mark, was_closed) = Mark::find(Arc::clone(&disk));
         // At once, since what is read is told to clients before anything is stored; if it fails,
         // the first commit does it.
         drop(mark.remove());

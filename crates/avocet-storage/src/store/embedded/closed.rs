@@ -16,10 +16,13 @@ pub(super) struct Mark {
 }
 
 impl Mark {
-    /// As an earlier process has left it; tells whether it has.
-    pub(super) fn find(disk: Arc<dyn Disk>) -> (Self, bool) {
-        let is_there = disk.names().is_ok_and(|names| names.iter().any(|name| name == NAME));
-        (Self { disk, is_owed: is_there }, is_there)
+    /// As an earlier process has left it; tells whether it has. Nothing is changed.
+    ///
+    /// # Errors
+    /// What the disk says: nobody knows then whether the next process finds it.
+    pub(super) fn find(disk: Arc<dyn Disk>) -> io::Result<(Self, bool)> {
+        let is_there = disk.names()?.iter().any(|name| name == NAME);
+        Ok((Self { disk, is_owed: is_there }, is_there))
     }
 
     /// From now on the store is not closed, and no power cut says anything else.

@@ -116,6 +116,27 @@ fn check_removed_first(failing: u64, durability: Durability) {
     }
 }
 
+/// Whichever look at the folder it is: either it is not opened, or the file is found.
+#[test]
+fn what_says_that_all_was_done_is_found_though_the_folder_cannot_always_be_listed() {
+    for concealed in 0..6 {
+        let disk = SimulatedDisk::default();
+        drop(open(&disk));
+        let before = image(&disk);
+        disk.conceal(concealed..concealed + 1);
+        let opened = EmbeddedStore::begin(Arc::new(disk.clone()), AT_ONCE, 1);
+        disk.mend();
+        let Ok((store, mut writer, _)) = opened else {
+            assert_eq!(image(&disk), before, "{concealed}");
+            continue;
+        };
+        assert!(store.was_closed(), "{concealed}");
+        store.submit(batch(&[session(1)]), Box::new(|_| {})).expect("there is room");
+        writer.turn();
+        assert!(!is_closed(&disk), "{concealed}");
+    }
+}
+
 /// Something was refused, so not all that was done is there.
 #[test]
 fn store_that_fails_when_it_is_closed_does_not_say_that_all_was_done() {
