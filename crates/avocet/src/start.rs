@@ -15,10 +15,9 @@ use avocet::{
 };
 use avocet_broker::config::DurabilityChoice;
 use avocet_storage::{
-    command::Command,
     disk::Folder,
     log::{Durability, UnknownFormat},
-    store::{Batch, EmbeddedStore, FailedStore, Options, Store},
+    store::{EmbeddedStore, FailedStore, Options, Store},
 };
 use rustix::fs::{Access, access};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -242,10 +241,7 @@ fn open_store(config: &Config, trouble: Option<io::Error>) -> anyhow::Result<Ope
     if let Err(errno) = access(&path, Access::WRITE_OK) {
         let (shown, why) = (path.display(), io::Error::from(errno));
         error!("Nothing is stored until {shown} can be written to: {why}.");
-        // What changes nothing is refused, too, and then the store says that it fails.
-        let mut batch = Batch::refusable();
-        batch.push(&Command::Clear { topic: "" });
-        store.submit(batch, Box::new(|_| {})).ok();
+        store.try_disk();
     }
     Ok(Opened::Store(Arc::new(store)))
 }

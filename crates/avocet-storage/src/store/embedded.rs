@@ -158,6 +158,8 @@ struct Inbound {
     has_ended: bool,
     /// The writer's thread is there, and is waited for.
     is_running: bool,
+    /// The disk is to be tried, though there may be nothing for it.
+    is_asked: bool,
 }
 
 impl fmt::Debug for Inbound {
@@ -260,6 +262,13 @@ impl EmbeddedStore {
         let close_patience = options.close_patience;
         let store = Self { shared, reader, was_closed, close_patience, thread: Mutex::default() };
         Ok((store, writer, losses))
+    }
+
+    /// Finds out whether the disk takes anything, though nobody has anything to store: if it does
+    /// not, the store is failing soon, rather than with the first batch. Nothing is recorded.
+    pub fn try_disk(&self) {
+        self.shared.inbound.lock().is_asked = true;
+        self.shared.arrived.notify_one();
     }
 
     /// Reads a record whose place is known, which the cleaner may change meanwhile; whoever visits

@@ -152,6 +152,10 @@ impl Writer {
         let mut inbound = self.shared.inbound.lock();
         self.waiting.extend(inbound.batches.drain(..));
         inbound.commands = 0;
+        if std::mem::take(&mut inbound.is_asked) {
+            // As one that has failed: with a group, be it empty.
+            self.retry_at = Some(Instant::now());
+        }
     }
 
     /// Waits until there is something to do; false at the end of the store.
@@ -164,7 +168,7 @@ impl Writer {
             let now = Instant::now();
             let due = [self.retry_at, self.space.look_at()];
             let is_due = due.into_iter().flatten().any(|at| at <= now);
-            if is_due || self.has_leaving || self.cleaner.is_due(now) {
+            if is_due || inbound.is_asked || self.has_leaving || self.cleaner.is_due(now) {
                 return true;
             }
             let mut gathered = None;

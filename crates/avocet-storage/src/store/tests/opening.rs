@@ -3,13 +3,15 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, mpsc},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use super::{OPTIONS, batch, open, open_with, publish, session};
 use crate::{
     conformance::{submit, told},
     disk::{Disk, Fault, File, SimulatedDisk},
+    inspect,
     log::{Durability, UnknownFormat},
     store::{EmbeddedStore, Options, Refusal, Store},
 };
@@ -134,6 +136,49 @@ fn what_says_that_all_was_done_is_found_though_the_folder_cannot_always_be_liste
         store.submit(batch(&[session(1)]), Box::new(|_| {})).expect("there is room");
         writer.turn();
         assert!(!is_closed(&disk), "{concealed}");
+    }
+}
+
+/// A disk that takes nothing is known before anybody has something to store, and nothing is
+/// recorded for that, whether it takes it or not.
+#[test]
+fn disk_is_tried_without_a_record() {
+    let disk = SimulatedDisk::default();
+    let store = open(&disk);
+    submit(&store, batch(&[session(1)])).expect("the disk is well");
+    drop(store);
+    let records = || inspect(&disk).expect("the disk is well").records;
+    let before = records();
+    let opened = EmbeddedStore::begin(Arc::new(disk.clone()), AT_ONCE, 1);
+    let (store, mut writer, _) = opened.expect("it opens");
+    writer.turn();
+    disk.fail(0..u64::MAX, Fault::Broken);
+    writer.turn();
+    assert!(!store.is_failing(), "nobody has asked");
+    store.try_disk();
+    writer.turn();
+    assert!(store.is_failing() && store.failure().is_some());
+    assert_eq!(records(), before);
+    disk.mend();
+    writer.turn();
+    assert!(!store.is_failing() && store.failure().is_none());
+    store.try_disk();
+    writer.turn();
+    assert!(!store.is_failing());
+    assert_eq!(records(), before);
+}
+
+/// Whoever runs the writer hears of it.
+#[test]
+fn disk_is_tried_while_the_writer_waits() {
+    let disk = SimulatedDisk::default();
+    let store = open(&disk);
+    let before = store.figures().commits;
+    store.try_disk();
+    let since = Instant::now();
+    while store.figures().commits == before {
+        assert!(since.elapsed() < Duration::from_secs(60), "the disk is not tried");
+        thread::yield_now();
     }
 }
 
