@@ -61,9 +61,10 @@ fn copy_segments(from: &dyn Disk, to: &dyn Disk) -> io::Result<Vec<(String, Stri
         let (mut copied, mut left_out) = (Vec::new(), Vec::new());
         let (mut is_whole, mut failed) = (true, None);
         for (file, name) in segment_files(from)? {
-            match from.open(&file) {
-                Ok(source) => {
-                    copy(&*source, &*to.create(&name)?)?;
+            let opened = from.open(&file).and_then(|source| Ok((source.size()?, source)));
+            match opened {
+                Ok((bytes, source)) => {
+                    copy(&*source, bytes, &*to.create(&name)?)?;
                     copied.push(name);
                 }
                 Err(error) if is_gone(from, &file, &error) => {
@@ -85,9 +86,9 @@ fn copy_segments(from: &dyn Disk, to: &dyn Disk) -> io::Result<Vec<(String, Stri
     }
 }
 
-/// Copies what a file has by now.
-fn copy(source: &dyn File, target: &dyn File) -> io::Result<()> {
-    let (bytes, mut at) = (source.size()?, 0);
+/// Copies what a file has by now, which is so much.
+fn copy(source: &dyn File, bytes: u64, target: &dyn File) -> io::Result<()> {
+    let mut at = 0;
     while at < bytes {
         let piece = read_lossy(source, at, PIECE_BYTES.min((bytes - at) as usize));
         if piece.is_empty() {

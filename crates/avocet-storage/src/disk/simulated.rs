@@ -59,6 +59,8 @@ struct Content {
     unsynced: Vec<Unsynced>,
     /// Bytes that are not given.
     unread: Range<usize>,
+    /// Nothing of it is told.
+    is_mute: bool,
 }
 
 #[derive(Debug)]
@@ -99,6 +101,16 @@ impl SimulatedDisk {
         state.concealed = times.start + from..times.end.saturating_add(from);
     }
 
+    /// A file that can be opened tells nothing from now on, not even how long it is.
+    ///
+    /// # Panics
+    /// If there is no such file.
+    pub fn mute(&self, name: &str) {
+        let mut state = self.state.lock();
+        let number = state.names[name];
+        state.files[number].is_mute = true;
+    }
+
     /// Some bytes of a file are not given from now on.
     ///
     /// # Panics
@@ -115,7 +127,9 @@ impl SimulatedDisk {
         state.faults.clear();
         state.shut.clear();
         state.concealed = 0..0;
-        state.files.iter_mut().for_each(|file| file.unread = 0..0);
+        for file in &mut state.files {
+            (file.unread, file.is_mute) = (0..0, false);
+        }
     }
 
     /// From now on all files together have room for so many bytes.
@@ -360,13 +374,16 @@ impl Disk for SimulatedDisk {
 
 impl File for Handle {
     fn size(&self) -> io::Result<u64> {
-        Ok(self.state.lock().files[self.number].current.len() as u64)
+        let state = self.state.lock();
+        let file = &state.files[self.number];
+        if file.is_mute { Err(Fault::Broken.into()) } else { Ok(file.current.len() as u64) }
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let state = self.state.lock();
-        let Range { start, end } = state.files[self.number].unread;
-        if start < offset as usize + buffer.len() && (offset as usize) < end {
+        let Content { unread: Range { start, end }, is_mute, .. } = state.files[self.number];
+        let is_withheld = start < offset as usize + buffer.len() && (offset as usize) < end;
+        if is_mute || is_withheld {
             return Err(Fault::Broken.into());
         }
         let rest = state.files[self.number].current.get(offset as usize..).unwrap_or_default();

@@ -196,13 +196,21 @@ fn copy_of_a_damaged_store_says_so() {
 /// What can be copied is, and what is left out is told.
 #[test]
 fn copy_lacks_what_cannot_be_opened_and_says_so() {
+    // It cannot be opened, or nobody tells how long it is.
+    for refuse in [SimulatedDisk::shut, SimulatedDisk::mute] {
+        check_left_out(refuse);
+    }
+}
+
+#[track_caller]
+fn check_left_out(refuse: fn(&SimulatedDisk, &str)) {
     let disk = SimulatedDisk::default();
     let store = open(&disk);
     fill(&store, 1, 100);
     drop(store);
     let names = segment_names(&disk).expect("the disk is well");
     let sound = inspect(&disk).expect("the disk is well");
-    disk.shut(&names[1]);
+    refuse(&disk, &names[1]);
     let copy = SimulatedDisk::default();
     let report = backup(&disk, &copy).expect("the rest can be read");
     assert_eq!(report.left_out, [(names[1].clone(), "the disk is broken".to_owned())]);
@@ -210,7 +218,7 @@ fn copy_lacks_what_cannot_be_opened_and_says_so() {
     assert_eq!(report.segments.len(), sound.segments.len() - 1);
     let copied = segment_names(&copy).expect("the disk is well");
     assert!(copied.len() == names.len() - 1 && !copied.contains(&names[1]), "{copied:?}");
-    names.iter().for_each(|name| disk.shut(name));
+    names.iter().for_each(|name| refuse(&disk, name));
     let copy = SimulatedDisk::default();
     assert_eq!(kind(backup(&disk, &copy)), Some(ErrorKind::Other));
     assert_eq!(copy.names().expect("the disk is well"), [""; 0]);
