@@ -7,6 +7,7 @@
 //! - [`order`]: they come in order, through all that may happen;
 //! - [`expiry`]: what has expired leaves the disk by itself;
 //! - [`figures`]: what is told of it;
+//! - [`turns`]: who has much does not keep others waiting;
 //! - [`shared`]: members of shared subscriptions that come and go;
 //! - [`damage`]: files that are not as the broker left them;
 //! - [`full`]: a disk that has no space left;
@@ -25,6 +26,7 @@ mod queue;
 mod session;
 mod shared;
 mod start;
+mod turns;
 
 use std::{ops::Deref, path::PathBuf};
 
