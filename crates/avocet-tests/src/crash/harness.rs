@@ -2,6 +2,7 @@
 //! and now and then everything that is outstanding has to arrive.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     env, fs,
     io::Write,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -39,6 +40,11 @@ const SHORT_LIFE: u32 = 1;
 /// What is due in a few seconds at most is done after this time: wills, and ends of sessions.
 const ALL_DUE: Duration = Duration::from_secs(will::DELAY_MAX as u64 + 1);
 
+/// Of rounds that drain one in so many lasts until the broker has looked for what has expired,
+/// which it does every ten seconds.
+const SWEEP_EVERY: u32 = 5;
+const SWEPT: Duration = Duration::from_secs(11);
+
 /// Nothing may be dropped because it has to wait.
 const SETTINGS: [&str; 2] =
     ["session.max_queue_messages=10000000", "session.max_queue_bytes=512MiB"];
@@ -66,8 +72,9 @@ const USUAL: Terms = Terms {
     roams: false,
     is_clean: false,
     expiry: None,
+    renews: false,
     will: None,
-    is_in_team: false,
+    team: None,
 };
 
 const MODERN: Terms = Terms { version: Version::V5, ..USUAL };
@@ -76,11 +83,20 @@ const TEAM: Terms = Terms {
     version: Version::V5,
     filters: &["$share/team/crash/#"],
     presence: 50,
-    is_in_team: true,
+    team: Some("$share/team/"),
     ..USUAL
 };
 
-const SUBSCRIBERS: [Terms; 12] = [
+/// At QoS 1: what is in flight at QoS 2 to a member whose session ends is for nobody else.
+const CREW: Terms = Terms {
+    qos: 1,
+    filters: &["$share/crew/crash/#"],
+    presence: 50,
+    team: Some("$share/crew/"),
+    ..MODERN
+};
+
+const SUBSCRIBERS: [Terms; 17] = [
     USUAL,
     Terms { version: Version::V5, will: Some(2), ..USUAL },
     Terms { qos: 1, will: Some(1), ..USUAL },
@@ -93,6 +109,11 @@ const SUBSCRIBERS: [Terms; 12] = [
     Terms { version: Version::V311, ..TEAM },
     Terms { receive_maximum: Some(5), presence: 20, ..TEAM },
     Terms { expiry: Some(SHORT_LIFE), will: Some(2), ..MODERN },
+    CREW,
+    Terms { presence: 20, ..CREW },
+    Terms { expiry: Some(SHORT_LIFE), ..CREW },
+    Terms { expiry: Some(SHORT_LIFE), receive_maximum: Some(5), presence: 20, ..CREW },
+    Terms { renews: true, presence: 20, ..CREW },
 ];
 
 /// Runs all rounds; `say` is told how it goes.
@@ -151,11 +172,16 @@ impl<'a> Harness<'a> {
         let mut styles: Vec<Style> = PUBLISHERS.iter().map(|(style, ..)| *style).collect();
         let wills: Vec<Option<Wills>> =
             SUBSCRIBERS.iter().map(|terms| wills_of(terms, &mut styles)).collect();
-        let team = Arc::new(Mutex::new(Deliveries::unordered(styles.len(), TEAM.qos)));
-        let own = |terms: &Terms| Mutex::new(Deliveries::new(styles.len(), terms.qos));
+        let together =
+            |terms: &Terms| Arc::new(Mutex::new(Deliveries::unordered(styles.len(), terms.qos)));
+        let own = |terms: &Terms| Arc::new(Mutex::new(Deliveries::new(styles.len(), terms.qos)));
+        let mut teams = BTreeMap::new();
         let subscribers =
             SUBSCRIBERS.iter().zip(wills).enumerate().map(|(index, (terms, wills))| {
-                let its = if terms.is_in_team { Arc::clone(&team) } else { Arc::new(own(terms)) };
+                let its = match terms.team {
+                    Some(team) => Arc::clone(teams.entry(team).or_insert_with(|| together(terms))),
+                    None => own(terms),
+                };
                 let mut subscriber = Subscriber::new(index, *terms, its, seed);
                 subscriber.wills = wills;
                 subscriber
@@ -270,7 +296,9 @@ impl<'a> Harness<'a> {
             }
         });
         if self.round > 0 {
-            deadline::let_pass(ALL_DUE.saturating_sub(begun.elapsed()));
+            let is_swept = self.round.is_multiple_of(DRAIN_EVERY * SWEEP_EVERY);
+            let time = if is_swept { SWEPT } else { ALL_DUE };
+            deadline::let_pass(time.saturating_sub(begun.elapsed()));
         }
         let owed: Vec<Vec<Number>> = self.subscribers.iter().map(|it| self.owed_to(it)).collect();
         if round.fault().is_none() {
@@ -403,11 +431,14 @@ impl<'a> Harness<'a> {
         self.summary.repeated = self.each_deliveries().map(|it| it.repeated).sum();
     }
 
-    /// Of each subscriber, and of the team once.
+    /// Of each subscriber, and of each team once.
     fn each_deliveries(&self) -> impl Iterator<Item = MutexGuard<'_, Deliveries>> {
-        let team = self.subscribers.iter().filter(|it| it.terms.is_in_team).take(1);
-        let others = self.subscribers.iter().filter(|it| !it.terms.is_in_team);
-        others.chain(team).map(Subscriber::deliveries)
+        let mut teams = BTreeSet::new();
+        let its = self
+            .subscribers
+            .iter()
+            .filter(move |it| it.terms.team.is_none_or(|team| teams.insert(team)));
+        its.map(Subscriber::deliveries)
     }
 
     fn launch(&self) -> Starting {

@@ -23,9 +23,6 @@ use super::{
 };
 use crate::{Connect, Kind, Properties, Version, packet, received};
 
-/// What a shared subscription begins with.
-pub const TEAM: &str = "$share/team/";
-
 const PATIENCE: Duration = Duration::from_millis(5);
 
 /// The packet identifiers of SUBSCRIBE and UNSUBSCRIBE, which no message in flight shares with us.
@@ -53,10 +50,12 @@ pub struct Terms {
     pub is_clean: bool,
     /// Its session ends by itself so many seconds behind a connection. 5.0 alone.
     pub expiry: Option<u32>,
+    /// Now and then it comes with a clean start, which ends its session.
+    pub renews: bool,
     /// It has wills of this QoS.
     pub will: Option<u8>,
-    /// One of several that get each message together, by [`TEAM`] before its filters.
-    pub is_in_team: bool,
+    /// One of several that get each message together, by this before their filters.
+    pub team: Option<&'static str>,
 }
 
 /// What is known of the subscription.
@@ -91,6 +90,8 @@ pub struct Subscriber {
     /// QoS 2: taken over, and not yet released.
     unreleased: BTreeMap<u16, Number>,
     is_known: bool,
+    /// The last CONNECT was a clean start.
+    is_anew: bool,
     pub wills: Option<Wills>,
     /// When the connection was there, for certain; and the last one that was stored.
     alive: Instant,
@@ -119,6 +120,7 @@ impl Subscriber {
             earlier: BTreeMap::new(),
             unreleased: BTreeMap::new(),
             is_known: false,
+            is_anew: false,
             wills: None,
             alive: now,
             stored_alive: now,
@@ -132,7 +134,7 @@ impl Subscriber {
 
     /// Whether its session is there again whenever it comes.
     fn stays(&self) -> bool {
-        !self.terms.is_clean && self.terms.expiry.is_none()
+        !self.terms.is_clean && !self.terms.renews && self.terms.expiry.is_none()
     }
 
     pub fn name(&self) -> String {
@@ -150,7 +152,8 @@ impl Subscriber {
     pub fn is_owed(&self, message: &Message) -> bool {
         let Standing::In(since) = &self.standing else { return false };
         let number = message.number;
-        let bare = |filter: &&'static str| filter.strip_prefix(TEAM).unwrap_or(filter);
+        let team = self.terms.team.unwrap_or_default();
+        let bare = |filter: &&'static str| filter.strip_prefix(team).unwrap_or(filter);
         let matches = |filter: &&'static str| super::matches(bare(filter), &message.topic);
         let later = number.sequence >= since[number.publisher];
         later && self.stays() && self.terms.filters.iter().any(matches)
@@ -278,6 +281,13 @@ impl Subscriber {
             return Connect::new(version, client_id);
         }
         let mut connect = Connect::resume(version, client_id);
+        connect.clean = self.terms.renews && self.dice.percent(30);
+        self.is_anew = connect.clean;
+        if self.is_anew {
+            // From here on nobody knows which session there is, until CONNACK says so.
+            self.expired += u64::from(std::mem::take(&mut self.is_known));
+            self.standing = Standing::Out;
+        }
         let mut properties = Properties::new().four(0x11, self.terms.expiry.unwrap_or(u32::MAX));
         if let Some(maximum) = self.terms.receive_maximum {
             properties = properties.two(0x21, maximum);
@@ -299,7 +309,7 @@ impl Subscriber {
         round: &Round<'_>,
         acknowledged: Vec<u64>,
     ) -> Result<(), Ended> {
-        if is_present && self.terms.is_clean {
+        if is_present && (self.terms.is_clean || self.is_anew) {
             return Err("a clean session is present".to_owned().into());
         }
         if is_present && round.drains && self.terms.expiry.is_some() {
@@ -412,7 +422,7 @@ impl Subscriber {
             }
         }
         // What another had meanwhile comes as if for the first time.
-        let was_its = self.earlier.remove(&id) == Some(number) && !self.terms.is_in_team;
+        let was_its = self.earlier.remove(&id) == Some(number) && self.terms.team.is_none();
         if was_its && !got.dup {
             return Err(format!("NO DUP: {number} comes again with its id {id}").into());
         }
@@ -444,7 +454,8 @@ impl Subscriber {
             return Err(Fault::WrongExpiry { number, expiry, sent }.to_string().into());
         }
         let fresh_from = self.fresh_from.get(number.publisher).copied().unwrap_or(0);
-        let is_of_old = number.sequence < fresh_from && message.style != Style::Delayed;
+        let is_late = message.style == Style::Delayed || self.terms.team.is_some();
+        let is_of_old = number.sequence < fresh_from && !is_late;
         if is_of_old {
             return Err(format!("STALE: {number} is of a session that was over").into());
         }

@@ -19,8 +19,9 @@ const TERMS: Terms = Terms {
     roams: false,
     is_clean: false,
     expiry: None,
+    renews: false,
     will: None,
-    is_in_team: false,
+    team: None,
 };
 
 /// A subscriber of 5.0, and a publisher at QoS 2 with ten messages, all of them acknowledged.
