@@ -2,6 +2,7 @@
 //! broker has its turn; what stands in `docs/benchmarks.md` are medians of the rounds.
 //!
 //! - [`durable`]: what outlives the process, a table of its own;
+//! - [`stalls`]: the same, of others beside long work of the store;
 //! - [`peer`]: the brokers, and how one is started;
 //! - [`row`]: what is measured;
 //! - [`report`]: the figures, as they stand in the document.
@@ -10,6 +11,7 @@ mod durable;
 mod peer;
 mod report;
 mod row;
+mod stalls;
 
 use std::{path::PathBuf, time::Instant};
 
@@ -34,6 +36,9 @@ pub(crate) struct Options {
     /// What outlives the process, in place of the usual table. At most three rounds of a second.
     #[arg(long, conflicts_with = "row")]
     durable: bool,
+    /// Of these only what long work of the store does to others.
+    #[arg(long, requires = "durable")]
+    stalls: bool,
     /// Only these rows, by name; may be repeated. The document is then left as it is.
     #[arg(long)]
     row: Vec<String>,
@@ -47,8 +52,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let rows: Vec<&Row> = ROWS.iter().filter(|row| is_chosen(&options.row, row.name)).collect();
     ensure!(!rows.is_empty(), "there is no such row; there are: {}", row::names());
     let tool = build()?;
+    if options.durable && !options.stalls {
+        durable::run(options, &tool)?;
+    }
     if options.durable {
-        return durable::run(options, &tool);
+        return stalls::run(options, &tool);
     }
     let (mut running, absent) = start(options, peer::all(&tool)?)?;
     let mut report = Report::new(&running, &rows);

@@ -90,12 +90,18 @@ impl Peer {
         let settings = [
             "listeners.tcp.default.bind=127.0.0.1:{port}",
             "http.enable=false",
+            "http.bind=127.0.0.1:{port2}",
             "node.data_dir={dir}/data",
             "log.level=warn",
         ];
         let settings = settings.into_iter().chain(setting);
         let arguments = settings.flat_map(|setting| ["--set".to_owned(), setting.to_owned()]);
         Self::of_ours(executable, name, ["start".to_owned()].into_iter().chain(arguments))
+    }
+
+    /// One that tells its metrics.
+    pub(super) fn telling(executable: &Path) -> Self {
+        Self::avocet(executable, "Avocet", Some("http.enable=true"))
     }
 
     fn bare(executable: &Path) -> Self {
@@ -148,6 +154,8 @@ pub(super) struct Running {
     pub(super) version: String,
     child: Child,
     pub(super) port: u16,
+    /// Where it tells its metrics, if it does.
+    pub(super) http_port: u16,
     folder: PathBuf,
 }
 
@@ -155,8 +163,8 @@ impl Running {
     pub(super) fn start(peer: Peer, version: String) -> Result<Self> {
         let name: String = peer.name.chars().filter(char::is_ascii_alphanumeric).collect();
         let folder = env::temp_dir().join(format!("avocet-bench-{}-{name}", std::process::id()));
-        let (child, port, _) = launch(&peer, &folder, |_| Ok(()))?;
-        Ok(Self { peer, version, child, port, folder })
+        let (child, [port, http_port], _) = launch(&peer, &folder, |_| Ok(()))?;
+        Ok(Self { peer, version, child, port, http_port, folder })
     }
 
     /// Ends it and starts it as if for the first time.
@@ -172,7 +180,9 @@ impl Running {
     ) -> Result<Duration> {
         end(&mut self.child);
         let took;
-        (self.child, self.port, took) = launch(&self.peer, &self.folder, fill)?;
+        let ports;
+        (self.child, ports, took) = launch(&self.peer, &self.folder, fill)?;
+        [self.port, self.http_port] = ports;
         Ok(took)
     }
 
@@ -217,7 +227,7 @@ fn launch(
     peer: &Peer,
     folder: &Path,
     prepare: impl FnOnce(&Path) -> Result<()>,
-) -> Result<(Child, u16, Duration)> {
+) -> Result<(Child, [u16; 2], Duration)> {
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("emptying {}", folder.display()))?;
     }
@@ -263,7 +273,7 @@ fn launch(
         }
         thread::sleep(Duration::from_millis(50));
     }
-    Ok((child, ports[0], begun.elapsed()))
+    Ok((child, [ports[0], ports[1]], begun.elapsed()))
 }
 
 /// Whether a CONNECT is let in.
@@ -273,6 +283,11 @@ fn answers(port: u16) -> bool {
 
 /// What a CONNECT of 3.1.1 is answered with, if that is a success.
 fn connack(port: u16, client_id: &str, is_clean: bool) -> Option<[u8; 4]> {
+    connect(port, client_id, is_clean).map(|(_, connack)| connack)
+}
+
+/// A connection of 3.1.1, and what CONNECT is answered with, if that is a success.
+pub(super) fn connect(port: u16, client_id: &str, is_clean: bool) -> Option<(TcpStream, [u8; 4])> {
     let id_bytes = u8::try_from(client_id.len()).ok().filter(|bytes| *bytes < 100)?;
     let flags = u8::from(is_clean) << 1;
     let mut connect = vec![0x10, 12 + id_bytes, 0, 4];
@@ -284,7 +299,7 @@ fn connack(port: u16, client_id: &str, is_clean: bool) -> Option<[u8; 4]> {
     stream.write_all(&connect).ok()?;
     let mut answer = [0; 4];
     stream.read_exact(&mut answer).ok()?;
-    (answer[..2] == [0x20, 2] && answer[3] == 0).then_some(answer)
+    (answer[..2] == [0x20, 2] && answer[3] == 0).then_some((stream, answer))
 }
 
 /// Ports that nobody listens at. They are told apart from each other because all are held at once.

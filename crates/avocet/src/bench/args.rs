@@ -99,6 +99,10 @@ pub(crate) struct LatencyArgs {
     /// Messages a second, all publishers together.
     #[arg(long, default_value_t = 2000, value_parser = rate())]
     rate: u32,
+    /// Subscribers' sessions outlive their connections by ten seconds: the broker is to store what
+    /// they get at QoS 1 and 2. 5.0 only.
+    #[arg(long)]
+    lasting: bool,
     #[command(flatten)]
     load: FlowArgs,
 }
@@ -256,6 +260,7 @@ impl LoadArgs {
             qos: QoS::AtMostOnce,
             version: broker.mqtt,
             is_fastlane: false,
+            is_lasting: false,
             warm_up: Duration::ZERO,
             until: match self.messages {
                 None => Until::Elapsed(self.seconds),
@@ -323,9 +328,12 @@ impl ShareArgs {
 impl LatencyArgs {
     pub(super) fn load(&self) -> Result<Load, Failure> {
         let load = self.load.load(Shape::Pair, self.pairs)?;
-        let rate = Rate::Open(part_of(load.role, self.rate)?);
+        if self.lasting && load.version != ProtocolVersion::V5 {
+            return Err(Failure::Usage("--lasting needs --mqtt 5.0".to_owned()));
+        }
+        let (rate, is_lasting) = (Rate::Open(part_of(load.role, self.rate)?), self.lasting);
         // Messages are sent when they are due, whatever is outstanding.
-        Ok(Load { window: WINDOW_MAX, rate, ..load })
+        Ok(Load { window: WINDOW_MAX, rate, is_lasting, ..load })
     }
 }
 

@@ -34,6 +34,8 @@ pub(super) struct Load {
     pub(super) qos: QoS,
     pub(super) version: ProtocolVersion,
     pub(super) is_fastlane: bool,
+    /// Whether subscribers' sessions outlive their connections, so that messages are stored.
+    pub(super) is_lasting: bool,
     pub(super) warm_up: Duration,
     pub(super) until: Until,
     /// How long nothing may arrive before what is missing counts as lost.

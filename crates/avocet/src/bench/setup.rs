@@ -15,6 +15,9 @@ use crate::client::connection::{ANSWER_TIMEOUT, Connection, refusal};
 /// How long sessions stay should this process be killed, in seconds; 5.0 only.
 const SESSION_EXPIRY: u32 = 3600;
 
+/// How long sessions stay that nobody comes back to, in seconds; 5.0 only.
+const SHORT_EXPIRY: u32 = 10;
+
 type Dialed = anyhow::Result<(Connection, Connack)>;
 
 /// Connects publishers, then subscribers, which also subscribe. Also answers how many messages the
@@ -22,7 +25,8 @@ type Dialed = anyhow::Result<(Connection, Connack)>;
 pub(super) fn links(load: &Load) -> anyhow::Result<(Vec<Link>, u16)> {
     let mut receive_maximum = u16::MAX;
     let publishers = (0..load.publishers()).map(|index| {
-        let opened = open(load, index, &format!("bench-pub-{}-{index}", std::process::id()));
+        let connect = connect(load, &format!("bench-pub-{}-{index}", std::process::id()));
+        let opened = open(load, index, connect);
         let link = opened.and_then(|(connection, maximum)| {
             receive_maximum = receive_maximum.min(maximum);
             link(connection)
@@ -32,7 +36,9 @@ pub(super) fn links(load: &Load) -> anyhow::Result<(Vec<Link>, u16)> {
     let subscribers = if load.is_stored() { 0 } else { load.subscribers() };
     let subscribers = (0..subscribers).map(|index| {
         let number = load.publishers() + index;
-        let opened = open(load, number, &format!("bench-sub-{}-{index}", std::process::id()));
+        let mut connect = connect(load, &format!("bench-sub-{}-{index}", std::process::id()));
+        connect.session_expiry_interval = Some(SHORT_EXPIRY).filter(|_| load.is_lasting);
+        let opened = open(load, number, connect);
         let subscribed = opened.and_then(|(connection, _)| subscribe(load, connection, index));
         subscribed.and_then(link).with_context(|| format!("subscriber {index}"))
     });
@@ -72,9 +78,9 @@ pub(super) fn dial(load: &Load, number: u32, connect: Connect) -> Dialed {
     Connection::open(&target, connect)
 }
 
-/// The same, for a session that ends with the connection, and how much the broker takes of it.
-fn open(load: &Load, number: u32, client_id: &str) -> anyhow::Result<(Connection, u16)> {
-    let (connection, connack) = dial(load, number, connect(load, client_id))?;
+/// The same, and how much the broker takes of it.
+fn open(load: &Load, number: u32, connect: Connect) -> anyhow::Result<(Connection, u16)> {
+    let (connection, connack) = dial(load, number, connect)?;
     let is_5 = load.version == ProtocolVersion::V5;
     let allowed = connack.receive_maximum.map_or(u16::MAX, |maximum| maximum.get());
     let is_closed_loop = !matches!(load.rate, Rate::Open(_));

@@ -16,7 +16,7 @@ use avocet_storage::{
     log::Durability,
     store::{Batch, EmbeddedStore, Options, Store},
 };
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::broker::up_to;
 use crate::{cli::print, data_dir::DataDir};
@@ -25,6 +25,15 @@ use crate::{cli::print, data_dir::DataDir};
 const BATCH: u64 = 1000;
 /// How long sessions live, in seconds.
 const EXPIRY: u32 = 3600;
+
+/// What may be over when the broker starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Over {
+    /// Queued messages have expired.
+    Messages,
+    /// Sessions have.
+    Sessions,
+}
 
 #[derive(Args, Debug)]
 pub(crate) struct StockArgs {
@@ -42,6 +51,9 @@ pub(crate) struct StockArgs {
     /// Bytes of a payload.
     #[arg(long, default_value_t = 256, value_parser = up_to(1 << 20))]
     size: u64,
+    /// What of it is over when the broker starts, and is to leave the disk.
+    #[arg(long)]
+    over: Option<Over>,
 }
 
 /// Fills it.
@@ -53,7 +65,7 @@ pub(super) fn run(args: &StockArgs) -> anyhow::Result<ExitCode> {
     let options = Options { durability: Durability::Os, ..Options::default() };
     let (store, losses) = EmbeddedStore::open(Arc::new(Folder::open(&path)?), options)?;
     ensure!(losses.is_empty(), "{losses:?}");
-    let stock = Stock::new(args.size);
+    let stock = Stock::new(args);
     let sessions = args.sessions;
     fill(&store, sessions, |number, batch| stock.stand(number, batch))?;
     fill(&store, args.retained, |number, batch| stock.retain(number, batch))?;
@@ -66,17 +78,20 @@ pub(super) fn run(args: &StockArgs) -> anyhow::Result<ExitCode> {
 struct Stock {
     now: Time,
     payload: Vec<u8>,
+    over: Option<Over>,
 }
 
 impl Stock {
-    fn new(payload_bytes: u64) -> Self {
+    fn new(args: &StockArgs) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { now: Time(now.as_millis() as u64), payload: vec![b'.'; payload_bytes as usize] }
+        let payload = vec![b'.'; args.size as usize];
+        Self { now: Time(now.as_millis() as u64), payload, over: args.over }
     }
 
     /// A client has come, subscribed, and gone.
     fn stand(&self, number: u64, batch: &mut Batch) {
-        let (session, expiry) = (SessionNumber(number + 1), EXPIRY);
+        let session = SessionNumber(number + 1);
+        let expiry = if self.over == Some(Over::Sessions) { 0 } else { EXPIRY };
         let client_id = format!("stock-{number}");
         let standing = Box::new(Standing { client_id, expiry, ..Standing::default() });
         batch.push(&Command::Stand { session, standing });
@@ -94,7 +109,8 @@ impl Stock {
 
     fn publish(&self, session: u64, batch: &mut Batch) {
         let (topic, mut packet) = (command_topic(session), Vec::new());
-        let message = self.message(&topic, 1, &mut packet);
+        let mut message = self.message(&topic, 1, &mut packet);
+        message.expires_at = Some(self.now).filter(|_| self.over == Some(Over::Messages));
         let session = SessionNumber(session + 1);
         let claims = vec![Claim { session, flags: 1, identifiers: Vec::new(), shared: None }];
         batch.push(&Command::Publish { message, claims, from: None });

@@ -165,6 +165,7 @@ fn load(args: &YardstickArgs, serving: Serving, scenario: Scenario, way: Way) ->
         qos,
         version: ProtocolVersion::V3_1_1,
         is_fastlane: way == Way::Fastlane,
+        is_lasting: false,
         warm_up: WARM_UP,
         until: Until::Elapsed(args.seconds),
         patience: PATIENCE,

@@ -72,6 +72,7 @@ fn rates_are_of_closed_loops_or_of_the_open_one() {
     assert_eq!(rate("bench fanin --rate 7"), Rate::Most(7));
     assert_eq!(rate("bench latency"), Rate::Open(2000));
     assert_eq!(rate("bench latency --rate 7"), Rate::Open(7));
+    assert_eq!(rate("bench latency --lasting --mqtt 5.0 --rate 7"), Rate::Open(7));
 }
 
 #[test]
@@ -121,6 +122,7 @@ fn nonsense_is_wrong_usage() {
         "bench index --filters 0",
         "bench pair --rate 0",
         "bench latency --window 9",
+        "bench latency --lasting",
         "bench order --qos 0",
         "bench order --rate 9",
         "bench order --fastlane",
@@ -131,6 +133,7 @@ fn nonsense_is_wrong_usage() {
         "bench store --receive-maximum 0",
         "bench disk",
         "bench stock",
+        "bench stock --over retained DIR",
         "bench",
     ];
     for line in lines {

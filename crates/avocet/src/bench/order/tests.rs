@@ -61,6 +61,7 @@ fn faults(wrong: Wrong) -> Faults {
         qos: QoS::AtLeastOnce,
         version: ProtocolVersion::V3_1_1,
         is_fastlane: false,
+        is_lasting: false,
         warm_up: Duration::ZERO,
         until: Until::Delivered(30),
         patience: Duration::from_secs(1),

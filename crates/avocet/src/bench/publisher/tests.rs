@@ -22,6 +22,7 @@ fn load(version: ProtocolVersion, qos: QoS) -> Load {
         qos,
         version,
         is_fastlane: false,
+        is_lasting: false,
         warm_up: Duration::ZERO,
         until: Until::Delivered(1),
         patience: Duration::ZERO,

@@ -28,6 +28,7 @@ fn pair(qos: QoS) -> Pair {
         qos,
         version: ProtocolVersion::V3_1_1,
         is_fastlane: false,
+        is_lasting: false,
         warm_up: Duration::ZERO,
         until: Until::Delivered(1),
         patience: Duration::ZERO,
