@@ -8,7 +8,7 @@ use std::{
     collections::{HashMap, VecDeque},
     io, mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, mpsc},
+    sync::{Arc, atomic::AtomicBool, mpsc},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -27,7 +27,7 @@ use crate::{
     metrics::Metrics,
     records::{
         Answer, Content, Entered, Group, Load, Outcome, Plan, Published, Records, Step, Subscribed,
-        Unsubscribed,
+        Sweep, Unsubscribed,
     },
     retained,
     subscribe::{self, Feed},
@@ -54,6 +54,8 @@ pub(crate) struct Keeper {
     /// While it is read what has expired: what the store has heard meanwhile that was released. It
     /// may have been found before.
     released_meanwhile: Mutex<Option<Vec<Released>>>,
+    /// Whether what has expired is being read, or about to be.
+    is_expiring: Arc<AtomicBool>,
 }
 
 /// What a session has released, and the store has heard of it.
@@ -136,6 +138,7 @@ impl Keeper {
             sessions: Mutex::default(),
             ending: Mutex::default(),
             released_meanwhile: Mutex::default(),
+            is_expiring: Arc::default(),
         }
     }
 
@@ -170,14 +173,14 @@ impl Keeper {
         self.sessions.lock().get(&session).cloned()
     }
 
-    /// What has expired is about to be read. `None`: somebody reads it.
-    pub(crate) fn begin_expiring<'k>(&'k self, shared: &'k Arc<Shared>) -> Option<Expiring<'k>> {
-        let mut meanwhile = self.released_meanwhile.lock();
-        if meanwhile.is_some() {
-            return None;
-        }
-        *meanwhile = Some(Vec::new());
-        Some(Expiring { keeper: self, shared })
+    /// Some of what has expired is about to be read.
+    pub(crate) fn begin_expiring<'k>(
+        &'k self,
+        shared: &'k Arc<Shared>,
+        _only_one: &Sweep,
+    ) -> Expiring<'k> {
+        *self.released_meanwhile.lock() = Some(Vec::new());
+        Expiring { keeper: self, shared }
     }
 
     /// Answers what was released if its session may hear of it now.
@@ -217,7 +220,9 @@ impl Keeper {
                 while let Some(taken) = loads.take(false) {
                     let Some(keeper) = &of.keeper else { return };
                     for wanted in taken {
-                        guard(&of, || load::load(&of, keeper, wanted));
+                        let mut list = FlushList::default();
+                        guard(&of, || load::load(&of, keeper, &mut list, wanted));
+                        guard(&of, || list.flush(&of, Instant::now()));
                     }
                 }
             };
@@ -236,12 +241,10 @@ impl Keeper {
         }
     }
 
-    /// Has something read.
-    pub(crate) fn load(&self, wanted: Load) {
-        let is_expired = |load: &Load| matches!(load, Load::Expired);
-        // Once is enough.
-        if !is_expired(&wanted) || !self.loads.waiting.lock().items.iter().any(is_expired) {
-            self.loads.push(wanted);
+    /// Has read what has expired, unless it is being read.
+    pub(crate) fn expire(&self) {
+        if let Some(sweep) = Sweep::begin(&self.is_expiring) {
+            self.loads.push(Load::Expired(sweep));
         }
     }
 
@@ -315,6 +318,7 @@ fn finish(
                 change(shared, list, mailbox, Then::Released(place, place), now);
             }
             Step::Loaded(mailbox) => load::finish(shared, list, &mailbox, now),
+            Step::Next(wanted) => list.records.loads.push(wanted),
             Step::Subscribed(subscribed) => {
                 subscribed.mailbox.lock().note_stored();
                 finish_subscribe(shared, list, *subscribed, is_stored);
@@ -511,3 +515,7 @@ fn finish_unsubscribe(shared: &Shared, list: &mut FlushList, unsubscribed: Unsub
         session.handle_unsubscribed(packet_id, reasons, exit);
     });
 }
+
+#[cfg(test)]
+#[cfg(not(feature = "interleavings"))]
+mod tests;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use avocet_mqtt::{QoS, SubscriptionIdentifier};
-use avocet_session::{Claim, DropReason, Place, Session, StoredId, Undelivered};
+use avocet_session::{Claim, DropReason, Page, Place, Session, StoredId, Undelivered};
 use avocet_storage::{
     command::{self, Message, SessionNumber},
     store::Amount,
@@ -35,56 +35,42 @@ const PAGE_MESSAGES: usize = 256;
 /// How long a store is left alone that could not be read.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Some of what waits for a session.
-#[derive(Default)]
-struct Page {
-    found: Vec<(Place, Claim)>,
-    /// Where messages are that cannot be read.
-    lost: Vec<Place>,
-    has_more: bool,
-}
-
-impl Page {
-    /// Where the next one begins, if there is one.
-    fn next(&self) -> Option<Place> {
-        let found = self.found.last().map(|(place, _)| *place);
-        let last = found.max(self.lost.iter().max().copied());
-        last.filter(|_| self.has_more).map(|last| Place(last.0 + 1))
-    }
-}
-
 /// What is left of what was to be read.
 enum Left {
     Nothing,
-    /// To go on with, once others had their turn.
+    /// To go on with, once others had their turn and the store has what this page has brought it:
+    /// else pages would be read faster than that is stored, and who publishes would wait behind all
+    /// of them.
     Some(Load),
     /// The same, when the store has had time.
     Later(Load),
 }
 
-/// Reads a page.
-pub(crate) fn load(shared: &Arc<Shared>, keeper: &Keeper, wanted: Load) {
-    let mut list = FlushList::default();
+/// Reads a page. What it brings about is in the list, even if it panics.
+pub(crate) fn load(shared: &Arc<Shared>, keeper: &Keeper, list: &mut FlushList, wanted: Load) {
     let left = match wanted {
-        Load::Queue(mailbox) => fill(shared, &mut list, mailbox),
-        Load::Shared(mailbox) => begin_sharing(shared, &mut list, mailbox),
+        Load::Queue(mailbox) => fill(shared, list, mailbox),
+        Load::Shared(mailbox) => begin_sharing(shared, list, mailbox),
         // These bring the store more.
-        wanted @ (Load::Sharing(_) | Load::End(_) | Load::Expired)
+        wanted @ (Load::Sharing(_) | Load::End(_) | Load::Expired(_))
             if keeper.store().is_burdened() =>
         {
             Left::Later(wanted)
         }
-        Load::Sharing(sharing) => share(shared, &mut list, sharing),
-        Load::End(rest) => end(shared, &mut list, rest),
-        Load::Expired => match keeper.begin_expiring(shared) {
-            Some(_expiring) => expire(shared, keeper, &mut list),
-            None => Left::Later(Load::Expired),
-        },
+        Load::Sharing(sharing) => share(shared, list, sharing),
+        Load::End(rest) => end(shared, list, rest),
+        Load::Expired(sweep) => {
+            let _expiring = keeper.begin_expiring(shared, &sweep);
+            if expire(shared, keeper, list) {
+                Left::Some(Load::Expired(sweep))
+            } else {
+                Left::Nothing
+            }
+        }
     };
-    list.flush(shared, Instant::now());
     match left {
         Left::Nothing => {}
-        Left::Some(left) => keeper.load(left),
+        Left::Some(left) => list.records.push_sure(Step::Next(left)),
         Left::Later(left) => {
             _ = shared.timers.set(Instant::now() + RETRY_AFTER, Timer::Load(left));
         }
@@ -102,8 +88,7 @@ fn fill(shared: &Shared, list: &mut FlushList, mailbox: Mailbox) -> Left {
     };
     let now = Instant::now();
     after_reading(shared, list, &mailbox, |session, exit| {
-        session.handle_lost(&page.lost, exit);
-        session.handle_loaded(from, page.found, page.has_more, now, exit);
+        session.handle_loaded(from, page, now, exit);
     });
     Left::Nothing
 }
@@ -242,8 +227,8 @@ fn end(shared: &Arc<Shared>, list: &mut FlushList, mut rest: Box<Rest>) -> Left 
 }
 
 /// Drops messages whose time is over and that are not in memory: those are looked at when they are
-/// sent.
-fn expire(shared: &Shared, keeper: &Keeper, list: &mut FlushList) -> Left {
+/// sent. Whether there may be more.
+fn expire(shared: &Shared, keeper: &Keeper, list: &mut FlushList) -> bool {
     let (mut found, mut lost, clock) = (Vec::new(), Vec::new(), Clock::read());
     let visit = &mut |number: SessionNumber,
                       place: command::Place,
@@ -272,7 +257,7 @@ fn expire(shared: &Shared, keeper: &Keeper, list: &mut FlushList) -> Left {
         let Some(mailbox) = keeper.mailbox(StoredId(number.0)) else { continue };
         mailbox.with(&shared.drops, list, |session, exit| session.handle_lost(&[place], exit));
     }
-    if has_more { Left::Some(Load::Expired) } else { Left::Nothing }
+    has_more
 }
 
 /// # Errors

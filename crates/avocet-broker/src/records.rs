@@ -10,7 +10,13 @@
 //! stretch: all of it is stored, or nothing. Only changes of sessions' queues go before all else of
 //! their turn, since they speak of what was stored before it.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
 use avocet_mqtt::{ApplicationMessage, PacketId, QoS, ReasonCode, Subscribe, Will};
 use avocet_router::{Entry, Filter};
@@ -69,10 +75,28 @@ pub(crate) enum Load {
     /// The same, page by page.
     Sharing(Box<Sharing>),
     /// Messages whose time is over, whoever they wait for.
-    Expired,
+    Expired(Sweep),
     /// What shared subscriptions have brought to a session that is over is for others; then the
     /// store may forget it.
     End(Box<Rest>),
+}
+
+/// While it is there what has expired is being read, and nobody else begins to.
+#[derive(Debug)]
+pub(crate) struct Sweep(Arc<AtomicBool>);
+
+impl Sweep {
+    /// `None`: there is one.
+    pub(crate) fn begin(is_under_way: &Arc<AtomicBool>) -> Option<Self> {
+        let is_first = !is_under_way.swap(true, Ordering::AcqRel);
+        is_first.then(|| Self(Arc::clone(is_under_way)))
+    }
+}
+
+impl Drop for Sweep {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
 }
 
 /// How far it has come what a session gives to others.
@@ -137,6 +161,8 @@ pub(crate) enum Step {
     Changed(Mailbox, Then),
     /// A session may read what waits for it again.
     Loaded(Mailbox),
+    /// What a page has brought about is stored: the next one may be read.
+    Next(Load),
 }
 
 /// A message with who has a right to it.
@@ -515,7 +541,8 @@ fn write(steps: &[Step], clock: &kept::Clock, batch: &mut Batch) {
             | Step::Over(_)
             | Step::Ended(_)
             | Step::Changed(..)
-            | Step::Loaded(_) => {}
+            | Step::Loaded(_)
+            | Step::Next(_) => {}
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     broker::Shared,
     kept::Clock,
     mailbox::{FlushList, Mailbox},
-    records::{Load, Records, Step},
+    records::{Records, Step},
 };
 
 /// The most retained messages read under one lock.
@@ -241,7 +241,7 @@ pub(crate) async fn sweep(shared: Arc<Shared>) {
     loop {
         time::sleep(INTERVAL).await;
         if let Some(keeper) = &shared.keeper {
-            keeper.load(Load::Expired);
+            keeper.expire();
         }
         let mut cursor = None;
         loop {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use avocet_mqtt::{ApplicationMessage, QoS, SubscriptionIdentifier};
 
-use crate::{Terms, waiting::Waiting};
+use crate::{Place, Terms, waiting::Waiting};
 
 /// A message that a stored session has a right to.
 #[derive(Clone, Debug)]
@@ -54,5 +54,31 @@ impl Claim {
     #[must_use]
     pub fn shared(&self) -> Option<&Arc<str>> {
         self.0.shared()
+    }
+}
+
+/// Some of what waits for a session, read from the store.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// Messages, in the order of their places.
+    pub found: Vec<(Place, Claim)>,
+    /// Where messages are that cannot be read.
+    pub lost: Vec<Place>,
+    /// Whether there are others behind.
+    pub has_more: bool,
+}
+
+impl Page {
+    /// The last place that was read. `None`: there was nothing.
+    #[must_use]
+    pub fn last(&self) -> Option<Place> {
+        let found = self.found.last().map(|(place, _)| *place);
+        found.max(self.lost.iter().max().copied())
+    }
+
+    /// Where the next one begins, if there is one.
+    #[must_use]
+    pub fn next(&self) -> Option<Place> {
+        self.last().filter(|_| self.has_more).map(|last| Place(last.0 + 1))
     }
 }

@@ -46,7 +46,7 @@ mod tests;
 pub use action::{Action, Actions, CloseReason, Inbound, Messages, OwnedMessages};
 pub use batch::{Handled, Stop};
 pub use budget::{Budget, Charge};
-pub use claim::Claim;
+pub use claim::{Claim, Page};
 pub use drop_reason::DropReason;
 pub use handshake::{Admission, Refusal};
 pub use limits::{Limits, QueueFull};

@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Instant};
 use avocet_mqtt::{AckKind, PacketId, QoS, SubscriptionIdentifier};
 
 use crate::{
-    Claim, Delivery, DropReason, Limits, Outlet, QueueFull, Session, Undelivered,
+    Claim, Delivery, DropReason, Limits, Outlet, Page, QueueFull, Session, Undelivered,
     inflight::{Gone, Inflight},
     released::Released,
     seldom::Seldom,
@@ -113,9 +113,11 @@ impl Row {
     ) {
         let (Some(it), Some(gone)) = (stored.as_mut(), gone) else { return };
         it.let_go(gone);
+        // Nothing of the session's lies in between that is not gone, if they were sent in their
+        // order, as far as is known.
+        let is_next = gone.is_oldest && !gone.was_absent && it.overtaken == [false; 2];
         match &mut self.places {
-            // Nothing of the session's lies in between that is not gone.
-            Some((_, to)) if gone.is_oldest && gone.place > *to => *to = gone.place,
+            Some((_, to)) if is_next && gone.place > *to => *to = gone.place,
             _ => {
                 self.finish(stored, out);
                 self.places = Some((gone.place, gone.place));
@@ -592,26 +594,21 @@ impl Session {
         Some((stored.id, Place(stored.loaded + 1), room))
     }
 
-    /// Messages that were read from the store, `from` on and in order; `has_more` if there are
-    /// others behind.
-    pub fn handle_loaded<O: Outlet>(
-        &mut self,
-        from: Place,
-        loaded: impl IntoIterator<Item = (Place, Claim)>,
-        has_more: bool,
-        now: Instant,
-        out: &mut O,
-    ) {
+    /// What was read from the store, `from` on.
+    pub fn handle_loaded<O: Outlet>(&mut self, from: Place, page: Page, now: Instant, out: &mut O) {
+        self.handle_lost(&page.lost, out);
         let Some(stored) = &mut self.stored else { return };
         // If the client has gone meanwhile, what lies before it is not in memory any more.
-        let loaded = (from.0 == stored.loaded + 1).then_some(loaded);
-        let has_more = has_more || loaded.is_none();
+        let page = (from.0 == stored.loaded + 1).then_some(page);
+        let has_more = page.as_ref().is_none_or(|page| page.has_more);
+        let end = page.as_ref().and_then(Page::last).map_or(stored.loaded, |place| place.0);
         let mut last = stored.loaded;
-        for (place, claim) in loaded.into_iter().flatten() {
-            last = last.max(place.0);
-            if stored.released.contains(place) {
+        for (place, claim) in page.into_iter().flat_map(|page| page.found) {
+            // A message may be found twice, after what the store could not tell of another.
+            if place.0 <= last || stored.released.contains(place) {
                 continue; // since before it was read, or while it was
             }
+            last = place.0;
             let waiting = claim.0.at(place);
             if let Some(unsent) = restore(&mut self.inflight, stored, waiting) {
                 self.outbox.push_stored(unsent, &self.limits);
@@ -619,12 +616,12 @@ impl Session {
         }
         if let Some(inflight) = self.inflight.held() {
             let all = !has_more;
-            while let Some(gone) = inflight.discard_absent(|it| all || it.0 <= last) {
+            while let Some(gone) = inflight.discard_absent(|it| all || it.0 <= end) {
                 stored.release_behind(gone.place, gone.bytes, out);
             }
             inflight.charge(&self.limits);
         }
-        stored.pass(last);
+        stored.pass(end);
         stored.end_loading();
         stored.is_behind = has_more || stored.has_missed;
         self.drop_excess(out);

@@ -16,7 +16,7 @@ use super::{
     wire::{Wire, action_lines, close_line},
 };
 use crate::{
-    Actions, Claim, Delivery, Detached, Limits, MountpointTemplate, Place, Restored, Session,
+    Actions, Claim, Delivery, Detached, Limits, MountpointTemplate, Page, Place, Restored, Session,
     StoredId, Terms, handshake,
 };
 
@@ -185,7 +185,8 @@ impl Script {
         let now = self.now;
         let claims = places.iter().map(|place| (Place(*place), read(*place, qos, now)));
         let claims: Vec<_> = claims.collect();
-        session.handle_loaded(from, claims, has_more, self.now, &mut self.wire);
+        let page = Page { found: claims, lost: Vec::new(), has_more };
+        session.handle_loaded(from, page, self.now, &mut self.wire);
         self
     }
 
@@ -202,7 +203,8 @@ impl Script {
             places.iter().map(|place| (Place(*place), read(*place, QoS::AtLeastOnce, now)));
         let claims: Vec<_> = claims.collect();
         let session = self.session.as_mut().expect("a session");
-        session.handle_loaded(from, claims, has_more, now, &mut self.wire);
+        let page = Page { found: claims, lost: Vec::new(), has_more };
+        session.handle_loaded(from, page, now, &mut self.wire);
         self
     }
 
@@ -211,6 +213,16 @@ impl Script {
         let claim = read(place, QoS::ExactlyOnce, self.now);
         let session = self.session.as_mut().expect("a session");
         session.handle_expired(Place(place), &claim, &mut self.wire);
+        self
+    }
+
+    /// All that the store gives is that it cannot give these.
+    pub(super) fn cannot_load(&mut self, places: &[u64], has_more: bool) -> &mut Self {
+        let session = self.session.as_mut().expect("a session");
+        let (_, from, _) = session.load_from().expect("a stored session");
+        let lost = places.iter().map(|place| Place(*place)).collect();
+        let page = Page { found: Vec::new(), lost, has_more };
+        session.handle_loaded(from, page, self.now, &mut self.wire);
         self
     }
 

@@ -275,6 +275,18 @@ fn message_of_another_qos_leaves_what_was_sent_its_identifier() {
     });
 }
 
+/// The client has acknowledged what was sent before and behind it, not it.
+#[test]
+fn message_that_was_never_sent_is_kept_when_those_around_it_are_acknowledged() {
+    Script::v5(|s| {
+        cut_restored(s, &[(1, 5), (2, 9)], 3);
+        s.loads(&[5], Q1, true).loads(&[7], Q2, true).loads(&[9], Q1, false).forget_lines();
+        s.sends_bytes(&[puback(1), puback(2)]);
+        s.gives(&["store release 5-5", "store release 9-9"]);
+        assert_eq!(s.session().stored_amount().0, 1);
+    });
+}
+
 /// However many there are, and though none of them lets the one be seen that was sent.
 #[test]
 fn messages_before_one_that_was_sent_do_not_wait_for_it() {
@@ -511,6 +523,35 @@ fn lost_message_is_counted_once() {
         s.gives(&["store release 3-3", "drop damaged t=", "store release 4-4", "drop damaged t="]);
         s.loads(&[5], Q1, false).gives(&["PUBLISH q1 id=2 dup t=a p=5", "store send 2 of 5"]);
         assert_eq!(s.session().stored_amount().0, 1);
+    });
+}
+
+/// Else it would be read for ever while the store does not take that it is gone.
+#[test]
+fn page_that_cannot_be_read_is_not_read_again() {
+    Script::v5(|s| {
+        let waiting = (3, 3);
+        s.restored(&Restored { expiry_interval: 3600, waiting, ..Restored::default() });
+        s.open().cannot_load(&[3, 4], true).forget_lines();
+        let (_, from, _) = s.session().load_from().unwrap();
+        assert_eq!(from, Place(5));
+        s.loads(&[5], Q1, false).gives(&["PUBLISH q1 id=1 t=a p=5", "store send 1 of 5"]);
+    });
+}
+
+/// After an error of the disk a message may stand twice in what a store has of a session.
+#[test]
+fn message_that_is_found_twice_is_sent_once() {
+    Script::v5(|s| {
+        let waiting = (2, 2);
+        s.restored(&Restored { expiry_interval: 3600, waiting, ..Restored::default() });
+        s.open().forget_lines().loads(&[3, 3, 4], Q1, false);
+        s.gives(&[
+            "PUBLISH q1 id=1 t=a p=3",
+            "store send 1 of 3",
+            "PUBLISH q1 id=2 t=a p=4",
+            "store send 2 of 4",
+        ]);
     });
 }
 
