@@ -8,13 +8,16 @@ use std::{
     collections::{HashMap, VecDeque},
     io, mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, atomic::AtomicBool, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
+    },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use avocet_mqtt::{ReasonCode, Subscribe};
-use avocet_router::{Entry, Subscriber};
+use avocet_mqtt::ReasonCode;
 use avocet_session::{DropReason, Place, StoredId, Then};
 use avocet_storage::store::{Batch, Refusal, Store};
 use parking_lot::{Condvar, Mutex};
@@ -26,8 +29,8 @@ use crate::{
     mailbox::{FlushList, Mailbox},
     metrics::Metrics,
     records::{
-        Answer, Content, Entered, Group, Load, Outcome, Plan, Published, Records, Step, Subscribed,
-        Sweep, Unsubscribed,
+        Answer, Content, Group, Load, Outcome, Plan, Published, Records, Step, Subscribed, Sweep,
+        Unsubscribed,
     },
     retained,
     subscribe::{self, Feed},
@@ -56,6 +59,8 @@ pub(crate) struct Keeper {
     released_meanwhile: Mutex<Option<Vec<Released>>>,
     /// Whether what has expired is being read, or about to be.
     is_expiring: Arc<AtomicBool>,
+    /// Of the last SUBSCRIBE that it was asked to store.
+    subscribe_number: AtomicU64,
 }
 
 /// What a session has released, and the store has heard of it.
@@ -139,7 +144,13 @@ impl Keeper {
             ending: Mutex::default(),
             released_meanwhile: Mutex::default(),
             is_expiring: Arc::default(),
+            subscribe_number: AtomicU64::new(0),
         }
+    }
+
+    /// For a SUBSCRIBE: larger than any before.
+    pub(crate) fn number_subscribe(&self) -> u64 {
+        self.subscribe_number.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// A session is stored from now on.
@@ -453,9 +464,14 @@ fn finish_subscribe(
     subscribed: Subscribed,
     is_stored: bool,
 ) {
-    let Subscribed { mailbox, wire, request, mut reasons, entered, feeds, .. } = subscribed;
-    if !is_stored {
-        take_back(shared, &mailbox, &request, &mut reasons, entered);
+    let Subscribed { mailbox, wire, request, mut reasons, number, feeds, .. } = subscribed;
+    if is_stored {
+        mailbox.lock().session.confirm_asked(number);
+    } else {
+        subscribe::take_back(shared, &mailbox, number);
+        reasons.iter_mut().filter(|reason| !reason.is_error()).for_each(|reason| {
+            *reason = ReasonCode::QuotaExceeded;
+        });
     }
     let told = mailbox.with_link(&wire, &shared.drops, list, |session, exit| {
         session.answer_subscribe(&request, &reasons, exit);
@@ -467,44 +483,6 @@ fn finish_subscribe(
             let feeds = feeds.into_iter().filter(is_wanted).collect();
             inner.feeds.add(feeds);
             wire.signal(CALL);
-        }
-    }
-}
-
-/// What a SUBSCRIBE has brought stands no more: what was there before does, unless the client has
-/// asked for something else since.
-fn take_back(
-    shared: &Shared,
-    mailbox: &Mailbox,
-    request: &Subscribe,
-    reasons: &mut [ReasonCode],
-    entered: Vec<Entered>,
-) {
-    let mut inner = mailbox.lock();
-    let before = inner.session.has_subscriptions();
-    let lines = request.subscriptions.iter().zip(reasons);
-    let lines = lines.filter(|(_, reason)| !reason.is_error());
-    let mut undone = Vec::new();
-    for ((line, reason), entered) in lines.zip(entered) {
-        *reason = ReasonCode::QuotaExceeded;
-        let its = (line.options, request.subscription_identifier);
-        if inner.session.subscription(&line.filter) != Some(its) {
-            continue;
-        }
-        match entered.former {
-            None => _ = inner.session.forget(&line.filter),
-            Some(Entry { options, identifier }) => {
-                inner.session.restore_subscription(&line.filter, options, identifier);
-            }
-        }
-        undone.push(entered);
-    }
-    shared.metrics.note_subscriber(before, inner.session.has_subscriptions());
-    drop(inner);
-    for Entered { filter, former } in undone {
-        match former {
-            None => _ = shared.unsubscribe(&filter, mailbox.id()),
-            Some(former) => _ = shared.router.subscribe(&filter, mailbox.clone(), former),
         }
     }
 }

@@ -74,6 +74,7 @@ struct Seat {
     /// guards, for shared subscriptions, which ask many and lock none.
     online: AtomicBool,
     ended: AtomicBool,
+    changing: Mutex<()>,
     inner: Mutex<Inner>,
 }
 
@@ -170,12 +171,19 @@ impl Mailbox {
             client_id,
             online: AtomicBool::new(false),
             ended: AtomicBool::new(false),
+            changing: Mutex::new(()),
             inner: Mutex::new(inner),
         }))
     }
 
     pub(crate) fn client_id(&self) -> &Arc<str> {
         &self.0.client_id
+    }
+
+    /// Keeps others from changing what is subscribed: the session and the router are told of it one
+    /// after the other, and are to agree. Taken before any other lock.
+    pub(crate) fn change_subscriptions(&self) -> MutexGuard<'_, ()> {
+        self.0.changing.lock()
     }
 
     pub(crate) fn is(&self, other: &Self) -> bool {

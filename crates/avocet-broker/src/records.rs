@@ -19,7 +19,6 @@ use std::{
 };
 
 use avocet_mqtt::{ApplicationMessage, PacketId, QoS, ReasonCode, Subscribe, Will};
-use avocet_router::{Entry, Filter};
 use avocet_session::{Change, Claim, StoredId, Then};
 use avocet_storage::{
     command::{self, Command, Place, Purpose, SessionNumber, Time},
@@ -212,16 +211,9 @@ pub(crate) struct Subscribed {
     pub(crate) session: StoredId,
     pub(crate) request: Subscribe,
     pub(crate) reasons: Vec<ReasonCode>,
-    pub(crate) entered: Vec<Entered>,
+    /// By which the session has what it has replaced.
+    pub(crate) number: u64,
     pub(crate) feeds: Vec<Feed>,
-}
-
-/// A line of it that was entered.
-#[derive(Debug)]
-pub(crate) struct Entered {
-    pub(crate) filter: Filter,
-    /// What it has replaced.
-    pub(crate) former: Option<Entry>,
 }
 
 /// An UNSUBSCRIBE that is answered once it is stored.

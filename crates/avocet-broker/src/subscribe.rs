@@ -12,10 +12,11 @@ use avocet_session::{CloseReason, Mountpoint, Outlet, Session, Terms};
 
 use crate::{
     broker::Shared,
+    keeper::Keeper,
     leave,
     mailbox::{FlushList, Mailbox},
     mountpoint,
-    records::{self, Entered, Load, Step, Unsubscribed},
+    records::{self, Load, Step, Unsubscribed},
     retained::PAGE,
     wire::Wire,
 };
@@ -116,6 +117,7 @@ pub(crate) fn subscribe(
     mut request: Subscribe,
 ) -> Subscribed {
     let Client { mailbox, wire } = client;
+    let _changing = mailbox.change_subscriptions();
     let filters = match parse(client, &mut request) {
         Ok(filters) => filters,
         Err((reason, detail)) => {
@@ -144,19 +146,18 @@ pub(crate) fn subscribe(
             Err(reason) => reasons.push(reason),
         }
     }
-    let mut former = Vec::new();
+    let number = shared.keeper.as_ref().map_or(0, Keeper::number_subscribe);
     let alive = mailbox.with_link(wire, &shared.drops, list, |session, exit| {
         let before = session.has_subscriptions();
-        if session.stored_id().is_some() {
-            former = former_entries(session, &request, &reasons);
-        }
-        session.note_subscribed(&request, &reasons);
-        shared.metrics.note_subscriber(before, session.has_subscriptions());
         let stored = session.stored_id();
         match stored {
-            Some(_) => session.note_to_store(),
-            None => session.answer_subscribe(&request, &reasons, exit),
+            Some(_) => {
+                session.note_asked(number, &request, &reasons);
+                session.note_to_store();
+            }
+            None => session.handle_subscribed(&request, &reasons, exit),
         }
+        shared.metrics.note_subscriber(before, session.has_subscriptions());
         stored
     });
     let Some(stored) = alive else {
@@ -168,31 +169,40 @@ pub(crate) fn subscribe(
     };
     let feeds = feeds(shared, &request, &reasons, &entered);
     let Some(session) = stored else { return Subscribed { close: None, feeds } };
-    let entered = entered.into_iter().zip(former);
-    let entered = entered.map(|((filter, ..), former)| Entered { filter, former }).collect();
     list.records.push(Step::Subscribed(Box::new(records::Subscribed {
         mailbox: mailbox.clone(),
         wire: Arc::clone(wire),
         session,
         request,
         reasons,
-        entered,
+        number,
         feeds,
     })));
     Subscribed::default()
 }
 
-/// What stands in the place of each line that was entered: it stands there again if the store
-/// refuses the new one.
-fn former_entries(
-    session: &Session,
-    request: &Subscribe,
-    reasons: &[ReasonCode],
-) -> Vec<Option<Entry>> {
-    let lines = request.subscriptions.iter().zip(reasons);
-    let lines = lines.filter(|(_, reason)| !reason.is_error());
-    let former = |(options, identifier)| Entry { options, identifier };
-    lines.map(|(line, _)| session.subscription(&line.filter).map(former)).collect()
+/// The store has refused a SUBSCRIBE: what it has brought stands no more.
+pub(crate) fn take_back(shared: &Shared, mailbox: &Mailbox, number: u64) {
+    let _changing = mailbox.change_subscriptions();
+    let mut inner = mailbox.lock();
+    let before = inner.session.has_subscriptions();
+    let undone = inner.session.take_back(number);
+    shared.metrics.note_subscriber(before, inner.session.has_subscriptions());
+    drop(inner);
+    for (filter, now) in undone {
+        let Ok(filter) = Filter::parse(&filter) else { continue };
+        match now {
+            None => _ = shared.unsubscribe(&filter, mailbox.id()),
+            Some((options, identifier)) => {
+                let entry = Entry { options, identifier };
+                shared.router.subscribe(&filter, mailbox.clone(), entry);
+                if mailbox.is_ended() {
+                    // Nobody else takes it out any more.
+                    shared.unsubscribe(&filter, mailbox.id());
+                }
+            }
+        }
+    }
 }
 
 /// All filters of a request, or why the connection has to end. Nothing is entered before all are
@@ -362,6 +372,7 @@ pub(crate) fn unsubscribe(
     request: Unsubscribe,
 ) {
     let Client { mailbox, wire } = client;
+    let _changing = mailbox.change_subscriptions();
     let mut reasons = Vec::with_capacity(request.filters.len());
     // [MQTT3-3.10.4-6] [MQTT5-3.10.4-6]
     for text in &request.filters {

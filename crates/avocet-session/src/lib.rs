@@ -18,6 +18,7 @@ mod acknowledgement;
 mod action;
 mod alias;
 mod answer;
+mod asked;
 mod batch;
 mod budget;
 mod claim;

@@ -6,8 +6,8 @@ use std::{
 };
 
 use avocet_mqtt::{
-    Disconnect, Packet, PacketId, ProtocolVersion, ReasonCode, Suback, Subscribe,
-    SubscriptionIdentifier, SubscriptionOptions, Unsuback, UserProperties, Will, codec,
+    Disconnect, Packet, PacketId, ProtocolVersion, ReasonCode, Suback, Subscribe, Unsuback,
+    UserProperties, Will, codec,
 };
 
 use crate::{
@@ -174,15 +174,6 @@ impl Session {
         self.subscriptions.contains(filter)
     }
 
-    /// How a filter is subscribed, if it is.
-    #[must_use]
-    pub fn subscription(
-        &self,
-        filter: &str,
-    ) -> Option<(SubscriptionOptions, Option<SubscriptionIdentifier>)> {
-        self.subscriptions.get(filter).map(|held| (held.options, held.identifier))
-    }
-
     /// Whether anything is subscribed.
     #[must_use]
     pub fn has_subscriptions(&self) -> bool {
@@ -315,7 +306,7 @@ impl Session {
     }
 
     /// Notes what the broker did with a SUBSCRIBE.
-    pub fn note_subscribed(&mut self, request: &Subscribe, results: &[ReasonCode]) {
+    pub(crate) fn note_subscribed(&mut self, request: &Subscribe, results: &[ReasonCode]) {
         for (subscription, reason) in request.subscriptions.iter().zip(results) {
             if !reason.is_error() {
                 let held = Held {
@@ -364,6 +355,7 @@ impl Session {
 
     /// Forgets a subscription. False if there was none.
     pub fn forget(&mut self, filter: &str) -> bool {
+        self.stored.iter_mut().for_each(|stored| stored.forget_asked(filter));
         // What is in flight stays there: [MQTT3-3.10.4-3] [MQTT5-3.10.4-3]
         self.subscriptions.remove(filter)
     }

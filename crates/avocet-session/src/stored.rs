@@ -14,6 +14,7 @@ use avocet_mqtt::{AckKind, PacketId, QoS, SubscriptionIdentifier};
 
 use crate::{
     Claim, Delivery, DropReason, Limits, Outlet, Page, QueueFull, Session, Undelivered,
+    asked::Asked,
     inflight::{Gone, Inflight},
     released::Released,
     seldom::Seldom,
@@ -165,6 +166,8 @@ pub(crate) struct Stored {
     is_shared: Option<bool>,
     /// Whether some of QoS 1, of QoS 2, were never sent that were found among those that were.
     overtaken: [bool; 2],
+    /// Subscriptions that the store may refuse.
+    pub(crate) asked: Option<Box<Asked>>,
 }
 
 impl Stored {
@@ -184,6 +187,7 @@ impl Stored {
             released: Released::default(),
             is_shared: Some(false),
             overtaken: [false; 2],
+            asked: None,
         }
     }
 

@@ -8,6 +8,7 @@ pub(crate) mod script;
 mod wire;
 
 mod alias;
+mod asked;
 mod batch;
 mod bounds;
 mod fitting;
