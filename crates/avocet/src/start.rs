@@ -35,6 +35,8 @@ use crate::{
 const CONTROL_THREADS: usize = 2;
 /// When a store that could not be opened is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// When what cannot serve anew is tried again.
+const START_AGAIN_AFTER: Duration = Duration::from_millis(200);
 
 /// Runs the broker until it is told to stop.
 pub(crate) fn run(config: &Config) -> ExitCode {
@@ -54,32 +56,48 @@ fn is_unknown_format(error: &anyhow::Error) -> bool {
 }
 
 fn serve(config: &Config) -> anyhow::Result<()> {
-    let mut disk = Disk::open(config)?;
+    let disk = Disk::open(config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
         .thread_name("control")
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(async {
-        let mut signals = Signals::listen()?;
-        while serve_from(config, &mut disk, &mut signals).await? == End::StoreThere {
-            info!("The store can be opened now: serving anew, with what is in it.");
-        }
-        Ok(())
-    })
+    let ended = runtime.block_on(serve_from(config, disk));
+    // A disk that does not answer keeps nobody waiting.
+    runtime.shutdown_background();
+    ended
 }
 
-/// Why a broker has stopped.
+async fn serve_from(config: &Config, mut disk: Disk) -> anyhow::Result<()> {
+    let mut signals = Signals::listen()?;
+    let mut served = Served::start(config, &disk)?;
+    if disk.failure.is_some() {
+        let opened = tokio::select! {
+            () = served.until_told(&mut signals) => return served.end().await,
+            opened = disk.opened(config) => opened?,
+        };
+        info!("The store can be opened now: serving anew, with what is in it.");
+        served.stop().await;
+        disk = opened;
+        served = tokio::select! {
+            biased;
+            () = signals.end() => return Ok(()),
+            served = Served::start_again(config, &disk) => served,
+        };
+    }
+    served.until_told(&mut signals).await;
+    served.end().await
+}
+
+/// What a process can be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    /// It was told to.
-    Told,
-    /// It did not know what is stored, and that can be read now.
-    StoreThere,
+enum Told {
+    End,
+    Reload,
 }
 
-/// What the process is told from outside.
+/// What this one is told.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
@@ -94,48 +112,85 @@ impl Signals {
             hangup: signal(SignalKind::hangup()).context("cannot listen to SIGHUP")?,
         })
     }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.interrupt.recv() => {
+                info!("Stopping on SIGINT.");
+                Told::End
+            }
+            _ = self.terminate.recv() => {
+                info!("Stopping on SIGTERM.");
+                Told::End
+            }
+            _ = self.hangup.recv() => Told::Reload,
+        }
+    }
+
+    async fn end(&mut self) {
+        while self.next().await != Told::End {}
+    }
 }
 
-async fn serve_from(
-    config: &Config,
-    disk: &mut Disk,
-    signals: &mut Signals,
-) -> anyhow::Result<End> {
-    let mut options = config.options();
-    options.store = disk.store();
-    // Bound first: an address that cannot be had is known before a client is let in.
-    let http = bind_http(&config.http)?;
-    let broker = Broker::start(options)?;
-    let http = http.map(|listener| listener.serve(broker.observer()));
-    announce(&broker, http.as_ref());
-    notify(notify::READY);
-    let end = loop {
-        tokio::select! {
-            _ = signals.interrupt.recv() => {
-                info!("Stopping on SIGINT.");
-                break End::Told;
+/// What serves clients, and those who look on.
+struct Served {
+    broker: Broker,
+    http: Option<HttpServer>,
+}
+
+impl Served {
+    /// # Errors
+    ///
+    /// An address that cannot be had, certificates that cannot be used, or no threads.
+    fn start(config: &Config, disk: &Disk) -> anyhow::Result<Self> {
+        let mut options = config.options();
+        options.store = disk.store();
+        // Bound first: an address that cannot be had is known before a client is let in.
+        let http = bind_http(&config.http)?;
+        let broker = Broker::start(options)?;
+        let http = http.map(|listener| listener.serve(broker.observer()));
+        announce(&broker, http.as_ref());
+        notify(notify::READY);
+        Ok(Self { broker, http })
+    }
+
+    /// After a stop within the process. It has served with this configuration: what keeps it from
+    /// doing so again, like an address that is not free yet, is waited for.
+    async fn start_again(config: &Config, disk: &Disk) -> Self {
+        let mut told = None;
+        loop {
+            let why = match Self::start(config, disk) {
+                Ok(served) => return served,
+                Err(error) => format!("{error:#}"),
+            };
+            if told.as_ref() != Some(&why) {
+                error!("Nobody is served until this is mended: {why}.");
             }
-            _ = signals.terminate.recv() => {
-                info!("Stopping on SIGTERM.");
-                break End::Told;
-            }
-            _ = signals.hangup.recv() => broker.reload(),
-            () = tokio::time::sleep(RETRY_AFTER), if disk.failure.is_some() => {
-                if disk.retry(config) {
-                    break End::StoreThere;
-                }
-            }
+            told = Some(why);
+            tokio::time::sleep(START_AGAIN_AFTER).await;
         }
-    };
-    if end == End::Told {
+    }
+
+    async fn until_told(&self, signals: &mut Signals) {
+        while signals.next().await == Told::Reload {
+            self.broker.reload();
+        }
+    }
+
+    /// The process is about to end.
+    async fn end(self) -> anyhow::Result<()> {
         notify(notify::STOPPING);
+        self.stop().await;
+        Ok(())
     }
-    // It answers until the end, so that whoever asks is told that this one is stopping.
-    broker.stop().await;
-    if let Some(http) = http {
-        http.stop().await;
+
+    async fn stop(self) {
+        // It answers until the end, so that whoever asks is told that this one is stopping.
+        self.broker.stop().await;
+        if let Some(http) = self.http {
+            http.stop().await;
+        }
     }
-    Ok(end)
 }
 
 /// What is to survive, if anything is, and where it is kept. The broker starts whatever the disk
@@ -143,7 +198,6 @@ async fn serve_from(
 /// it should have, and opening it is tried again.
 struct Disk {
     data_dir: DataDir,
-    /// Until a broker has it.
     store: Option<Arc<dyn Store>>,
     /// Why there is none, though there should be.
     failure: Option<String>,
@@ -161,13 +215,25 @@ impl Disk {
         Ok(disk)
     }
 
-    /// Tries again to open what could not be opened. Whether it is open now.
-    fn retry(&mut self, config: &Config) -> bool {
-        match self.reopen(config) {
-            Ok(opened) => self.take(opened),
-            Err(error) => self.take(Opened::Failed(format!("{error:#}"))),
+    /// Tries again to open what could not be opened, until it is. Whoever waits for it is not kept
+    /// by a disk that does not answer.
+    ///
+    /// # Errors
+    ///
+    /// A panic.
+    async fn opened(mut self, config: &Config) -> anyhow::Result<Self> {
+        let config = Arc::new(config.clone());
+        while self.failure.is_some() {
+            tokio::time::sleep(RETRY_AFTER).await;
+            let config = Arc::clone(&config);
+            let retry = move || {
+                let opened = self.reopen(&config);
+                self.take(opened.unwrap_or_else(|error| Opened::Failed(format!("{error:#}"))));
+                self
+            };
+            self = tokio::task::spawn_blocking(retry).await.context("opening the store")?;
         }
-        self.failure.is_none()
+        Ok(self)
     }
 
     fn reopen(&mut self, config: &Config) -> anyhow::Result<Opened> {
@@ -192,9 +258,9 @@ impl Disk {
     }
 
     /// What a broker is started with.
-    fn store(&mut self) -> Option<Arc<dyn Store>> {
+    fn store(&self) -> Option<Arc<dyn Store>> {
         match &self.failure {
-            None => self.store.take(),
+            None => self.store.clone(),
             Some(why) => Some(Arc::new(FailedStore::new(why.clone()))),
         }
     }

@@ -41,7 +41,7 @@ use rustls::{
 const V5: Version = Version::V5;
 
 /// The name that stands in the server's certificate.
-const NAME: &str = "broker.test";
+pub(crate) const NAME: &str = "broker.test";
 
 /// What clients speak MQTT over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +127,7 @@ impl Everywhere {
 }
 
 /// The settings of a listener with TLS, at a free port.
-fn secure(listener: &str, server: &Identity) -> [String; 3] {
+pub(crate) fn secure(listener: &str, server: &Identity) -> [String; 3] {
     [
         format!("listeners.{listener}.bind=127.0.0.1:0"),
         format!("listeners.{listener}.certificate={}", server.certificate),
@@ -142,7 +142,7 @@ fn start(settings: &[impl AsRef<str>]) -> Broker {
 
 /// Connects over a stream; it has to succeed.
 #[track_caller]
-fn enter(stream: Box<dyn Stream>, connect: &Connect) -> Raw {
+pub(crate) fn enter(stream: Box<dyn Stream>, connect: &Connect) -> Raw {
     let (raw, connack) = try_enter(stream, connect);
     assert_eq!(connack.code, 0, "CONNECT is refused: {connack:?}");
     raw
@@ -165,7 +165,7 @@ fn tls(broker: &Broker, listener: &str, authority: &Authority, shown: Option<&Id
 }
 
 /// Whether the executable was built with QUIC; if not, that is noted.
-fn has_quic() -> bool {
+pub(crate) fn has_quic() -> bool {
     let folder = Folder::new();
     let words = ["enable=false", "certificate=x", "key=x"];
     let settings = words.map(|word| format!("listeners.quic.a.{word}"));
@@ -179,14 +179,14 @@ fn has_quic() -> bool {
 }
 
 /// A process that carries TCP connections over QUIC: its QUIC is aioquic.
-struct Bridge {
+pub(crate) struct Bridge {
     address: SocketAddr,
     _process: Running,
 }
 
 impl Bridge {
     /// Nothing when aioquic is not installed, which is noted as not run.
-    fn start(
+    pub(crate) fn start(
         broker: &Broker,
         listener: &str,
         authority: &Authority,
@@ -204,7 +204,7 @@ impl Bridge {
         Some(Self { address: (Ipv4Addr::LOCALHOST, port).into(), _process: process })
     }
 
-    fn stream(&self) -> Box<dyn Stream> {
+    pub(crate) fn stream(&self) -> Box<dyn Stream> {
         Box::new(stream::tcp(self.address))
     }
 }

@@ -4,17 +4,18 @@
 use std::{
     collections::BTreeMap,
     fs,
-    net::TcpListener,
+    net::{TcpListener, UdpSocket},
     os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
 
 use avocet_tests::{
-    Broker, Connect, Kind, Properties, Publish, Raw, Version,
+    Authority, Broker, Connect, Kind, Properties, Publish, Raw, Version,
     process::{Folder, SmallDisk, run},
 };
 
 use super::{End, Node, errors, is_ready, wait_until};
+use crate::listener::{Bridge, NAME, enter, has_quic, secure};
 
 const V5: Version = Version::V5;
 const NO_ROOM: u8 = 0x97;
@@ -102,26 +103,39 @@ fn file_that_cannot_be_opened_is_put_aside_and_said_once() {
     }
 }
 
+/// A broker that has stopped, with a message for alice, is started while a file is where its store
+/// was.
+fn blocked(settings: &[String]) -> Node {
+    let mut node = stopped();
+    node.settings.extend_from_slice(settings);
+    let store = node.folder.path().join("data/store");
+    fs::rename(&store, node.folder.path().join("elsewhere")).expect("it can be moved");
+    fs::write(&store, "in the way").expect("the folder is writable");
+    node.begin();
+    node
+}
+
+fn unblock(node: &Node) {
+    let store = node.folder.path().join("data/store");
+    fs::remove_file(&store).expect("it is there");
+    fs::rename(node.folder.path().join("elsewhere"), &store).expect("it can be moved");
+}
+
 #[test]
 fn store_that_cannot_be_opened_at_all_is_left_as_it_is() {
-    let mut node = stopped();
     // Known from the start, so that it has to get the same ones again.
     let [tcp, http] = [(); 2].map(|()| {
         let free = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr());
         free.expect("there is a free port")
     });
-    node.settings.push(format!("listeners.tcp.default.bind={tcp}"));
-    node.settings.push(format!("http.bind={http}"));
+    let mut node =
+        blocked(&[format!("listeners.tcp.default.bind={tcp}"), format!("http.bind={http}")]);
     let store = node.folder.path().join("data/store");
-    fs::rename(&store, node.folder.path().join("elsewhere")).expect("it can be moved");
-    fs::write(&store, "in the way").expect("the folder is writable");
-    node.begin();
     check_stores_nothing(&node);
     let mut memory = node.client(V5, "memory");
     assert_eq!(fs::read_to_string(&store).expect("it is there"), "in the way");
     // That it can be opened is seen without another start: clients come again, and it is there.
-    fs::remove_file(&store).expect("it is there");
-    fs::rename(node.folder.path().join("elsewhere"), &store).expect("it can be moved");
+    unblock(&node);
     node.broker.wait_until_ready();
     assert_eq!((node.address(), node.listener("http")), (tcp, http));
     assert_eq!(memory.expect_ending(), Some(SHUTTING_DOWN));
@@ -130,6 +144,63 @@ fn store_that_cannot_be_opened_at_all_is_left_as_it_is() {
     node.client(V5, "bob").publish(&Publish::new("a", "y").qos(1, 1));
     node.restart(End::Kill);
     assert_eq!(node.take_texts(&mut node.resume(V5, "alice")), ["y"]);
+}
+
+/// Meanwhile something else has come in its way.
+#[test]
+fn broker_that_cannot_serve_anew_at_once_goes_on_when_it_can() {
+    let authority = Authority::new();
+    let server = authority.server("server", &[NAME]);
+    let certificate = fs::read_to_string(&server.certificate).expect("it was written");
+    let mut node = blocked(&secure("tls.a", &server));
+    fs::remove_file(&server.certificate).expect("it was written");
+    unblock(&node);
+    wait_until("it does not say that it cannot serve", || {
+        let log = node.log();
+        log.contains("Nobody is served until this is mended: cannot listen (listeners.tls.a.")
+    });
+    fs::write(&server.certificate, certificate).expect("the folder is writable");
+    node.broker.wait_until_ready();
+    assert_eq!(node.take_texts(&mut node.resume(V5, "alice")), ["x"]);
+}
+
+/// The same, with a signal.
+#[test]
+fn broker_that_cannot_serve_anew_can_be_stopped() {
+    let authority = Authority::new();
+    let server = authority.server("server", &[NAME]);
+    let mut node = blocked(&secure("tls.a", &server));
+    fs::remove_file(&server.certificate).expect("it was written");
+    unblock(&node);
+    wait_until("it does not say that it cannot serve", || {
+        node.log().contains("Nobody is served until this is mended")
+    });
+    node.broker.terminate();
+    assert_eq!(node.broker.exit_code(), Some(0));
+}
+
+/// QUIC lets go of its port some time after its listener is gone.
+#[test]
+fn listener_for_quic_is_there_again_at_its_port() {
+    if !has_quic() {
+        return;
+    }
+    let authority = Authority::new();
+    let free = UdpSocket::bind("127.0.0.1:0").and_then(|it| it.local_addr());
+    let free = free.expect("there is a free port");
+    let mut settings = secure("quic.a", &authority.server("server", &[NAME]));
+    settings[0] = format!("listeners.quic.a.bind={free}");
+    let mut node = blocked(&settings);
+    let bridge = || Bridge::start(&node, "quic.a", &authority, &[]);
+    let Some(before) = bridge() else { return };
+    let mut memory = enter(before.stream(), &Connect::new(V5, "memory"));
+    unblock(&node);
+    assert_eq!(memory.expect_ending(), Some(SHUTTING_DOWN));
+    node.broker.wait_until_ready();
+    assert_eq!(node.listener("quic.a"), free);
+    let after = Bridge::start(&node, "quic.a", &authority, &[]).expect("it was there before");
+    let mut alice = enter(after.stream(), &Connect::resume(V5, "alice"));
+    assert_eq!(node.take_texts(&mut alice), ["x"]);
 }
 
 #[test]
