@@ -21,7 +21,7 @@ const STORE_FAILED: &str = "store_failed";
 pub struct Alarm {
     /// Its name, as in `$SYS/brokers/NODE/alarms/ID/alert`.
     pub id: Box<str>,
-    /// What is the matter, for people: how it was when the alarm began.
+    /// What is the matter, for people: how it was when the alarm was last told to begin.
     pub message: Box<str>,
     /// When it began.
     pub since: SystemTime,
@@ -48,6 +48,19 @@ impl Alarms {
         let alarm = Alarm { id: id.into(), message: message.into(), since: SystemTime::now() };
         alarms.push(alarm.clone());
         Some(Change::Begun(alarm))
+    }
+
+    /// [`set`](Self::set), and tells it again if something else is the matter now.
+    fn set_anew(&self, id: &str, message: String) -> Option<Change> {
+        {
+            let mut alarms = self.0.lock();
+            if let Some(alarm) = alarms.iter_mut().find(|alarm| *alarm.id == *id) {
+                let is_other = *alarm.message != *message;
+                alarm.message = message.into();
+                return is_other.then(|| Change::Begun(alarm.clone()));
+            }
+        }
+        self.set(id, message)
     }
 
     /// Ends an alarm. `None` if there is none of this name.
@@ -100,16 +113,16 @@ pub(crate) fn check(shared: &Shared) -> Vec<Change> {
 fn store(shared: &Shared) -> Option<Change> {
     let keeper = shared.keeper.as_ref()?;
     match keeper.store().failure() {
+        // It says itself what it cannot do beside storing.
         Some(failure) if !keeper.store().is_failing() => {
-            let message = format!("space cannot be given back: {failure}");
-            shared.alarms.set(STORE_FAILED, message)
+            shared.alarms.set_anew(STORE_FAILED, failure)
         }
         Some(failure) => {
             let message = format!(
                 "nothing can be stored: {failure}; messages of QoS 1 and 2 that would have to be \
                  are refused until it can"
             );
-            shared.alarms.set(STORE_FAILED, message)
+            shared.alarms.set_anew(STORE_FAILED, message)
         }
         None => shared.alarms.clear(STORE_FAILED),
     }

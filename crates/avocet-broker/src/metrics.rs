@@ -110,7 +110,7 @@ metrics! {
         store_log_bytes: Gauge = |shared| shared.figures.log_bytes,
         /// Of these, bytes that are still needed, about: the rest is given back.
         store_needed_bytes: Gauge = |shared| shared.figures.needed_bytes,
-        /// Groups that were stored, each with one write, and one sync unless durability is os.
+        /// Groups that were stored, each with a write, and a sync unless durability is os.
         store_commits: Counter = |shared| shared.figures.commits,
         /// Microseconds that storing them took.
         store_commit_microseconds: Counter = |shared| micros(shared.figures.commit_time),

@@ -132,10 +132,11 @@ pub enum Refusal {
 /// keeps them from asking the store for more; [`Self::expired`] is the exception.
 ///
 /// **Reports.** [`Done`] is called once for each batch that was let in, empty or not, in the order
-/// of the batches: on a thread of the store, which waits for it, or within [`Self::submit`], here
-/// or by another thread. So it does little, does not block, and takes no lock that may be held by
-/// whoever submits; it may submit, and ask the store. It is not called for a batch that `submit`
-/// itself refuses. Dropping a store closes it.
+/// of the batches; but while the medium fails, those that are refused are told of before those that
+/// may not be and wait for it. It is called on a thread of the store, which waits for it, or within
+/// [`Self::submit`], here or by another thread. So it does little, does not block, and takes no
+/// lock that may be held by whoever submits; it may submit, and ask the store. It is not called for
+/// a batch that `submit` itself refuses. Dropping a store closes it.
 pub trait Store: fmt::Debug + Send + Sync {
     /// Has a batch stored.
     ///

@@ -47,3 +47,19 @@ fn alarms_are_bounded_and_each_is_there_once() {
     assert!(alarms.clear("3").is_some() && alarms.clear("3").is_none());
     assert!(alarms.set("4", String::new()).is_none());
 }
+
+/// First space cannot be given back, then nothing can be stored.
+#[test]
+fn alarm_whose_reason_changes_is_told_again() {
+    let alarms = Alarms::default();
+    let told = |message: &str| match alarms.set_anew("low", message.to_owned()) {
+        Some(Change::Begun(alarm)) => Some(alarm.message),
+        Some(Change::Over(_)) => panic!("it is not over"),
+        None => None,
+    };
+    assert_eq!(told("one"), Some("one".into()));
+    assert_eq!(told("one"), None);
+    assert_eq!(told("other"), Some("other".into()));
+    assert_eq!(&*alarms.active()[0].message, "other");
+    assert_eq!(alarms.len(), 1);
+}

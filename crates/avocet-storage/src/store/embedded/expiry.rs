@@ -38,7 +38,13 @@ impl EmbeddedStore {
                 visited += self.visit_expired(now, at, number, body, visit);
             });
             match scanned {
-                Ok(scanned) => walk.at = scanned.next,
+                Ok(scanned) => {
+                    if scanned.is_damaged {
+                        // The disk may give it another time.
+                        self.shared.state.lock().expires(at.segment, now);
+                    }
+                    walk.at = scanned.next;
+                }
                 // The cleaner was there first, and what it has kept is looked at where it is.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),

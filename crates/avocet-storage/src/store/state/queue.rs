@@ -103,7 +103,15 @@ impl Queue {
             run.range(from, most, &mut found, scratch)?;
         }
         if self.runs.len() > 1 {
-            found.sort_unstable_by_key(|entry| entry.place);
+            found.sort_by_key(|entry| entry.place);
+            // It may stand in two if the one could not be looked at: the later one has where it is.
+            found.dedup_by(|later, first| {
+                let is_same = later.place == first.place;
+                if is_same {
+                    *first = *later;
+                }
+                is_same
+            });
         }
         let (mut count, mut bytes) = (0, 0);
         while count < found.len() && count < most.messages && bytes < most.bytes {

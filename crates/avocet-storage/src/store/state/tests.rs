@@ -175,3 +175,15 @@ fn message_whose_page_cannot_be_read_is_not_moved() {
     assert_eq!(lying(&mut state), Some(lies(1, 300).at));
     assert_eq!(held(&state), (200, 200, (200, 6000), (1, 30)));
 }
+
+/// As after a page of the queue that could not be read when a message had to be looked for.
+#[test]
+fn message_that_stands_twice_is_found_once() {
+    let (mut queue, mut scratch) = (Queue::default(), Scratch::default());
+    for entry in [entry(5, 10), entry(9, 20), entry(5, 30)] {
+        queue.push(entry, &mut scratch);
+    }
+    let (found, has_more) =
+        queue.range(Place(0), Amount::ALL, &mut scratch).expect("the disk can be read");
+    assert_eq!((found, has_more), (vec![entry(5, 30), entry(9, 20)], false));
+}

@@ -249,6 +249,26 @@ fn messages_that_expire_are_found_wherever_they_lie() {
     assert_eq!(expired(&open(&disk), 1000), place);
 }
 
+/// They are looked at again later, all of them.
+#[test]
+fn messages_that_expire_where_the_disk_fails_are_found_once_it_does_not() {
+    let disk = SimulatedDisk::default();
+    let store = open(&disk);
+    store_all(&store, &[session(1)]);
+    let Command::Publish { message: kept, claims, from } = publish(b"x", &[1]) else {
+        unreachable!("it publishes");
+    };
+    let message = Message { expires_at: Some(Time(1000)), ..kept };
+    let places = store_all(&store, &[Command::Publish { message, claims, from }]);
+    let mut found = Vec::new();
+    let visit = &mut |_, place, _: &_, _: Message<'_>| found.push(place);
+    disk.withhold("0000000000.log", 0..usize::MAX);
+    while store.expired(Time(1000), 1, visit).expect("what can be read is") {}
+    disk.mend();
+    while store.expired(Time(100_000), 1, visit).expect("it can be read") {}
+    assert_eq!(found, places);
+}
+
 /// A session with much ends, or much is released at once: nobody waits for it.
 #[test]
 fn much_that_leaves_at_once_gives_its_space_back() {
