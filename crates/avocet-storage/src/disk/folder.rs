@@ -4,9 +4,13 @@ use std::{
     fs::{self, OpenOptions},
     io::{self, ErrorKind},
     ops::Range,
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc, OnceLock,
+        mpsc::{self, SyncSender},
+    },
+    thread,
 };
 
 use rustix::{
@@ -19,6 +23,12 @@ use super::{Disk, File};
 /// Readable by nobody else: messages are nobody else's business.
 const FILE_MODE: u32 = 0o600;
 const ZEROS: [u8; 4096] = [0; 4096];
+/// A smaller file is closed by whoever has it.
+const CLOSED_HERE_MAX: u64 = 4 << 20;
+/// Of a larger one so many bytes are given back at once.
+const GIVEN_BACK_AT_ONCE: u64 = 1 << 20;
+/// So many files may wait to be closed.
+const CLOSING_MAX: usize = 64;
 
 /// The files of a folder. Whoever opens it sees to it that nobody else does.
 #[derive(Debug)]
@@ -26,6 +36,7 @@ pub struct Folder {
     path: PathBuf,
     /// To sync names by.
     handle: fs::File,
+    closer: Arc<Closer>,
 }
 
 impl Folder {
@@ -58,12 +69,17 @@ impl Folder {
     pub fn existing(path: &Path) -> io::Result<Self> {
         // So that a file is told from a folder at once.
         fs::read_dir(path)?;
-        Ok(Self { path: path.to_owned(), handle: fs::File::open(path)? })
+        let handle = fs::File::open(path)?;
+        Ok(Self { path: path.to_owned(), handle, closer: Arc::default() })
     }
 
     fn file(&self, name: &str, options: &mut OpenOptions) -> io::Result<Arc<dyn File>> {
         let file = options.read(true).write(true).mode(FILE_MODE).open(self.path.join(name))?;
-        Ok(Arc::new(file))
+        Ok(self.opened(file))
+    }
+
+    fn opened(&self, file: fs::File) -> Arc<dyn File> {
+        Arc::new(Opened { file: Some(file), closer: Arc::clone(&self.closer) })
     }
 }
 
@@ -84,7 +100,7 @@ impl Disk for Folder {
         match self.file(name, &mut OpenOptions::new()) {
             // To be read, at least: that it cannot be written to is told when it is tried.
             Err(error) if is_forbidden(&error) => {
-                Ok(Arc::new(fs::File::open(self.path.join(name))?))
+                Ok(self.opened(fs::File::open(self.path.join(name))?))
             }
             opened => opened,
         }
@@ -124,15 +140,69 @@ fn fill(file: &fs::File, range: Range<u64>) -> io::Result<()> {
     Ok(())
 }
 
-impl File for fs::File {
+/// One of a folder's.
+#[derive(Debug)]
+struct Opened {
+    /// There until it is closed.
+    file: Option<fs::File>,
+    closer: Arc<Closer>,
+}
+
+impl Opened {
+    fn file(&self) -> io::Result<&fs::File> {
+        self.file.as_ref().ok_or_else(|| ErrorKind::NotFound.into())
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        let Some(file) = self.file.take() else { return };
+        let is_long = |it: &fs::Metadata| it.nlink() == 0 && it.len() >= CLOSED_HERE_MAX;
+        if file.metadata().is_ok_and(|metadata| is_long(&metadata)) {
+            self.closer.close(file);
+        }
+    }
+}
+
+/// Closes files that have no name any more: the system gives back their space then, which takes
+/// tens of milliseconds for a large one. Who lets go of it last may have others waiting, and so may
+/// whoever syncs another file meanwhile.
+#[derive(Debug, Default)]
+struct Closer(OnceLock<SyncSender<fs::File>>);
+
+impl Closer {
+    fn close(&self, file: fs::File) {
+        let sender = self.0.get_or_init(|| {
+            let (sender, files) = mpsc::sync_channel(CLOSING_MAX);
+            let close = move || files.into_iter().for_each(shrink);
+            drop(thread::Builder::new().name("close".to_owned()).spawn(close));
+            sender
+        });
+        // If there is no thread, or too much for it, it is closed here.
+        drop(sender.try_send(file));
+    }
+}
+
+/// A piece at a time, so that the file system's journal is free for others in between.
+fn shrink(file: fs::File) {
+    let mut len = file.metadata().map_or(0, |metadata| metadata.len());
+    while len > 0 {
+        len = len.saturating_sub(GIVEN_BACK_AT_ONCE);
+        if file.set_len(len).is_err() {
+            return;
+        }
+    }
+}
+
+impl File for Opened {
     fn size(&self) -> io::Result<u64> {
-        Ok(self.metadata()?.len())
+        Ok(self.file()?.metadata()?.len())
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut read = 0;
+        let (file, mut read) = (self.file()?, 0);
         while read < buffer.len() {
-            match FileExt::read_at(self, &mut buffer[read..], offset + read as u64) {
+            match file.read_at(&mut buffer[read..], offset + read as u64) {
                 Ok(0) => break,
                 Ok(count) => read += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -143,26 +213,26 @@ impl File for fs::File {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.write_all_at(bytes, offset)
+        self.file()?.write_all_at(bytes, offset)
     }
 
     fn allocate(&self, bytes: u64) -> io::Result<()> {
-        let len = File::size(self)?;
+        let (file, len) = (self.file()?, self.size()?);
         if len >= bytes {
             return Ok(());
         }
-        let allocated = match fallocate(self, FallocateFlags::empty(), len, bytes - len) {
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => fill(self, len..bytes),
+        let allocated = match fallocate(file, FallocateFlags::empty(), len, bytes - len) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => fill(file, len..bytes),
             allocated => allocated.map_err(io::Error::from),
         };
-        allocated.inspect_err(|_| drop(self.set_len(len)))
+        allocated.inspect_err(|_| drop(file.set_len(len)))
     }
 
     fn truncate(&self, bytes: u64) -> io::Result<()> {
-        if File::size(self)? > bytes { self.set_len(bytes) } else { Ok(()) }
+        if self.size()? > bytes { self.file()?.set_len(bytes) } else { Ok(()) }
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.sync_data()
+        self.file()?.sync_data()
     }
 }

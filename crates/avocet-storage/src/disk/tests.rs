@@ -4,6 +4,8 @@ use std::{
     path::{Path, PathBuf},
     process,
     sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::{Duration, Instant},
 };
 
 use super::{Disk, Fault, Folder, SimulatedDisk};
@@ -179,4 +181,38 @@ fn failed_sync_may_lose_what_it_should_have_kept() {
         found.size().expect("the disk is well") < file.size().expect("the disk is well")
     });
     assert!(lost.count() > 5);
+}
+
+/// To give back the space of a large file takes the system long: who lets go of it last is not kept
+/// waiting for that.
+#[test]
+fn large_file_that_was_removed_is_closed_by_another_thread() {
+    let scratch = Scratch::new();
+    let folder = Folder::open(&scratch.0).expect("a folder can be made");
+    let file = folder.create("a").expect("the disk is well");
+    file.allocate(16 << 20).expect("there is room");
+    folder.remove("a").expect("it is there");
+    let closers = || {
+        let threads = fs::read_dir("/proc/self/task").expect("the system tells them");
+        let name = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("comm")).ok();
+        threads.flatten().filter_map(name).filter(|name| name == "close\n").count()
+    };
+    drop(file);
+    let wait_until = |what: &str, is_so: &dyn Fn() -> bool| {
+        let begun = Instant::now();
+        while !is_so() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
+            thread::yield_now();
+        }
+    };
+    wait_until("there is no thread for it", &|| closers() > 0);
+    let is_open = || {
+        let files = fs::read_dir("/proc/self/fd").expect("the system tells them");
+        let named = |file: fs::DirEntry| fs::read_link(file.path()).ok();
+        files.flatten().filter_map(named).any(|name| name.starts_with(&scratch.0))
+    };
+    // The folder itself is open.
+    drop(folder);
+    wait_until("it stays open", &|| !is_open());
+    wait_until("its thread goes on", &|| closers() == 0);
 }
