@@ -189,7 +189,8 @@ fn beside(tool: &Path, broker: &Running, work: Work, words: &[&str]) -> Result<(
     for (figure, path) in figures.iter_mut().zip(PATHS) {
         *figure = number(&said, path)?;
     }
-    let gone_a_second = (after - before) / took.as_secs_f64();
+    // What the stream itself leaves in the store is none of the work.
+    let gone_a_second = (after - before).max(0.0) / took.as_secs_f64();
     Ok((Run { figures, gone_a_second }, number(&said, OTHERS)?))
 }
 
