@@ -8,7 +8,7 @@ use avocet_mqtt::{
     Unsubscribe, packet::RetainHandling, topic,
 };
 use avocet_router::{Cursor, Entry, Filter, Inserted, Subscriber};
-use avocet_session::{CloseReason, Mountpoint, Outlet, Session, Terms};
+use avocet_session::{CloseReason, Mountpoint, Outlet, Session, TakenBack, Terms};
 
 use crate::{
     broker::Shared,
@@ -189,9 +189,9 @@ pub(crate) fn take_back(shared: &Shared, mailbox: &Mailbox, number: u64) {
     let undone = inner.session.take_back(number);
     shared.metrics.note_subscriber(before, inner.session.has_subscriptions());
     drop(inner);
-    for (filter, now) in undone {
+    for TakenBack { filter, stands } in undone {
         let Ok(filter) = Filter::parse(&filter) else { continue };
-        match now {
+        match stands {
             None => _ = shared.unsubscribe(&filter, mailbox.id()),
             Some((options, identifier)) => {
                 let entry = Entry { options, identifier };

@@ -6,6 +6,15 @@ use avocet_mqtt::{ReasonCode, Subscribe, SubscriptionIdentifier, SubscriptionOpt
 
 use crate::{Session, stored::Stored, subscriptions::Held};
 
+/// A filter that a refused SUBSCRIBE has brought or changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenBack {
+    /// As the session and the router know it.
+    pub filter: Box<str>,
+    /// How it is subscribed now, if it is.
+    pub stands: Option<(SubscriptionOptions, Option<SubscriptionIdentifier>)>,
+}
+
 /// In the order in which they were asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Asked(Vec<Line>);
@@ -81,13 +90,9 @@ impl Session {
         self.stored.iter_mut().for_each(|stored| _ = stored.asked(|asked| asked.confirm(number)));
     }
 
-    /// The SUBSCRIBE with this number is refused. Answers the filters that its lines have brought
-    /// or changed and that nothing has settled since, with how they are subscribed now, if they
-    /// are.
-    pub fn take_back(
-        &mut self,
-        number: u64,
-    ) -> Vec<(Box<str>, Option<(SubscriptionOptions, Option<SubscriptionIdentifier>)>)> {
+    /// The SUBSCRIBE with this number is refused. Answers the filters that nothing has settled
+    /// since.
+    pub fn take_back(&mut self, number: u64) -> Vec<TakenBack> {
         let refuse = |stored: &mut Box<Stored>| stored.asked(|asked| asked.refuse(number));
         let undone = self.stored.as_mut().and_then(refuse).unwrap_or_default();
         let undo = |(filter, former): (Box<str>, Option<Held>)| {
@@ -95,7 +100,7 @@ impl Session {
                 Some(held) => _ = self.subscriptions.insert(&filter, held),
                 None => _ = self.subscriptions.remove(&filter),
             }
-            (filter, former.map(|held| (held.options, held.identifier)))
+            TakenBack { filter, stands: former.map(|held| (held.options, held.identifier)) }
         };
         undone.into_iter().map(undo).collect()
     }

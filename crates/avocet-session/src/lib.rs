@@ -45,6 +45,7 @@ mod waiting;
 mod tests;
 
 pub use action::{Action, Actions, CloseReason, Inbound, Messages, OwnedMessages};
+pub use asked::TakenBack;
 pub use batch::{Handled, Stop};
 pub use budget::{Budget, Charge};
 pub use claim::{Claim, Page};

@@ -27,7 +27,7 @@ fn stands(s: &Script) -> Option<QoS> {
 
 fn take_back(s: &mut Script, number: u64) -> Vec<(Box<str>, Option<QoS>)> {
     let undone = s.session_mut().take_back(number).into_iter();
-    undone.map(|(filter, now)| (filter, now.map(|(options, _)| options.qos))).collect()
+    undone.map(|it| (it.filter, it.stands.map(|(options, _)| options.qos))).collect()
 }
 
 #[test]
