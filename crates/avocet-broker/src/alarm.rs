@@ -112,11 +112,11 @@ pub(crate) fn check(shared: &Shared) -> Vec<Change> {
 
 fn store(shared: &Shared) -> Option<Change> {
     let keeper = shared.keeper.as_ref()?;
+    // Asked first: what is said of a disk that is well again by then is not of the cleaner.
+    let is_failing = keeper.store().is_failing();
     match keeper.store().failure() {
         // It says itself what it cannot do beside storing.
-        Some(failure) if !keeper.store().is_failing() => {
-            shared.alarms.set_anew(STORE_FAILED, failure)
-        }
+        Some(failure) if !is_failing => shared.alarms.set_anew(STORE_FAILED, failure),
         Some(failure) => {
             let message = format!(
                 "nothing can be stored: {failure}; messages of QoS 1 and 2 that would have to be \

@@ -185,6 +185,9 @@ pub(crate) fn subscribe(
 pub(crate) fn take_back(shared: &Shared, mailbox: &Mailbox, number: u64) {
     let _changing = mailbox.change_subscriptions();
     let mut inner = mailbox.lock();
+    if inner.ended {
+        return; // All that it had was taken out with it.
+    }
     let before = inner.session.has_subscriptions();
     let undone = inner.session.take_back(number);
     shared.metrics.note_subscriber(before, inner.session.has_subscriptions());

@@ -73,6 +73,8 @@ fn rates_are_of_closed_loops_or_of_the_open_one() {
     assert_eq!(rate("bench latency"), Rate::Open(2000));
     assert_eq!(rate("bench latency --rate 7"), Rate::Open(7));
     assert_eq!(rate("bench latency --lasting --mqtt 5.0 --rate 7"), Rate::Open(7));
+    // Before 5.0 a session has no expiry of its own.
+    assert!(asked("bench latency --lasting").unwrap().is_err());
 }
 
 #[test]
@@ -122,7 +124,6 @@ fn nonsense_is_wrong_usage() {
         "bench index --filters 0",
         "bench pair --rate 0",
         "bench latency --window 9",
-        "bench latency --lasting",
         "bench order --qos 0",
         "bench order --rate 9",
         "bench order --fastlane",
