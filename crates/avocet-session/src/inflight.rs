@@ -441,7 +441,11 @@ impl Inflight {
     where
         I: Iterator<Item = PacketId>,
     {
-        self.take_oldest(ids, |it| matches!(it, Stage::Logged(logged) if logged.qos == qos));
+        self.take_oldest(ids, |stage| match stage {
+            Stage::Published(waiting) => waiting.qos == qos && waiting.place().is_none(),
+            Stage::Logged(logged) => logged.qos == qos,
+            Stage::Absent(_) | Stage::Released | Stage::Done => false,
+        });
     }
 
     /// The same for [`finish`](Self::finish).
@@ -457,7 +461,7 @@ impl Inflight {
     where
         I: Iterator<Item = PacketId>,
     {
-        let (mut count, mut sent_here, mut log_bytes) = (0, 0, 0);
+        let (mut count, mut sent_here, mut log_bytes, mut bytes) = (0, 0, 0, 0);
         let mut first_id = self.first_id;
         for entry in &self.ring {
             if !is_over(&entry.stage) || ids.next_if(|id| id.get() == first_id).is_none() {
@@ -466,11 +470,15 @@ impl Inflight {
             count += 1;
             sent_here += usize::from(entry.sent_here);
             log_bytes += entry.log_bytes as usize;
+            if let Stage::Published(waiting) = &entry.stage {
+                bytes += waiting.message.len();
+            }
             first_id = first_id.checked_add(1).unwrap_or(1);
         }
         self.ring.drain(..count);
         self.log.give_up(log_bytes);
         self.first_id = first_id;
+        self.bytes -= bytes;
         self.count -= count;
         self.outstanding -= sent_here;
         self.resend_from = self.resend_from.saturating_sub(count);

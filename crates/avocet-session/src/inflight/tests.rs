@@ -39,10 +39,14 @@ fn enter(inflight: &mut Inflight, count: usize, qos: QoS) {
 }
 
 /// The message as one that is kept by itself.
-fn enter_one(inflight: &mut Inflight, qos: QoS) {
+fn one(qos: QoS) -> Waiting {
     let publish = Publish { qos, ..Publish::new("t", b"x") };
     let transit = Transit::new(&publish, crate::tests::script::origin());
-    inflight.push(Waiting::plain(Arc::clone(transit.share()), qos));
+    Waiting::plain(Arc::clone(transit.share()), qos)
+}
+
+fn enter_one(inflight: &mut Inflight, qos: QoS) {
+    inflight.push(one(qos));
 }
 
 /// What is left of these acknowledgements.
@@ -97,15 +101,19 @@ fn oldest_are_completed_up_to_one_that_is_not_to_be() {
     assert_eq!(complete(&mut inflight, Q2, &[1, 2]), [1, 2]);
     assert_eq!(complete(&mut inflight, Q1, &[1, 2, 3, 4]), [3, 4]);
     assert_eq!(state(&inflight), (2, 2, 2, 16, 3));
-    // Kept by itself.
+    // Kept by themselves, and one of them in the store, which is to hear of it.
     let mut inflight = Inflight::default();
     enter(&mut inflight, 1, Q1);
     enter_one(&mut inflight, Q1);
-    enter(&mut inflight, 1, Q1);
-    assert_eq!(complete(&mut inflight, Q1, &[1, 2, 3]), [2, 3]);
-    assert_eq!(inflight.complete(id(2), Q1), Ok(None));
-    assert_eq!(state(&inflight), (1, 1, 1, 8, 3));
-    assert_eq!(inflight.bytes, 0);
+    let bytes = inflight.bytes;
+    inflight.push(one(Q1).at(Place(7)));
+    enter_one(&mut inflight, Q1);
+    assert_eq!(complete(&mut inflight, Q1, &[1, 2, 3, 4]), [3, 4]);
+    assert_eq!(inflight.bytes, bytes * 2);
+    let gone = Gone { place: Place(7), bytes, is_oldest: true, was_absent: false };
+    assert_eq!(inflight.complete(id(3), Q1), Ok(Some(gone)));
+    assert_eq!(complete(&mut inflight, Q1, &[4]), []);
+    assert_eq!((inflight.len(), inflight.bytes, inflight.next_id()), (0, 0, id(5)));
     // Over already: the places behind the hole go as soon as it is the first.
     let mut inflight = Inflight::default();
     enter(&mut inflight, 4, Q1);
