@@ -441,10 +441,8 @@ impl Inflight {
     where
         I: Iterator<Item = PacketId>,
     {
-        self.take_oldest(ids, |stage| match stage {
-            Stage::Published(waiting) => waiting.qos == qos && waiting.place().is_none(),
-            Stage::Logged(logged) => logged.qos == qos,
-            Stage::Absent(_) | Stage::Released | Stage::Done => false,
+        self.take_oldest(ids, |entry| {
+            entry.published() == Some(qos) && entry.stored(false).is_none()
         });
     }
 
@@ -453,18 +451,18 @@ impl Inflight {
     where
         I: Iterator<Item = PacketId>,
     {
-        self.take_oldest(ids, |stage| matches!(stage, Stage::Released));
+        self.take_oldest(ids, |entry| matches!(entry.stage, Stage::Released));
     }
 
     #[inline]
-    fn take_oldest<I>(&mut self, ids: &mut Peekable<I>, is_over: impl Fn(&Stage) -> bool)
+    fn take_oldest<I>(&mut self, ids: &mut Peekable<I>, is_over: impl Fn(&Entry) -> bool)
     where
         I: Iterator<Item = PacketId>,
     {
         let (mut count, mut sent_here, mut log_bytes, mut bytes) = (0, 0, 0, 0);
         let mut first_id = self.first_id;
         for entry in &self.ring {
-            if !is_over(&entry.stage) || ids.next_if(|id| id.get() == first_id).is_none() {
+            if !is_over(entry) || ids.next_if(|id| id.get() == first_id).is_none() {
                 break;
             }
             count += 1;

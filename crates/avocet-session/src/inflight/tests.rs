@@ -108,12 +108,14 @@ fn oldest_are_completed_up_to_one_that_is_not_to_be() {
     let bytes = inflight.bytes;
     inflight.push(one(Q1).at(Place(7)));
     enter_one(&mut inflight, Q1);
+    enter(&mut inflight, 1, Q1);
     assert_eq!(complete(&mut inflight, Q1, &[1, 2, 3, 4]), [3, 4]);
     assert_eq!(inflight.bytes, bytes * 2);
     let gone = Gone { place: Place(7), bytes, is_oldest: true, was_absent: false };
     assert_eq!(inflight.complete(id(3), Q1), Ok(Some(gone)));
     assert_eq!(complete(&mut inflight, Q1, &[4]), []);
-    assert_eq!((inflight.len(), inflight.bytes, inflight.next_id()), (0, 0, id(5)));
+    assert_eq!(state(&inflight), (1, 1, 1, 8, 5));
+    assert_eq!(inflight.bytes, 0);
     // Over already: the places behind the hole go as soon as it is the first.
     let mut inflight = Inflight::default();
     enter(&mut inflight, 4, Q1);
