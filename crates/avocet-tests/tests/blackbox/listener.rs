@@ -219,6 +219,15 @@ pub(crate) fn metrics(broker: &Broker) -> String {
     text
 }
 
+/// A number of `/metrics`, as it is now.
+#[track_caller]
+pub(crate) fn metric(broker: &Broker, name: &str) -> u64 {
+    let text = metrics(broker);
+    let told = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    let number = told.and_then(|it| it.parse().ok());
+    number.unwrap_or_else(|| panic!("no {name} in\n{text}"))
+}
+
 /// Waits until a number of `/metrics` is this one.
 #[track_caller]
 fn expect_metric(broker: &Broker, name: &str, number: u64) {

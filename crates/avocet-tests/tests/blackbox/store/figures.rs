@@ -2,18 +2,10 @@
 
 use avocet_tests::{Properties, Publish, Version};
 
-use super::{End, Node, metrics};
+use super::{End, Node};
+use crate::listener::metric;
 
 const V5: Version = Version::V5;
-
-/// A figure of the store, as it is now.
-#[track_caller]
-fn figure(node: &Node, name: &str) -> u64 {
-    let text = metrics(node);
-    let told = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    let number = told.and_then(|it| it.parse().ok());
-    number.unwrap_or_else(|| panic!("no {name} in\n{text}"))
-}
 
 #[test]
 fn waiting_messages_are_told_until_they_are_delivered_or_expire() {
@@ -24,19 +16,19 @@ fn waiting_messages_are_told_until_they_are_delivered_or_expire() {
     node.expect_metric(messages, 0);
     node.expect_metric("avocet_store_message_bytes", 0);
     let (log, needed) = ("avocet_store_log_bytes", "avocet_store_needed_bytes");
-    let [log_before, needed_before] = [log, needed].map(|it| figure(&node, it));
-    let commits = figure(&node, "avocet_store_commits_total");
+    let [log_before, needed_before] = [log, needed].map(|it| metric(&node, it));
+    let commits = metric(&node, "avocet_store_commits_total");
     let mut bob = node.client(V5, "bob");
     for id in 1..=10 {
         bob.publish(&Publish::new("a", "x".repeat(1_000)).qos(1, id));
     }
     // Each PUBACK waits for a group of its own.
-    assert!(figure(&node, "avocet_store_commits_total") >= commits + 10);
-    assert!(figure(&node, "avocet_store_commit_microseconds_total") > 0);
+    assert!(metric(&node, "avocet_store_commits_total") >= commits + 10);
+    assert!(metric(&node, "avocet_store_commit_microseconds_total") > 0);
     node.expect_metric(messages, 20);
-    assert!(figure(&node, "avocet_store_message_bytes") >= 10_000);
-    assert!(figure(&node, log) >= log_before + 10_000);
-    assert!(figure(&node, needed) >= needed_before + 10_000);
+    assert!(metric(&node, "avocet_store_message_bytes") >= 10_000);
+    assert!(metric(&node, log) >= log_before + 10_000);
+    assert!(metric(&node, needed) >= needed_before + 10_000);
     node.restart(End::Kill);
     node.expect_metric(messages, 20);
     assert_eq!(node.take_texts(&mut node.resume(V5, "alice")).len(), 10);

@@ -11,7 +11,7 @@ use avocet_tests::{
 };
 
 use super::{is_ready, wait_until};
-use crate::listener::metrics;
+use crate::listener::metric;
 
 const V5: Version = Version::V5;
 const NO_ROOM: u8 = 0x97;
@@ -65,13 +65,6 @@ fn disk_with(ballast: &str, bytes: usize) -> Option<SmallDisk> {
     Some(disk)
 }
 
-/// A number of `/metrics`.
-fn count(broker: &Broker, name: &str) -> u64 {
-    let text = metrics(broker);
-    let told = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    told.and_then(|it| it.parse().ok()).unwrap_or_else(|| panic!("no {name} in\n{text}"))
-}
-
 fn start(disk: &Path) -> Broker {
     Broker::start_in(&disk.join("data"), &[])
 }
@@ -123,14 +116,14 @@ fn full_disk_refuses_what_it_cannot_keep_and_all_goes_on_once_there_is_space() {
     carol.send(&Publish::new("b", "mine").bytes(V5));
     carol.expect_message("b", "mine", 0);
     // Of a session that is over nothing stands again.
-    let subscribers = count(&broker, "avocet_subscribers");
+    let subscribers = metric(&broker, "avocet_subscribers");
     let mut last_words = subscribe(V5, 7, &[("d", NO_LOCAL)]);
     last_words.extend(disconnect_with(0, &Properties::new().four(0x11, 0)));
     dave.send(&last_words);
     while dave.receive_or_close().is_some() {}
     bob.send(&large("a", 1).bytes(V5));
     assert_eq!(bob.expect_puback(1).code, NO_ROOM);
-    assert_eq!(count(&broker, "avocet_subscribers"), subscribers - 1);
+    assert_eq!(metric(&broker, "avocet_subscribers"), subscribers - 1);
     // What is refused has no effect.
     for topic in ["kept", "$delayed/1/m"] {
         bob.send(&large(topic, 1).retain().bytes(V5));
